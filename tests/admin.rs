@@ -1,5 +1,5 @@
-//! The four-letter words about a live replica: a session with an ephemeral node and two watches, as
-//! in the recorded answers of ZooKeeper.
+//! The answers to four-letter words about a replica with one session, an ephemeral node and two watches: the same
+//! state as in the recorded answers of ZooKeeper.
 
 #[allow(dead_code, reason = "the fuzz targets use all of it")]
 #[path = "../fuzz/src/disk.rs"]
@@ -37,8 +37,7 @@ fn address(port: u16) -> SocketAddr {
 }
 
 impl Bench {
-    /// A replica after a connect, two creates, two reads that watch, and one connection that has
-    /// said nothing yet.
+    /// A replica after a connect, two creates, two reads that set watches, and one connection without a session.
     fn new(whitelist: &str) -> Bench {
         let mut options = ReplicaOptions { tick_ms: 2000, ..ReplicaOptions::default() };
         options.txnlog.segment_bytes = 4 << 20;
@@ -118,7 +117,7 @@ impl Bench {
             self.disk.submit(output.ops.drain(..));
             output.sends.clear();
             let Some(completion) = self.disk.perform() else { return };
-            // Each thing the disk does takes a millisecond.
+            // Each operation of the disk takes a millisecond.
             self.now.mono = self.now.mono.plus_ms(1);
             self.replica.handle_completion(self.now, completion);
         }

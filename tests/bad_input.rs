@@ -1,8 +1,8 @@
-//! Clients that break the rules and disks that fill up: the one who breaks a rule is cut off, everybody else is served, and
-//! nothing that was acknowledged is lost.
+//! Clients that break the protocol, and disks that fill up: the server closes the connection of such a client, serves
+//! all others, and loses no acknowledged write.
 //!
-//! The full disk is a small file system of its own, an ext4 in a file, which only root can mount; where that is not allowed,
-//! these tests say so on standard error and check nothing. `RINGKEEPER_TEST_PEER=java` runs the rest against ZooKeeper 3.9.
+//! The full disk is an ext4 file system in a file, which only root can mount. If mounting is not allowed, these tests
+//! say so on standard error and check nothing. `RINGKEEPER_TEST_PEER=java` runs the rest against ZooKeeper 3.9.
 
 use std::env;
 use std::fs;
@@ -22,7 +22,7 @@ use ringkeeper_testkit::{Config, Program, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const TIMEOUT_MS: i32 = 60_000;
-/// How long another client may wait for its answer while somebody misbehaves.
+/// How long another client may wait for its answer while one client misbehaves.
 const SERVED_WITHIN: Duration = Duration::from_secs(5);
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 const IDLE_CONNECTIONS: usize = 10_000;
@@ -43,7 +43,7 @@ fn malformed_frames_cost_only_the_connection_that_sends_them() {
             } else {
                 Connection::open(server.socket_addr()).expect("a connection")
             };
-            // The server may close before all of it is sent.
+            // The server may close the connection before everything is sent.
             let _ = connection.send_raw(&bytes);
             connection.shutdown_write();
             assert_eq!(drain(&mut connection), Received::Closed, "{name}, instead of connecting");
@@ -81,7 +81,7 @@ fn half_a_request_and_then_nothing_disturbs_nobody() {
         connection.send_raw(&frame[..length]).expect("some bytes");
         halves.push(connection);
         let mut session = Session::open(server.socket_addr(), TIMEOUT_MS).expect("a session");
-        // A frame that says more than ever comes.
+        // A frame that announces more bytes than ever arrive.
         let frame = [&100i32.to_be_bytes()[..], &vec![0; length]].concat();
         session.connection().send_raw(&frame).expect("some bytes");
         halves.push(Connection::open(server.socket_addr()).expect("a connection"));
@@ -103,7 +103,7 @@ fn a_client_that_never_reads_stops_only_itself() {
         deaf.queue(OpCode::GetData, &Body::path_watch("/large", false), &mut frames);
     }
     let before = resident_kib(server.pid());
-    // A gigabyte of answers is asked for. The server may stop reading, which ends this write early.
+    // These requests have a gigabyte of answers. The server may stop reading, which ends this write early.
     let stream = deaf.connection().stream().try_clone().expect("a second handle");
     stream.set_nonblocking(true).expect("non-blocking");
     let _ = deaf.connection().send_raw(&frames);
@@ -129,7 +129,7 @@ fn a_list_of_children_longer_than_any_bound_arrives_and_the_connection_lives() {
     }
     let before = resident_kib(server.pid());
     let witness = Witness::begin(server.socket_addr());
-    // Five at once: they are made one after the other.
+    // Five requests at once: the server makes their replies one after the other.
     let begun = Instant::now();
     let body = Body::path_watch("/wide", false);
     for _ in 0..5 {
@@ -181,7 +181,7 @@ fn ten_thousand_silent_connections_do_not_keep_others_waiting() {
 
 #[test]
 fn a_disk_that_fills_up_while_the_log_is_written() {
-    // No snapshots, small segments: log and segment writes meet the end of the disk.
+    // No snapshots and small segments, so that writes to the log and new segments fill the disk.
     full_disk(&config().line("snapCount=1000000").line("preAllocSize=1024"), 20_000);
 }
 
@@ -202,7 +202,7 @@ fn full_disk(config: &Config, value_bytes: usize) {
     let mut session = Session::open(address, TIMEOUT_MS).expect("a session");
     session.create("/full", None, OPEN_ACL, 0).expect("create");
     session.create("/read", Some(b"still here"), OPEN_ACL, 0).expect("create");
-    // Nodes that are written again and again, so that the log grows faster than the tree.
+    // The nodes are overwritten again and again, so that the log grows faster than the tree.
     let mut acknowledged: Vec<Option<usize>> = vec![None; 60];
     let mut attempted = acknowledged.clone();
     let mut refusals = 0;
@@ -228,7 +228,7 @@ fn full_disk(config: &Config, value_bytes: usize) {
         }
     }
     if server.is_running() {
-        // Reads go on, for those who come now as well.
+        // Reads go on, also for clients that connect now.
         let mut other = Session::open(address, TIMEOUT_MS).expect("a session on a full disk");
         for reader in [&mut session, &mut other] {
             let (data, _) = reader.get_data("/read", false).expect("a read on a full disk");
@@ -303,7 +303,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Everything until the end or silence; returns which.
+/// Reads until the end of the stream or a silence; returns the bytes and which of the two it was.
 fn drain(connection: &mut Connection) -> Received {
     loop {
         match connection.receive_within(CLOSED_WITHIN) {
@@ -323,7 +323,7 @@ fn resident_kib(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// Another client that writes and reads all the time and must be answered in time.
+/// Another client, which writes and reads all the time and must get its answers in time.
 struct Witness {
     stop: std::sync::Arc<AtomicBool>,
     thread: thread::JoinHandle<()>,
@@ -404,7 +404,7 @@ impl Drop for SmallDisk {
         if !self.mounted {
             return;
         }
-        // A killed server's files are closed a moment later.
+        // The kernel closes the files of a killed server a moment later.
         for _ in 0..50 {
             let outcome = Command::new("umount").arg(self.folder()).output();
             if outcome.is_ok_and(|outcome| outcome.status.success()) {

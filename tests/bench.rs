@@ -1,5 +1,5 @@
-//! The workloads of `ringkeeper-bench`, each kind of them for a moment, against ringkeeper and
-//! Apache ZooKeeper: nothing fails, everything is counted, and the tree is left as it was.
+//! Each kind of workload of `ringkeeper-bench`, run for a moment against Ringkeeper and Apache ZooKeeper: no request
+//! fails, every request is counted, and the workload removes its nodes.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use ringkeeper_bench::result::Measured;
 use ringkeeper_rawclient::Session;
 use ringkeeper_testkit::{Config, Program, Server};
 
-/// A definition that ships, made small.
+/// A workload that comes with the program, made small.
 fn small(name: &str) -> Definition {
     let path = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/definitions/{}.toml"), name);
     let mut definition = Definition::read(Path::new(&path)).expect("it ships");
@@ -78,7 +78,7 @@ fn every_kind_of_work_is_done_without_an_error(program: Program) {
         if let Work::Mix(mix) = &definition.work
             && let Load::Open { per_second } = mix.load
         {
-            // One second of it, whatever the server did.
+            // One second of load, however fast the server was.
             assert_eq!(measured.all.count.to_string(), per_second.to_string(), "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! Configuration from outside: whole files, every refusal, every range, both forms of every key.
+//! Configuration files as operators write them: whole files, every error, every range, and each key in both formats.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,8 +23,10 @@ mod random;
 mod refusals;
 #[path = "config/standing.rs"]
 mod standing;
+#[path = "config/verdicts.rs"]
+mod verdicts;
 
-/// A file that starts a server, to which a test adds its line.
+/// A minimal valid configuration, to which a test adds its line.
 const LEAST: &str = "dataDir=/d\nclientPort=2181\n";
 
 fn cfg(lines: &str) -> Examination {
@@ -66,7 +68,7 @@ fn notes(config: &Config) -> Vec<String> {
     config.notes().iter().map(ToString::to_string).collect()
 }
 
-/// All settings, without what was said about them.
+/// All settings, without the notes about them.
 fn settings(config: &Config) -> impl PartialEq + std::fmt::Debug + use<> {
     let c = config.clone();
     (c.storage, c.network, c.sessions, c.limits, c.security, c.nodes, c.admin, c.quorum, c.own)
@@ -178,7 +180,7 @@ fn one_server_line_stands_alone_on_the_port_of_the_line() {
     assert_eq!(config.network.client, Listen { host: ListenHost::Any, port: 2181 });
     assert_eq!(config.quorum.my_id, Some(1));
     assert!(notes(&config).iter().any(|n| n.contains("runs standalone")));
-    // Without myid, ZooKeeper would listen nowhere.
+    // ZooKeeper would not listen at all without myid.
     let error = error(file_with("zoo.cfg", text, &[], &[]));
     assert_eq!(error.problem, Problem::Missing);
     assert!(error.text.contains("/data/myid"), "{error}");
@@ -279,7 +281,7 @@ fn a_wrong_flag_names_its_variable() {
          (a smaller one counts as 2) (transactions); ZooKeeper silently takes its default, 100000, instead: \
          remove the line to keep that"
     );
-    // What the file replaces is not looked at.
+    // A value that the file overrides is not checked.
     good(cfg_with("snapCount=3", &[("JVMFLAGS", "-Dzookeeper.snapCount=many")], &[]));
 }
 
@@ -517,105 +519,4 @@ fn a_file_that_is_no_configuration_is_refused_by_its_size() {
     let bytes = vec![b'#'; ringkeeper::config::FILE_BYTES_MAX + 1];
     let errors = parse(&bytes, "zoo.cfg").unwrap_err();
     assert!(errors[0].text.contains("larger than"), "{errors:?}");
-}
-
-// What ZooKeeper says to the same files.
-
-/// Lines added to a least file; whether `QuorumPeerConfig` of 3.9.4 takes them for a server that
-/// stands alone (recorded from it); whether we do; why, where that differs.
-const VERDICTS: &[(&str, bool, bool, &str)] = &[
-    ("", true, true, ""),
-    ("server.1=a:1:2\nserver.2=b:1:2:observer", false, false, ""),
-    ("server.2=b:1:2:observer", false, false, ""),
-    ("standaloneEnabled=false", false, false, ""),
-    ("server.1=a:1:2\nstandaloneEnabled=false", false, false, ""),
-    ("server.principal=x", false, false, ""),
-    ("clientPortAddress=", true, true, ""),
-    ("tickTime=0", false, false, ""),
-    ("tickTime=-5", false, false, ""),
-    ("minSessionTimeout=60001", false, false, ""),
-    ("minSessionTimeout=-7", true, false, "a negative time is surely a slip"),
-    ("autopurge.purgeInterval=1h", false, true, "3.10 has units"),
-    ("clientPort=0", true, true, ""),
-    ("clientPort=65536", false, false, ""),
-    ("weight.1=3\ngroup.1=1:2", false, false, ""),
-    ("groupies=1", false, true, "an unknown key is ignored with a line"),
-    ("weighty=1", false, true, "an unknown key is ignored with a line"),
-    ("version=zz", false, true, "an unknown key is ignored with a line"),
-    ("server.1=a:1:2;3;4", false, false, ""),
-    ("server.1=a:1:2;", true, true, ""),
-    ("server.1=[::1]:1:2;[::1]:3", true, true, ""),
-    ("server.1=a:1", false, false, ""),
-    ("server.-1=a:1:2", true, false, "a negative id is surely a slip"),
-    ("server.1=a:1:2:foo", false, false, ""),
-    ("server.1=a:1:70000", false, false, ""),
-    ("server.1=a: 1:2", false, false, ""),
-    ("server.1=a:1:1", false, false, ""),
-    ("server.1=a:1:2|b:1:2", false, true, "a standalone server opens none of them"),
-    ("maxClientCnxns=-1", true, true, ""),
-    ("=5", true, true, ""),
-    ("server=1", true, true, ""),
-    ("serverfoo=1", true, true, ""),
-    ("metricsProvider.className=Nope", false, true, "no class is loaded here"),
-    ("secureClientPortAddress=1.2.3.4", false, false, ""),
-    ("electionAlg=2", false, false, ""),
-    ("quorum.auth.serverRequireSasl=true", false, false, ""),
-    (
-        "tickTime=200000000",
-        false,
-        true,
-        "20 ticks overflow an int there; here the int's end is taken",
-    ),
-    ("clientPortListenBacklog=-5", true, true, ""),
-    ("multiAddress.reachabilityCheckTimeoutMs=0", true, true, ""),
-    ("peerType=Observer", true, true, ""),
-    ("dataDir=", false, false, ""),
-    ("localSessionsEnabled=yes", false, false, ""),
-    ("maxClientCnxns=0x10", false, false, ""),
-    ("maxCnxns=0x10", true, true, ""),
-    ("snapCount=x", true, false, "ZooKeeper takes the default without a word"),
-    ("digest.enabled=yes", true, false, "ZooKeeper takes it for false without a word"),
-];
-
-#[test]
-fn verdicts_are_zookeeper_s_except_where_a_reason_says_why_not() {
-    for &(lines, theirs, ours, reason) in VERDICTS {
-        let examination = cfg(lines);
-        assert_eq!(examination.errors.is_empty(), ours, "{lines}: {:#?}", examination.errors);
-        assert_eq!(theirs == ours, reason.is_empty(), "{lines}");
-    }
-}
-
-// Syntax.
-
-#[test]
-fn properties_are_read_as_a_real_jvm_read_them() {
-    // Recorded from java.util.Properties of OpenJDK 17 on seeded random input.
-    let mut failures = 0;
-    for line in include_str!("config/java_properties.jsonl").lines() {
-        let record: serde_json::Value = serde_json::from_str(line).unwrap();
-        let input: Vec<u8> = record["input"]
-            .as_str()
-            .unwrap()
-            .chars()
-            .map(|c| u8::try_from(u32::from(c)).unwrap())
-            .collect();
-        let mut pairs = serde_json::Map::new();
-        let mut malformed = false;
-        for item in properties::read(&input) {
-            match item {
-                Item::Pair { key, value, .. } => {
-                    pairs.insert(key, value.into());
-                }
-                Item::Malformed { .. } => malformed = true,
-                Item::Comment { .. } => {}
-            }
-        }
-        let ours = if malformed { serde_json::Value::Null } else { pairs.into() };
-        if ours != record["pairs"] {
-            failures += 1;
-            eprintln!("{line}\n  ours: {ours}");
-        }
-    }
-    assert_eq!(failures, 0);
 }

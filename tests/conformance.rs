@@ -1,10 +1,10 @@
-//! ringkeeper and Apache ZooKeeper 3.9.4 side by side under random operations: no answer may differ.
+//! Ringkeeper and Apache ZooKeeper 3.9.4 get the same random operations, and must give the same answers.
 //!
-//! Together these tests send more than 100,000 operations to each server. Longer runs, other seeds, and the repetition of a
-//! failure: `cargo run -p ringkeeper-conformance -- --help`.
+//! Together these tests send more than 100,000 operations to each server. `cargo run -p ringkeeper-conformance --
+//! --help` says how to run longer, with other seeds, and how to repeat a failure.
 //!
-//! `RINGKEEPER_TEST_PEER=java` puts a second ZooKeeper in ringkeeper's place: that shows what the comparison itself lets
-//! differ. `RINGKEEPER_CONFORMANCE_SEED` chooses another seed.
+//! `RINGKEEPER_TEST_PEER=java` compares ZooKeeper with a second ZooKeeper, which shows the differences that the
+//! comparison itself causes. `RINGKEEPER_CONFORMANCE_SEED` chooses another seed.
 
 use std::env;
 
@@ -12,9 +12,10 @@ use ringkeeper_conformance::{PROFILES, Plan, Profile, Verdict, run_plan, timers}
 use ringkeeper_testkit::Program;
 
 const STEPS: usize = 9_000;
-/// What [`STEPS`] come to at least, pipelines counted by their requests. Nine profiles make more than 100,000.
+/// The least number of requests in [`STEPS`]; a pipeline counts each of its requests. Nine profiles make more than
+/// 100,000.
 const OPERATIONS_MIN: usize = 12_600;
-/// The quota profile has no pipelines, so it makes up for them.
+/// The quota profile has no pipelines, so it takes more steps.
 const STEPS_WITHOUT_PIPELINES: usize = 12_700;
 
 #[test]
@@ -70,7 +71,7 @@ fn expiry_containers_and_ttl() {
 fn random(profile: &str, steps: usize) {
     let first = env::var("RINGKEEPER_CONFORMANCE_SEED")
         .map_or(20_261, |seed| seed.parse().expect("RINGKEEPER_CONFORMANCE_SEED is a number"));
-    // Another plan for each.
+    // Each test has another plan.
     let place = PROFILES.iter().position(|other| other.name == profile);
     let seed: u64 = first + u64::try_from(place.expect("a profile of this name")).expect("64 bits");
     let profile = Profile::named(profile).expect("a profile of this name");

@@ -1,7 +1,7 @@
-//! That a writer that waits for room in a queue between threads hears of it: the code of
-//! `runtime/crossing_queue.rs` with the atomics of loom, which tries the interleavings. The ring itself
-//! is `rtrb`'s own, whose steps loom takes as one. And that the check is one: a reader that does not
-//! look how many bytes are left loses a wake-up, which is found.
+//! A writer that waits for room in a queue between threads is always woken. Runs the code of
+//! `runtime/crossing_queue.rs` with the atomics of loom, which tries all interleavings; loom takes each operation on
+//! the `rtrb` ring as one step. A second test shows that the check finds errors: with a reader that does not check how
+//! many bytes are left, loom finds the lost wake-up.
 
 #![allow(dead_code, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -13,7 +13,7 @@ mod sleep_flag;
 mod atomics {
     pub use loom::sync::atomic::{AtomicBool, Ordering, fence};
 
-    /// Loom's, but for a reader that is to make the mistake: it takes the queue for empty.
+    /// Loom's, except for a reader that makes the mistake: it takes the queue for empty.
     pub struct AtomicUsize(loom::sync::atomic::AtomicUsize);
 
     impl AtomicUsize {
@@ -38,7 +38,7 @@ mod atomics {
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-// Not loom's, which aborts when it is dropped while a model fails.
+// Not loom's `Arc`, which aborts when it is dropped while a model fails.
 use std::sync::Arc;
 
 use loom::thread;
@@ -50,7 +50,7 @@ loom::thread_local! {
     static COUNTS_NOTHING: Cell<bool> = Cell::new(false);
 }
 
-/// A bell as the kernel's: rings are remembered.
+/// A bell that remembers rings, as the kernel's eventfd does.
 #[derive(Clone)]
 pub struct Doorbell {
     inner: Arc<Inner>,
@@ -76,7 +76,7 @@ impl Doorbell {
         }
     }
 
-    /// Sleeps unless there is something. A wake-up that is lost is a deadlock, which loom reports.
+    /// Sleeps if the queue is empty. A lost wake-up is a deadlock, which loom reports.
     fn sleep_unless(&self, is_there: impl FnOnce() -> bool) {
         self.inner.flag.lie_down();
         if !is_there() {
@@ -91,7 +91,7 @@ impl Doorbell {
 
 const BYTES_MAX: usize = 10;
 
-/// A writer that puts messages of these bytes and then closes the queue, and a reader that takes them.
+/// A writer sends messages of these lengths and then closes the queue; a reader takes them.
 fn tried(sizes: &'static [usize], counts_nothing: bool) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
@@ -123,7 +123,7 @@ fn tried(sizes: &'static [usize], counts_nothing: bool) {
     });
 }
 
-/// A short one, a long one, and one that has to wait for the long one to be taken.
+/// A short message, a long one, and one that must wait until the long one is taken.
 const SIZES: [usize; 3] = [1, 20, 1];
 
 #[test]

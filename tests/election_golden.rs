@@ -1,17 +1,16 @@
 //! Conversations on the election port, byte by byte, against `tests/golden/election`.
 //!
-//! A conversation is a list of events, each with what the server does then. Bytes that come in are
-//! written by hand from ZooKeeper's layouts, bytes that go out are compared with what stands there.
-//! With `RINGKEEPER_RECORD_GOLDEN` set, the files are written anew: only for who can explain the
-//! difference.
+//! A conversation is a list of events, each with the reaction of the server. Incoming bytes are written by hand in
+//! ZooKeeper's layouts; outgoing bytes are compared with those in the file. With `RINGKEEPER_RECORD_GOLDEN` set, the
+//! test rewrites the files; use it only if you can explain the difference.
 //!
 //! ```text
-//! server 1 [observer] [multi-address] [reconfig]   a server begins; lines of its configuration follow
+//! server 1 [observer] [multi-address] [reconfig]   a server starts; lines of its configuration follow
 //! look ZXID EPOCH           it looks for a leader
 //! accept A | connected O | closed L | timeout MS | settle STATE | epoch N
 //! receive L BYTES           hexadecimal digits, and texts in quotes
 //! ----
-//! what it does, until an empty line
+//! its reaction, until an empty line
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a conversation that makes no sense ends the test")]
@@ -56,7 +55,7 @@ fn similar(name: &Path, expected: &str, actual: &str) {
     assert_eq!(actual.lines().count(), expected.lines().count(), "{}", name.display());
 }
 
-/// Plays the events of a conversation; gives it with what the server did.
+/// Plays the events of a conversation; returns the conversation with the reactions of the server.
 fn play(text: &str) -> String {
     let mut out = String::new();
     let mut server = None;
@@ -227,7 +226,7 @@ fn bytes_of(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A handshake or a message, field by field, its text as a text.
+/// A handshake or a message, field by field, with its text in quotes.
 fn shown(bytes: &[u8]) -> String {
     let fields: &[usize] = match bytes {
         [0xff, ..] => &[8, 8, 4],

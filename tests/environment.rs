@@ -1,5 +1,5 @@
-//! The server among the limits of its process, the signals it gets and the folders it is given: what it
-//! refuses, with which words, and what it goes on with.
+//! Limits of the process, signals, folders and ports: when the server refuses to start, what it says, and when it
+//! starts all the same. `config check` must say the same.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const TIMEOUT_MS: i32 = 30_000;
 
-/// A folder with a configuration file for a server that nobody has to reach.
+/// A folder with a configuration file for a server without clients.
 struct Place {
     folder: tempfile::TempDir,
 }
@@ -35,7 +35,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// Runs `ringkeeper WORDS zoo.cfg` in a shell that set limits first.
+    /// Runs `ringkeeper WORDS zoo.cfg` in a shell that has set limits.
     fn run(&self, limits: &str, words: &str) -> (Option<i32>, String) {
         let script = format!("{limits} exec \"$0\" {words} zoo.cfg");
         let mut command = Command::new("bash");
@@ -43,9 +43,9 @@ impl Place {
         finish(&mut command)
     }
 
-    /// The same as another user, who has no privileges; `None` if this one may not.
+    /// The same as another user without privileges; `None` if this user may not do that.
     fn run_as_another(&self, limits: &str, words: &str) -> Option<(Option<i32>, String)> {
-        // Owned by nobody else in this test run, for limits count all that a user has.
+        // Each test has a user of its own, because limits count all processes of a user.
         Some(finish(&mut self.as_user(54_321, limits, words)?))
     }
 
@@ -53,10 +53,10 @@ impl Place {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
-        // The user may not be able to reach the folder of the build.
+        // The user may have no access to the folder of the build.
         let program = self.path("ringkeeper");
-        // By a process of its own: a descriptor of this one that writes the copy would live on in whatever
-        // another test starts meanwhile, and nobody can run a program that somebody may write.
+        // Another process makes the copy. If this process did, the programs that other tests start meanwhile would
+        // inherit the open descriptor, and the kernel runs no program that is open for writing.
         let copied = Command::new("cp").arg(binary()).arg(&program).status().expect("cp is there");
         assert!(copied.success(), "a copy of the program");
         std::os::unix::fs::chown(self.folder.path(), Some(user), None).expect("chown as root");
@@ -67,7 +67,7 @@ impl Place {
     }
 }
 
-/// Runs a command that is to end by itself: its exit code, and all it said.
+/// Runs a command that ends by itself; returns its exit code and its output.
 fn finish(command: &mut Command) -> (Option<i32>, String) {
     let mut child = command
         .stdin(Stdio::null())
@@ -96,7 +96,7 @@ fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_ringkeeper")
 }
 
-/// The server and `config check` both refuse, with all the words.
+/// The server and `config check` both refuse, and say all of `words`.
 fn refused(place: &Place, limits: &str, words: &[&str]) {
     for (command, code) in [("server", 1), ("config check", 1)] {
         let (found, said) = place.run(limits, command);
@@ -118,13 +118,13 @@ fn limits_that_are_too_small_are_refused_with_the_numbers() {
         "ulimit -f 100;",
         &["at most 100 KiB (RLIMIT_FSIZE)", "66560 KiB", "`ulimit -f unlimited`"],
     );
-    // All at once, each with its way out.
+    // All errors at once, each with its remedy.
     refused(&place, "ulimit -l 64 -n 64;", &["`ulimit -l 512`", "`ulimit -Hn 65536`"]);
 }
 
 #[test]
 fn a_server_waits_a_moment_for_memory_that_others_of_its_user_have_locked() {
-    // One at a time may lock what a server needs.
+    // Only one server at a time can lock the memory that it needs.
     let lines = "ringkeeper.cores=1";
     let (first, second) = (Place::new(lines), Place::new(lines));
     let start = |place: &Place| {
@@ -149,14 +149,14 @@ fn a_server_waits_a_moment_for_memory_that_others_of_its_user_have_locked() {
         return;
     };
     until(&first, "serving clients on");
-    // For good: it ends, and says what is the matter.
+    // The other server stays: this one ends, and says why.
     let mut waiting = start(&second).expect("as before");
     until(&second, "trying again for some seconds");
     let status = waiting.wait().expect("our child");
     assert_eq!(status.code(), Some(1));
     assert!(says(&second, "all processes of this user together may lock 512 KiB"));
     assert!(!says(&second, "ringkeeper.cores=0"));
-    // For a moment: it serves then.
+    // The other server ends soon: this one then serves.
     let mut waiting = start(&second).expect("as before");
     until(&second, "trying again for some seconds");
     holder.kill().expect("our child");
@@ -182,7 +182,7 @@ fn limits_on_a_user_are_refused_with_the_numbers() {
                 assert!(said.contains(word), "no {word:?} in\n{said}");
             }
         }
-        // Root is not held to the limit on locked memory; with one executor this would be enough.
+        // The limit on locked memory does not bind root. It would be enough for one executor.
         let (code, said) = place.run_as_another("ulimit -l 1024;", command).expect("as before");
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains("rings of 3 executors need 1536 KiB"), "{said}");
@@ -259,7 +259,7 @@ fn an_interface_that_is_not_there_is_named() {
     }
 }
 
-/// Of a server that gives up because its client port is taken.
+/// The output of a server that gives up because another process has its client port.
 #[test]
 fn the_lines_of_a_member_name_it_from_the_first_and_promise_no_more_than_is_tried() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -314,24 +314,24 @@ fn ports_that_another_process_has_are_named_and_the_check_denies_nothing_for_the
     must_be_taken(&place, &quorum_port);
     let (code, said) = place.run("", "server");
     assert!(code == Some(1) && said.contains("Address already in use"), "{said}");
-    // One that tries on for ever starts, and so says the check.
+    // A server that tries for ever starts, and the check says so.
     member(port, 0, "127.0.0.1");
     let (code, said) = place.run("", "config check");
     assert!(code == Some(0) && said.contains(&quorum_port), "{said}");
     assert!(said.contains("tries on") && said.ends_with("a server would start\n"), "{said}");
     let ports = format!(
-        "port {port} for learners and {free} for votes; who may come there: ringkeeper.peerAddressCheck=members"
+        "port {port} for learners and {free} for votes; hosts that may connect there: ringkeeper.peerAddressCheck=members"
     );
     assert!(said.contains(&ports), "{said}");
 
-    // Where observers learn from this server.
+    // The port where observers learn from this server.
     place.configure(&format!(
         "{data}initLimit=5\nsyncLimit=2\nobserverMasterPort={port}\n\
          server.1=127.0.0.1:0:{free}\nserver.2=127.0.0.1:2:3\nserver.3=127.0.0.1:4:5\n"
     ));
     must_be_taken(&place, &format!("127.0.0.1:{port} (observerMasterPort)"));
 
-    // An address of another machine is not taken: no server would ever start there.
+    // An address of another machine is an error: no server can ever listen there.
     place.configure(&format!(
         "{data}initLimit=5\nsyncLimit=2\nserver.1=192.0.2.1:5:{free}\nserver.2=127.0.0.1:2:3\n"
     ));
@@ -344,8 +344,8 @@ fn ports_that_another_process_has_are_named_and_the_check_denies_nothing_for_the
     assert!(said.contains("asks for the name again at each attempt"), "{said}");
 }
 
-/// The check names a port that this process has, and does not deny the start: as a rule the server that is
-/// to be replaced has it.
+/// The check names a port that this process has, and does not deny the start: usually the server that will be replaced
+/// has it.
 fn must_be_taken(place: &Place, what: &str) {
     let (code, said) = place.run("", "config check");
     assert_eq!(code, Some(0), "{said}");
@@ -400,7 +400,7 @@ fn a_port_that_this_user_may_not_have_is_named_with_the_privilege() {
 fn what_another_user_may_not_use_is_named_by_the_check_as_by_the_server() {
     for command in ["server", "config check"] {
         let place = Place::new("ringkeeper.cores=1");
-        // The folder of the data is root's, as after a run as root; its parts are not.
+        // The data folder belongs to root, as after a run as root; the folders in it do not.
         let inner = place.path("data/version-2");
         fs::create_dir_all(&inner).expect("a folder for tests");
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
@@ -477,7 +477,7 @@ fn a_member_that_knows_no_other_does_not_stand_alone() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("dyn: there is no server.N in it"), "{said}");
 
-    // Data of a member: with its epoch files the configuration is refused, without them the data is.
+    // With its epoch files, the data of a member makes the server refuse the configuration; without them, the data.
     let place = Place::new("");
     let version_2 = place.path("data/version-2");
     fs::create_dir_all(&version_2).expect("a folder for tests");

@@ -1,8 +1,8 @@
-//! One data folder, handed from Apache ZooKeeper 3.8 or 3.9 to ringkeeper and on to each of them again: every node, with data,
-//! Stat and ACL, every session and every digest is the same before and after.
+//! Apache ZooKeeper 3.8 and 3.9 and Ringkeeper serve one data folder in turn: every node with its data, Stat and ACL,
+//! every session and every digest stays the same.
 //!
-//! All servers are killed, not stopped, so that each reads the log of the one before it as well as the snapshots. Snapshots and
-//! segments are small and many. `RINGKEEPER_TEST_PEER=java` puts ZooKeeper 3.9 in ringkeeper's place.
+//! The tests kill each server, so that the next one reads its log as well as its snapshots. Snapshots and segments are
+//! small and numerous. `RINGKEEPER_TEST_PEER=java` tests ZooKeeper 3.9 instead of Ringkeeper.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -23,9 +23,10 @@ use ringkeeper_testkit::{Config, Environment, Program, Server};
 
 const SUPER: &str = "super:secret";
 const ANN: &str = "ann:one";
-/// Longer than a test.
+/// Longer than a test takes.
 const TIMEOUT_MS: i32 = 300_000;
-/// So many changes that snapshots and segments follow each other, and digests of several zxids are kept (one in 128).
+/// Enough changes for several snapshots and segments, and for the digests of several zxids (ZooKeeper keeps one in
+/// 128).
 const FILLING: usize = 700;
 const LARGE_BYTES: usize = 900_000;
 
@@ -61,7 +62,7 @@ fn a_folder_of_ringkeeper_goes_to_each() {
 fn a_folder_with_gz_snapshots_is_read() {
     let gz = config().flag("-Dzookeeper.snapshot.compression.method=gz");
     let mut tour = Tour::begin(Program::ZooKeeper39, gz);
-    // A restart, so that everything is in a snapshot.
+    // Restarts, so that a snapshot holds everything.
     tour.server.restart();
     assert!(tour.has_snapshot_named(".gz"), "ZooKeeper wrote no gz snapshot");
     tour.config = config();
@@ -80,7 +81,7 @@ fn a_folder_with_snappy_snapshots_is_read() {
 
 #[test]
 fn a_log_without_a_snapshot_is_read_if_the_operator_says_so() {
-    // No snapshot but the empty one, so that the log alone holds everything.
+    // The only snapshot is the empty one, so that the log holds everything.
     let whole_log = config().line("snapCount=100000").line("preAllocSize=65536");
     let mut tour = Tour::begin(Program::ZooKeeper39, whole_log.clone());
     tour.server.kill();
@@ -132,7 +133,7 @@ fn a_log_with_a_gap_is_passed_over_once_and_the_start_says_what_is_missing() {
         "{said}"
     );
     assert!(warned("-Dringkeeper.allowLogGaps: it is meant for one start"), "{said}");
-    // Behind a snapshot the gap is in nobody's way.
+    // A gap before the newest snapshot does no harm.
     let until = Instant::now() + Duration::from_secs(20);
     while files_named(&folder, "snapshot.").len() < 2 {
         assert!(Instant::now() < until, "no snapshot is written");
@@ -168,12 +169,12 @@ fn exported_logs_hold_everything_for_readers_of_every_kind() {
     assert_eq!(copies.len(), logs.len());
     for (copy, log) in copies.iter().zip(&logs) {
         assert_eq!(first_padded(copy), None, "{}", copy.display());
-        // ZooKeeper's own tool reads both to their ends, and the same in both.
+        // ZooKeeper's own tool reads both logs to their ends, and finds the same in both.
         let (plain, ours) = (toolkit(copy), toolkit(log));
         assert_eq!(plain, ours);
         assert!(!plain.is_empty());
     }
-    // Nothing but the copies: a new server replays them.
+    // A new server replays the copies alone.
     for name in ["snapshot.", "log."] {
         files_named(&folder, name).iter().for_each(|path| fs::remove_file(path).expect("removed"));
     }
@@ -201,8 +202,7 @@ fn files_named(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Reads a log without a look at the lengths of its records, only at what was decoded; where that
-/// goes wrong.
+/// Reads a log by decoding its records, without their lengths, as some programs do; returns where that fails.
 fn first_padded(log: &Path) -> Option<usize> {
     const HEADER_BYTES: usize = 16;
     const HEAD_BYTES: usize = 12;
@@ -222,7 +222,7 @@ fn first_padded(log: &Path) -> Option<usize> {
     None
 }
 
-/// The transactions that ZooKeeper's TxnLogToolkit prints, but for the errors that fill a group.
+/// The transactions that ZooKeeper's TxnLogToolkit prints, without the error transactions that pad a group.
 fn toolkit(log: &Path) -> Vec<String> {
     let output = Command::new("java")
         .args(["-cp", &Environment::found().class_path_3_9()])
@@ -255,17 +255,17 @@ fn config() -> Config {
         .flag(&format!("-Dzookeeper.DigestAuthenticationProvider.superDigest={}", digest_of(SUPER)))
 }
 
-/// A folder on its way.
+/// A folder that one server after another serves.
 struct Tour {
     server: Server,
     config: Config,
-    /// Sessions that live on: id and password.
+    /// The sessions that stay open: id and password.
     sessions: Vec<(SessionId, [u8; 16])>,
     stations: usize,
 }
 
 impl Tour {
-    /// The first server, on an empty folder, with one station's work done.
+    /// Runs the first server on an empty folder, and does the first part of the work.
     fn begin(program: Program, config: Config) -> Self {
         let server = Server::start(program, config.clone());
         let mut tour = Tour { server, config, sessions: Vec::new(), stations: 0 };
@@ -273,13 +273,13 @@ impl Tour {
         tour
     }
 
-    /// Hands the folder on; each server must serve what the one before it served.
+    /// Lets the next server serve the folder; it must serve what the one before it served.
     fn through(mut self, programs: &[Program]) {
         for program in programs {
             let from = self.server.program().name();
             let before = if self.server.is_running() { Some(self.observe()) } else { None };
             self.server.kill();
-            // Another program with other options: the options first, as nothing runs now.
+            // Another program with other options; no server runs now.
             self.server.reconfigure(self.config.clone());
             self.server.restart_as(program.clone());
             let to = self.server.program().name();
@@ -301,7 +301,7 @@ impl Tour {
         Observed { tree, digests: digests(&self.server.four_letter("hash")) }
     }
 
-    /// The sessions of earlier stations are known, and own their nodes.
+    /// The server knows the sessions of earlier servers, and those still own their nodes.
     fn check_sessions(&self) {
         for (number, (id, password)) in self.sessions.iter().enumerate() {
             let mut session =
@@ -327,7 +327,7 @@ impl Tour {
         )
     }
 
-    /// Nodes of every kind, ACLs, sessions, multis, errors, large values, and much filling.
+    /// Makes nodes of every kind, ACLs, sessions, multis, errors, large values, and many further nodes.
     fn work(&mut self) {
         self.stations += 1;
         let address = self.server.socket_addr();
@@ -350,7 +350,7 @@ impl Tour {
         work_on_kinds(&mut session, &root);
         work_on_multis(&mut session, &root);
 
-        // A session that stays, one that closes.
+        // One session stays, and one closes.
         let mut staying = Session::open(address, TIMEOUT_MS).expect("a session");
         for name in ["e1", "e2"] {
             create(&mut staying, name, Some(b"e"), 1);
@@ -399,7 +399,7 @@ fn work_on_acls(session: &mut Session, root: &str) {
     for acl in [&acls[0], &acls[1], &acls[0]] {
         session.set_acl(&path, acl, -1).expect("setACL");
     }
-    // Refusals are written to the log, too.
+    // The log also holds refused requests.
     let refused = session.set_acl(&path, &[(1, "nobody", "x")], -1);
     assert_eq!(refused.map(|_| ()), Err(SessionError::Refused(ErrorCode::InvalidAcl.code())));
 }
@@ -432,7 +432,7 @@ fn work_on_kinds(session: &mut Session, root: &str) {
     for (outcome, code) in refusals {
         assert_eq!(outcome, Err(SessionError::Refused(code.code())));
     }
-    // Created and deleted: the parent's counters remember it.
+    // This node is created and deleted, which changes the counters of its parent.
     let short = format!("{root}/short");
     session.create(&short, None, OPEN_ACL, 0).expect("create");
     session.delete(&short, 0).expect("delete");
@@ -459,7 +459,7 @@ fn work_on_multis(session: &mut Session, root: &str) {
     session.call(OpCode::Multi, &Body::new().multi_end()).expect("a multi of nothing");
 }
 
-/// What a server serves.
+/// The state that a server serves.
 struct Observed {
     tree: Tree,
     /// Digests by zxid.
@@ -471,7 +471,7 @@ impl Observed {
         if let Some(difference) = first_difference(&self.tree, &other.tree) {
             panic!("{way}: {difference}");
         }
-        // A server keeps digests of what it has applied since its start, the replayed log included.
+        // A server keeps digests since its start, including those of the replayed log.
         for (zxid, digest) in &self.digests {
             if let Some(theirs) = other.digests.get(zxid) {
                 assert_eq!(digest, theirs, "{way}: the digest of zxid {zxid}");

@@ -1,4 +1,4 @@
-//! The committed corpus of each fuzz target, run once on the compiler of every day.
+//! Runs the committed corpus of each fuzz target once, without a fuzzer and with the ordinary compiler.
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
@@ -17,7 +17,7 @@ fn folder(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target)
 }
 
-/// Holds the hand-made seeds against the committed files, then runs every file of the corpus.
+/// Compares the hand-made seeds with the committed files, then runs every file of the corpus.
 fn run(target: &str, seeds: Seeds, body: fn(&[u8])) {
     let folder = folder(target);
     let update = std::env::var_os("UPDATE_SEEDS").is_some();
@@ -97,7 +97,7 @@ fn the_corpus_of_snapshot_stream_passes() {
     run("snapshot_stream", seeds::snapshot_stream(), targets::snapshot_stream::run);
 }
 
-/// Runs one input of one's own, or a folder of them:
+/// Runs one given input, or a folder of inputs:
 /// `FUZZ_TARGET=client FUZZ_INPUT=crash-… cargo test --test fuzz_corpus`.
 #[test]
 fn an_input_named_in_the_environment_passes() {
@@ -115,8 +115,8 @@ fn an_input_named_in_the_environment_passes() {
     run_one(&target, &fs::read(file).unwrap());
 }
 
-/// The same for random bytes, where no engine is at hand: `FUZZ_TARGET=client FUZZ_RANDOM=100000 cargo test
-/// --test fuzz_corpus random`. What fails is written to the file that it names.
+/// The same with random bytes, on a machine without a fuzzing engine: `FUZZ_TARGET=client FUZZ_RANDOM=100000 cargo test
+/// --test fuzz_corpus random`. A failure names the file to which it has written the input.
 #[test]
 fn random_inputs_pass_as_many_as_the_environment_says() {
     let (Ok(target), Ok(count)) = (std::env::var("FUZZ_TARGET"), std::env::var("FUZZ_RANDOM"))

@@ -1,7 +1,12 @@
-//! The whole process, by raw bytes: both wirings, limits, bad input, kill and restart.
+//! A whole server process, to which the tests send raw bytes: with one executor and with session cores, at its limits,
+//! with bad input, killed and restarted.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[path = "server/crowds.rs"]
+mod crowds;
+#[path = "server/life.rs"]
+mod life;
 mod raw;
 
 use std::io::{Read, Write};
@@ -19,7 +24,7 @@ use ringkeeper::proto::{AclEntry, OpCode};
 use ringkeeper_rawclient::Session;
 use ringkeeper_testkit::{Config, Program, Server};
 
-/// One executor for everything, and two session cores beside a replica core.
+/// One executor for everything; and two session cores beside a replica core.
 const WIRINGS: [&str; 2] = ["ringkeeper.cores=1", "ringkeeper.cores=3"];
 
 fn binary() -> &'static str {
@@ -36,7 +41,7 @@ fn in_both_wirings(test: impl Fn(Config)) {
     }
 }
 
-/// Reads to the end; `None` if the other side reset the connection or left it open.
+/// Reads to the end of the stream; `None` if the server reset the connection or left it open.
 fn read_to_end(socket: &mut TcpStream) -> Option<Vec<u8>> {
     let mut all = Vec::new();
     socket.read_to_end(&mut all).ok().map(|_| all)
@@ -167,7 +172,7 @@ fn four_letter_words_are_answered_and_the_connection_closed() {
     in_both_wirings(|config| {
         let server = start(config.line("4lw.commands.whitelist=ruok,stmk"));
         let mut socket = dial(server.socket_addr());
-        // A line end behind the word must not cost the answer.
+        // The client gets the answer even if a line end follows the word.
         socket.write_all(b"ruok\n").unwrap();
         assert_eq!(read_to_end(&mut socket).unwrap(), b"imok");
         let mut socket = dial(server.socket_addr());
@@ -182,7 +187,7 @@ fn four_letter_words_are_answered_and_the_connection_closed() {
     });
 }
 
-/// More than `limits::OUTPUT_REPORTED_BYTES`, at some fifty bytes for each connection.
+/// Enough connections for an answer longer than `limits::OUTPUT_REPORTED_BYTES`, at some fifty bytes for each.
 const LISTED: usize = 2_000;
 
 #[test]
@@ -197,7 +202,7 @@ fn a_word_with_a_long_answer_is_answered_and_the_server_lives() {
             socket.write_all(word.as_bytes()).unwrap();
             read_to_end(&mut socket).unwrap_or_default()
         };
-        // Another core accepts some of the crowd, each core in its own time.
+        // Several cores accept the connections, each at its own pace.
         let deadline = Instant::now() + Duration::from_secs(10);
         while ask("cons").iter().filter(|&&byte| byte == b'\n').count() < LISTED {
             assert!(Instant::now() < deadline, "{}", server.log_tail(20));
@@ -212,171 +217,6 @@ fn a_word_with_a_long_answer_is_answered_and_the_server_lives() {
 }
 
 #[test]
-fn acknowledged_writes_survive_kill_9() {
-    in_both_wirings(|config| {
-        let mut server = start(config);
-        for round in 0..3 {
-            let mut client = Client::connect(server.socket_addr());
-            for n in 0..50 {
-                let path = format!("/r{round}-{n}");
-                client.create(&path, path.as_bytes(), 0).ok();
-            }
-            server.kill();
-            server.restart();
-            let mut client = Client::connect(server.socket_addr());
-            for earlier in 0..=round {
-                for n in 0..50 {
-                    let path = format!("/r{earlier}-{n}");
-                    assert_eq!(client.data(&path), path.as_bytes());
-                }
-            }
-        }
-    });
-}
-
-#[test]
-fn a_killed_server_accepts_nobody_after_its_end() {
-    in_both_wirings(|config| {
-        let mut server = start(config);
-        for _ in 0..3 {
-            let _idle = Client::connect(server.socket_addr());
-            server.kill();
-            // A client that comes back at once would be accepted by nobody, and then reset.
-            let again = TcpStream::connect(server.socket_addr());
-            assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
-            server.restart();
-        }
-    });
-}
-
-#[test]
-fn clients_hear_of_the_end_of_a_killed_server_soon() {
-    in_both_wirings(|config| {
-        let mut server = start(config);
-        let mut late: Vec<Duration> = Vec::new();
-        for round in 0..4 {
-            let mut clients: Vec<Session> = (0..20)
-                .map(|_| Session::open(server.socket_addr(), 30_000).expect("a session"))
-                .collect();
-            server.kill();
-            let killed = Instant::now();
-            for client in &mut clients {
-                let mut stream = client.connection().stream();
-                stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-                match stream.read(&mut [0; 1]) {
-                    Ok(0) => {}
-                    Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
-                    other => panic!("round {round}: {other:?}"),
-                }
-            }
-            late.push(killed.elapsed());
-            server.restart();
-        }
-        late.sort();
-        println!("the last of 20 clients heard of the end after {late:?}");
-        // The kernel takes the ring apart a moment after the process; see ARCHITECTURE.
-        assert!(late[0] < Duration::from_secs(1), "{late:?}");
-    });
-}
-
-#[test]
-fn sigterm_ends_the_server_within_a_second_and_loses_nothing() {
-    in_both_wirings(|config| {
-        let mut server = start(config);
-        let mut client = Client::connect(server.socket_addr());
-        client.create("/kept", b"yes", 0).ok();
-        let idle: Vec<Client> = (0..20).map(|_| Client::connect(server.socket_addr())).collect();
-        // Requests in flight when the signal comes.
-        for _ in 0..200 {
-            client.send(OpCode::SetData, &raw::set("/kept", b"still"));
-        }
-        let (status, took) = server.terminate(Duration::from_secs(10));
-        assert_eq!(status.code(), Some(0), "{}", server.log_tail(20));
-        assert!(took < Duration::from_secs(1), "{took:?}");
-        drop(idle);
-        server.restart();
-        let mut client = Client::connect(server.socket_addr());
-        let data = client.data("/kept");
-        assert!(data == b"still" || data == b"yes");
-    });
-}
-
-#[test]
-fn the_first_start_is_told_in_lines_without_a_warning() {
-    let server = start(Config::new());
-    // Another thread than the one that serves says so.
-    let serving = format!("serving clients on 127.0.0.1:{}", server.port());
-    let until = Instant::now() + Duration::from_secs(10);
-    let log = loop {
-        let log = server.log_tail(100);
-        if log.contains(&serving) || Instant::now() > until {
-            break log;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    let line = |text: &str| {
-        let found = log.lines().find(|line| line.contains(text));
-        found.unwrap_or_else(|| panic!("no line with {text:?} in\n{log}"))
-    };
-    for text in
-        [" starts, pid ", "configuration: ", "the data folder is empty: a new database begins"]
-    {
-        assert!(line(text).contains("INFO  [server=0 role=starting"), "{log}");
-    }
-    assert!(line(&serving).contains("INFO  [server=0 role=standalone"), "{log}");
-    // Of the machine there may be something to say, of the folder there is not.
-    let warned = |line: &str| line.contains("WARN") || line.contains("ERROR");
-    let of_folder = log.lines().filter(|line| line.contains(" server::recover: "));
-    assert!(!of_folder.clone().any(warned) && of_folder.count() == 2, "{log}");
-}
-
-#[test]
-fn a_wrong_configuration_ends_with_code_2_and_all_its_errors() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("zoo.cfg");
-    let data = folder.path().join("data");
-    let lines = format!(
-        "dataDir={}\nclientPort=99999999\n\ntickTime=fast\nsslQuorum=true\n",
-        data.display()
-    );
-    std::fs::write(&file, lines).unwrap();
-    let run = std::process::Command::new(binary()).arg("server").arg(&file).output().unwrap();
-    assert_eq!(run.status.code(), Some(2));
-    let said = String::from_utf8(run.stderr).unwrap();
-    let name = file.display();
-    for line in [
-        format!("{name}:2: clientPort = 99999999: allowed: a whole number from 0 to 65535"),
-        format!("{name}:4: tickTime = fast: allowed: a whole number from 1 to 2147483647 (ms)"),
-        format!("{name}:5: sslQuorum = true: TLS between servers is not built yet"),
-    ] {
-        assert!(said.contains(&line), "{line}\n{said}");
-    }
-    assert!(!data.exists(), "nothing was begun");
-}
-
-#[test]
-fn a_second_server_on_the_folder_refuses_and_names_the_first() {
-    let first = start(Config::new());
-    let config = Config::new().data_dir(first.data_dir());
-    let mut second = Server::prepare(Program::Ringkeeper(binary().into()), config);
-    let (status, said) = second.run_to_exit(PATIENCE);
-    assert_eq!(status.code(), Some(1));
-    assert!(said.contains(&format!("pid {}", first.pid())), "{said}");
-}
-
-#[test]
-fn a_taken_port_is_said_and_not_shared() {
-    let first = start(Config::new());
-    for wiring in WIRINGS {
-        let config = Config::new().line(wiring).port(first.port());
-        let mut second = Server::prepare(Program::Ringkeeper(binary().into()), config);
-        let (status, said) = second.run_to_exit(PATIENCE);
-        assert_eq!(status.code(), Some(1));
-        assert!(said.contains("cannot listen") && said.contains("clientPort"), "{said}");
-    }
-}
-
-#[test]
 fn connections_beyond_the_bounds_are_closed_and_others_are_served() {
     in_both_wirings(|config| {
         let server = start(config.line("maxClientCnxns=5"));
@@ -386,7 +226,7 @@ fn connections_beyond_the_bounds_are_closed_and_others_are_served() {
         assert!(read_frame(&mut refused).is_err());
         held.iter_mut().for_each(Client::ping);
         drop(held.pop());
-        // The server hears of the end a little later.
+        // The server notices the end a little later.
         let deadline = Instant::now() + PATIENCE;
         loop {
             let mut socket = dial(server.socket_addr());
@@ -465,7 +305,7 @@ fn a_client_that_does_not_read_stops_only_itself() {
         other.create("/large", &value, 0).ok();
         let mut slow = Client::connect(server.socket_addr());
         slow.socket.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-        // Far more replies than the sockets' buffers hold.
+        // Far more replies than the buffers of the sockets hold.
         for _ in 0..200 {
             let frame = slow.frame(OpCode::GetData, &raw::get("/large", false));
             if slow.socket.write_all(&frame).is_err() {
@@ -476,7 +316,7 @@ fn a_client_that_does_not_read_stops_only_itself() {
             other.set("/large", b"small").ok();
             other.ping();
         }
-        // And when it reads at last, everything is there, in order.
+        // When the client reads at last, it gets everything, in order.
         let mut last = 0;
         for _ in 0..200 {
             let reply = slow.receive().unwrap().ok();
@@ -513,7 +353,7 @@ fn three_thousand_large_reads_at_once_are_all_answered() {
 fn long_writes_behind_many_short_reads_wait_until_their_client_has_read() {
     in_both_wirings(|config| {
         let (reads, writes) = (3000, 35);
-        // Nobody else's bound stops the connection first.
+        // No other bound ends the connection first.
         let server = start(config.line("globalOutstandingLimit=100000"));
         let mut client = Client::connect(server.socket_addr());
         let value = vec![b'x'; 1_000_000];
@@ -529,7 +369,7 @@ fn long_writes_behind_many_short_reads_wait_until_their_client_has_read() {
         let mut socket = client.socket.try_clone().unwrap();
         let sender = std::thread::spawn(move || socket.write_all(&frames));
         for number in 0..reads + writes {
-            // Slower than the server takes in what it may.
+            // Slower than the server reads the allowed number of bytes.
             std::thread::sleep(Duration::from_millis(1));
             let reply = client.receive().unwrap_or_else(|error| panic!("{number}: {error}")).ok();
             assert_eq!((reply.header.xid, reply.body.len() > 1000), (number + 3, number < reads));
@@ -560,7 +400,7 @@ fn what_was_asked_before_the_end_of_the_input_is_carried_out_and_answered() {
         let mut other = Client::connect(server.socket_addr());
         for round in 0..100 {
             let path = format!("/half-{round}");
-            // Before the handshake is answered.
+            // Before the server has answered the handshake.
             let mut bytes = connect_frame(10_000);
             let body = raw::open_acl();
             bytes.extend(other.frame(OpCode::Create, &raw::create(&path, b"data", &body, 0)));
@@ -575,134 +415,5 @@ fn what_was_asked_before_the_end_of_the_input_is_carried_out_and_answered() {
             assert_eq!(read_to_end(&mut socket), Some(Vec::new()));
             assert_eq!(other.data(&path), b"data");
         }
-    });
-}
-
-#[test]
-fn many_sessions_write_at_once_beyond_the_outstanding_limit() {
-    in_both_wirings(|config| {
-        let server = start(config.line("globalOutstandingLimit=20"));
-        let address = server.socket_addr();
-        let clients: Vec<_> = (0..16)
-            .map(|number| {
-                std::thread::spawn(move || {
-                    let mut client = Client::connect(address);
-                    let path = format!("/c{number}");
-                    client.create(&path, b"", 0).ok();
-                    for _ in 0..20 {
-                        for _ in 0..16 {
-                            client.send(OpCode::SetData, &raw::set(&path, b"value"));
-                        }
-                        for _ in 0..16 {
-                            client.receive().unwrap().ok();
-                        }
-                    }
-                })
-            })
-            .collect();
-        clients.into_iter().for_each(|client| client.join().unwrap());
-    });
-}
-
-#[test]
-fn a_closed_session_is_answered_and_then_the_connection_ends() {
-    in_both_wirings(|config| {
-        let server = start(config);
-        let mut client = Client::connect(server.socket_addr());
-        client.create("/ephemeral", b"", 1).ok();
-        client.call(OpCode::CloseSession, &RequestBody::Empty).ok();
-        assert!(client.receive().is_err());
-        let mut other = Client::connect(server.socket_addr());
-        assert_eq!(other.get("/ephemeral").header.err, -101);
-    });
-}
-
-/// Resident memory of a process, in bytes.
-fn resident(pid: u32) -> u64 {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
-    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
-
-/// Processor time of a process so far, in clock ticks of 10 ms.
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
-
-const MANY: usize = 9_000;
-
-#[test]
-fn thousands_of_connections_storm_in_idle_cheaply_and_harm_nobody() {
-    assert!(ringkeeper::runtime::raise_open_files() > MANY as u64 + 200, "the test needs files");
-    in_both_wirings(|config| {
-        let server = start(config.line("maxClientCnxns=0").line("maxSessionTimeout=60000"));
-        let before = resident(server.pid());
-        // Nobody waits for an answer before everybody has called.
-        let mut sockets: Vec<TcpStream> = (0..MANY).map(|_| dial(server.socket_addr())).collect();
-        let hello = connect_frame(60_000);
-        for socket in &mut sockets {
-            socket.write_all(&hello).unwrap();
-        }
-        for socket in &mut sockets {
-            assert_eq!(read_frame(socket).unwrap().len(), 37);
-        }
-        let each = (resident(server.pid()) - before) / MANY as u64;
-        assert!(each <= 4096, "{each} bytes for each idle session");
-        // Idle sessions cost next to no time, once the server is done with the storm: on a busy
-        // machine that takes a while.
-        let begun = Instant::now();
-        loop {
-            let started = ticks(server.pid());
-            std::thread::sleep(Duration::from_secs(2));
-            let used = ticks(server.pid()) - started;
-            if used <= 20 {
-                break;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{used} ticks in 2 s for idle sessions");
-        }
-        let mut client = Client::connect_with(server.socket_addr(), 60_000);
-        client.create("/served", b"", 0).ok();
-        drop(sockets);
-        client.set("/served", b"still").ok();
-    });
-}
-
-#[test]
-fn connections_that_send_nothing_harm_nobody() {
-    in_both_wirings(|config| {
-        let server = start(config.line("maxClientCnxns=0"));
-        let silent: Vec<TcpStream> = (0..2_000).map(|_| dial(server.socket_addr())).collect();
-        let mut client = Client::connect(server.socket_addr());
-        for _ in 0..20 {
-            client.ping();
-        }
-        drop(silent);
-        client.ping();
-    });
-}
-
-#[test]
-fn running_out_of_descriptors_refuses_clients_and_nothing_else() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    let limited = folder.path().join("limited");
-    let script = format!("#!/bin/sh\nulimit -n 200\nexec '{}' \"$@\"\n", binary());
-    std::fs::write(&limited, script).unwrap();
-    std::fs::set_permissions(&limited, std::fs::Permissions::from_mode(0o755)).unwrap();
-    in_both_wirings(|config| {
-        // Snapshots and segments need descriptors while the crowd is there.
-        let config = config.line("maxClientCnxns=0").line("snapCount=20").line("preAllocSize=64");
-        let mut server = Server::ringkeeper(limited.clone(), config);
-        let mut client = Client::connect(server.socket_addr());
-        let crowd: Vec<TcpStream> = (0..300).map(|_| dial(server.socket_addr())).collect();
-        for n in 0..100 {
-            client.create(&format!("/written{n}"), b"in need", 0).ok();
-        }
-        server.wait_for_log("open files");
-        drop(crowd);
-        assert!(server.is_running());
-        client.ping();
     });
 }

@@ -1,6 +1,6 @@
-//! That no wake-up is lost between threads: the code of `runtime/sleep_flag.rs` with the atomics of
-//! loom, which tries every interleaving and every value that a load may see. And that the check is
-//! one: each of the mistakes that the file tells of is found when it is made.
+//! No wake-up is lost between threads. Runs the code of `runtime/sleep_flag.rs` with the atomics of loom, which tries
+//! every interleaving and every value that a load may see. Further tests show that the check finds errors: they make
+//! each mistake that the file warns of, and loom finds it.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -10,7 +10,7 @@ mod sleep_flag;
 mod atomics {
     pub use loom::sync::atomic::{AtomicBool, Ordering};
 
-    /// Loom's, but for a thread that is to make the mistake.
+    /// Loom's, except for a thread that makes the mistake.
     pub fn fence(order: Ordering) {
         if !super::HAS_NO_FENCE.with(std::cell::Cell::get) {
             loom::sync::atomic::fence(order);
@@ -20,7 +20,7 @@ mod atomics {
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-// Not loom's, which aborts when it is dropped while a model fails.
+// Not loom's `Arc`, which aborts when it is dropped while a model fails.
 use std::sync::Arc;
 
 use loom::sync::atomic::AtomicUsize;
@@ -33,20 +33,20 @@ loom::thread_local! {
     static HAS_NO_FENCE: Cell<bool> = Cell::new(false);
 }
 
-/// What somebody does wrong.
+/// A mistake.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mistake {
     Nothing,
-    /// The sleeper looks for the last time, and then says that it sleeps.
+    /// The sleeper looks for the last time before it sets the flag.
     LooksTooEarly,
-    /// The sleeper has no fence between its store and its look.
+    /// The sleeper has no fence between the flag and its last look.
     SleeperHasNoFence,
-    /// A writer has none.
+    /// A writer has no fence.
     WriterHasNoFence,
 }
 
-/// A queue in which each writer's messages are counted (a store that is a release, a load that is
-/// an acquire, as the ring's), and a bell as the kernel's: rings are remembered.
+/// A queue that only counts the messages of each writer, with a release store and an acquire load, as in the ring; and
+/// a bell that remembers rings, as the kernel's eventfd does.
 struct Mail {
     put: [AtomicUsize; 2],
     flag: SleepFlag,
@@ -76,7 +76,7 @@ impl Mail {
         self.put.iter().map(|count| count.load(Ordering::Acquire)).sum()
     }
 
-    /// Takes until `all` have come. A wake-up that is lost is a deadlock, which loom reports.
+    /// Takes messages until `all` have come. A lost wake-up is a deadlock, which loom reports.
     fn take(&self, all: usize, mistake: Mistake) {
         let mut taken = 0;
         while taken < all {
@@ -94,7 +94,7 @@ impl Mail {
     }
 }
 
-/// Writers that put something there, each so often, and a sleeper that takes it.
+/// Writers that each send a number of messages, and a sleeper that takes them.
 fn tried(writers: &'static [usize], preemptions_max: Option<usize>, mistake: Mistake) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = preemptions_max;

@@ -1,8 +1,8 @@
-//! Full load for a long time, with one executor and with session cores: the server answers every
-//! request, keeps every session, and its memory does not grow from round to round.
+//! Full load for a long time, with one executor and with session cores: the server answers every request and keeps
+//! every session, and its memory does not grow from round to round.
 //!
-//! Some seconds of each kind of load in a test run. `RINGKEEPER_SOAK_SECONDS=1800` makes it half an
-//! hour of each, `RINGKEEPER_SOAK_CORES=3` chooses one wiring; run it with `--release` then.
+//! An ordinary test run has some seconds of each kind of load. `RINGKEEPER_SOAK_SECONDS=1800` makes it half an hour of
+//! each, and `RINGKEEPER_SOAK_CORES=3` chooses one number of executors; use `--release` for that.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -13,11 +13,11 @@ use ringkeeper_bench::definition::{Definition, Work};
 use ringkeeper_bench::engine::{self, Target};
 use ringkeeper_testkit::{Config, Server};
 
-/// Loads that keep a server busy with every kind of work and leave its tree as it was.
+/// Loads that together give a server every kind of work, and that remove their nodes.
 const KINDS: [&str; 5] =
     ["writes-100x16", "reads-100x16", "everything", "ephemeral-churn", "discovery"];
 
-/// Executors: one for everything, and more than most machines that run tests have processors.
+/// Numbers of executors: one for everything, and more than most machines that run tests have processors.
 const CORES: [u32; 3] = [1, 3, 8];
 
 /// How long each kind of load lasts in an ordinary test run.
@@ -27,9 +27,8 @@ const SECONDS: u32 = 3;
 /// that the memory after one round can be compared with that after another.
 const ROUND_SECONDS: u32 = 60;
 
-/// What the memory of a server may grow by from the second round of a load to its last one: the
-/// log's buffers, the allocator's arenas and the latency histograms reach their size little by
-/// little.
+/// How much the memory of a server may grow from the second round of a load to the last one: the buffers of the log,
+/// the arenas of the allocator and the histograms of latencies reach their sizes slowly.
 const GROWTH_KIB_MAX: u64 = 64 * 1024;
 
 fn number_from(variable: &str) -> Option<u32> {

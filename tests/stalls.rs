@@ -1,4 +1,4 @@
-//! A server that stands still says so, in its log and in `mntr`, and says whose fault it was.
+//! A server that stalls reports the stall and its cause in the log and in `mntr`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -11,7 +11,7 @@ use ringkeeper::proto::OpCode;
 use ringkeeper_rawclient::{Body, OPEN_ACL, Session};
 use ringkeeper_testkit::{Config, Server};
 
-/// One executor for everything, and two session cores beside a replica core.
+/// One executor for everything; and two session cores beside a replica core.
 const WIRINGS: [&str; 2] = ["ringkeeper.cores=1", "ringkeeper.cores=3"];
 
 fn start(config: Config) -> Server {
@@ -48,8 +48,8 @@ fn a_process_that_is_stopped_under_load_says_that_the_system_held_it_off() {
     for wiring in WIRINGS {
         let server = start(Config::new().line(wiring));
         let mut client = Client::connect(server.socket_addr());
-        // A stop that comes when the server has been idle for a while is none that anybody noticed. Twice as
-        // long as the last: whatever stalls there were before, one such gets its line at once.
+        // A server that has been idle for a while does not notice a stop. Each stop is twice as long as the last one:
+        // whatever stalls there were before, the log has a line about such a stall at once.
         let mut stop = Duration::from_millis(100);
         until("a stop in mntr, and a line that says why", &server, || {
             let frame = client.frame(OpCode::GetData, &raw::get("/", false));
@@ -57,7 +57,7 @@ fn a_process_that_is_stopped_under_load_says_that_the_system_held_it_off() {
                 std::io::Write::write_all(&mut client.socket, &frame).unwrap();
             }
             server.pause();
-            // How long the server is stopped is what is tested.
+            // The length of the stop is what the test is about.
             std::thread::sleep(stop);
             server.resume();
             for _ in 0..100 {
@@ -76,7 +76,7 @@ fn a_request_that_takes_long_is_the_servers_own_work() {
     for wiring in WIRINGS {
         let server = start(Config::new().line(wiring).line("jute.maxbuffer=67108864"));
         let mut session = Session::open(server.socket_addr(), 30_000).unwrap();
-        // Whatever the machine, one that doubles takes long enough in the end.
+        // On any machine, a load that doubles takes long enough in the end.
         let (mut round, mut count) = (0, 500);
         until("its own work in the log", &server, || {
             let create = |n| Body::create(&format!("/{round}-{n}"), Some(b"x"), OPEN_ACL, 0);
@@ -86,28 +86,28 @@ fn a_request_that_takes_long_is_the_servers_own_work() {
             (round, count) = (round + 1, (count * 2).min(200_000));
             lines(&server, "its own work took so long") > 0
         });
-        // Of one moment: between two answers the server may be held off.
+        // One answer for all values: between two answers the server may stall again.
         let text = server.four_letter("mntr");
         let (all, held_off) = (value(&text, "cnt_stall_time_ms"), value(&text, "stalls_held_off"));
         assert!(all > held_off, "one was its own: {all} {held_off}");
     }
 }
 
-/// The next turn may come long after it, and takes no time from before.
+/// The next turn may begin long afterwards, and must not count the time before it.
 #[test]
 fn the_summary_of_a_signal_is_no_beginning_of_a_stall() {
     const IDLE: Duration = Duration::from_secs(3);
     for wiring in WIRINGS {
         let server = start(Config::new().line(wiring));
         let mut session = Session::open(server.socket_addr(), 30_000).unwrap();
-        // Longer than what a turn leaves behind.
+        // Longer than the work that a turn leaves for the next one.
         std::thread::sleep(IDLE / 3);
         server.ask_for_summary();
         until("the summary", &server, || {
             let log = std::fs::read_to_string(server.log_file()).unwrap();
             log.contains("state: log writes in flight")
         });
-        // How long the server has nothing to do is what is tested.
+        // The length of the idle time is what the test is about.
         std::thread::sleep(IDLE);
         session.create("/a", None, OPEN_ACL, 0).unwrap();
         let text = server.four_letter("mntr");

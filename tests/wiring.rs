@@ -1,5 +1,5 @@
-//! Session cores and a replica core, run hard: full load, one client for long, a start and an end on
-//! a machine whose processors are busy with something else, and a signal in the midst of the start.
+//! A server with session cores and a replica core: under full load, with a single client for a long time, started and
+//! stopped on a machine whose processors are busy with other programs, and stopped by a signal during its start.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -17,13 +17,13 @@ use ringkeeper_bench::definition::Definition;
 use ringkeeper_bench::engine::{self, Target};
 use ringkeeper_testkit::{Config, Server};
 
-/// More executors than this machine's processors, most likely.
+/// Probably more executors than this machine has processors.
 const CORES: [u32; 2] = [3, 8];
 
 /// How long each load lasts.
 const LOAD_SECONDS: f64 = 4.0;
 
-/// What a start, or an end, may take when it gets a twentieth of a processor.
+/// How long a start, or an end, may take with a twentieth of a processor.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn binary() -> &'static str {
@@ -69,7 +69,7 @@ fn one_client_reads_more_often_than_sixteen_bits_count() {
     }
 }
 
-/// How often the threads of a process have gone to sleep by themselves, all together.
+/// How often all threads of a process together have gone to sleep by themselves.
 fn sleeps(pid: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let of = |task: std::io::Result<fs::DirEntry>| -> u64 {
@@ -88,21 +88,21 @@ fn a_server_with_nothing_to_do_wakes_a_few_times_a_second() {
         let mut client = Client::connect(server.socket_addr());
         client.create("/node", b"data", 0).ok();
         client.call(OpCode::GetData, &raw::get("/node", false)).ok();
-        // Files are made ready behind the first write.
+        // The server prepares files after the first write.
         std::thread::sleep(Duration::from_millis(500));
         let before = sleeps(server.pid());
         std::thread::sleep(Duration::from_secs(SECONDS));
         let count = sleeps(server.pid()) - before;
-        // A tick of sessions, and a look for silent connections on each session core.
+        // A tick of sessions, and a check for silent connections on each session core.
         assert!(count <= 10 * SECONDS, "{cores} executors: {count} times in {SECONDS} s");
     }
 }
 
-/// Busy loops on the processors; ended when dropped.
+/// Busy loops on the processors; dropping it ends them.
 struct BusyLoops(Vec<Child>);
 
 impl BusyLoops {
-    /// As many as there are processors.
+    /// One loop for each processor.
     fn start() -> BusyLoops {
         let processors = std::thread::available_parallelism().unwrap().get();
         let busy = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
@@ -119,7 +119,7 @@ impl Drop for BusyLoops {
     }
 }
 
-/// A server of this test, at low priority if `nice`.
+/// Starts a server, at low priority if `nice`.
 struct Process {
     child: Child,
     lines: std::sync::mpsc::Receiver<String>,
@@ -131,7 +131,7 @@ impl Process {
         Process::start_with(folder, cores, nice, "")
     }
 
-    /// The same, with more lines of configuration.
+    /// The same, with further lines of configuration.
     fn start_with(folder: &Path, cores: u32, nice: bool, lines: &str) -> Process {
         let config = folder.join("zoo.cfg");
         let data = folder.join("data");
@@ -176,7 +176,7 @@ impl Process {
         assert!(kill.success());
     }
 
-    /// Waits for its end; all its lines.
+    /// Waits for the end of the process; returns all its lines.
     fn ended(mut self) -> (i32, String) {
         let until = Instant::now() + PATIENCE;
         let status = loop {
@@ -230,7 +230,7 @@ fn a_signal_ends_it_at_any_moment_of_its_start() {
     drop(busy);
 }
 
-/// Writes a snapshot's worth of znodes by a server, so that the next one has something to read.
+/// Lets a server write enough znodes for a snapshot, so that the next server has something to read.
 fn fill(folder: &Path, znodes: u32) {
     let mut server = Process::start(folder, 1, false);
     server.wait_for("serving clients on");
@@ -276,8 +276,8 @@ fn a_signal_ends_it_while_it_reads_a_large_folder_and_the_next_start_finds_every
     server.wait_for("serving clients on");
 }
 
-/// A file that nobody else can open, like one on a file server that is gone: whoever tries waits for the
-/// holder of its lease (fcntl(2), F_SETLEASE), for up to 45 s.
+/// A file that behaves like one on a file server that has gone: a process that opens it waits for the holder of its
+/// lease (fcntl(2), F_SETLEASE), for up to 45 s.
 struct Held(Child);
 
 impl Held {

@@ -1,25 +1,25 @@
-//! Files of the configuration that do not come.
+//! Reports a configuration file that takes long to read.
 //!
-//! They are read before there is a log, and before the server's phases: a file system that does not
-//! answer, or a pipe into which nobody writes, would be waited for without a word.
+//! The files are read before the log and the server's phases exist. Without this report, the process would wait
+//! silently for a file system that does not answer, or for a pipe without a writer.
 
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a file may be read before there is a line about it; the next ones follow after twice the
-/// time each. Configurations are some kilobytes.
+/// How long reading a file may take before there is a line about it. Each further line follows after twice the time.
+/// Configurations have some kilobytes.
 const LINE_AFTER: Duration = Duration::from_secs(2);
 
-/// While it lives, standard error hears of it when reading the file takes long.
+/// While this value exists, lines on standard error report that reading the file takes long.
 pub(super) struct Awaited {
     read: Option<Sender<()>>,
     watch: Option<JoinHandle<()>>,
 }
 
 impl Awaited {
-    /// Reading `path` begins.
+    /// Begins to watch the reading of `path`.
     pub(super) fn begin(path: &Path) -> Awaited {
         let (read, ended) = mpsc::channel::<()>();
         let path = path.to_owned();
@@ -30,22 +30,21 @@ impl Awaited {
                 let waited = begun.elapsed();
                 eprintln!(
                     "ringkeeper: waiting for {} to be read, {} s so far: its file system does not \
-                     answer, or it is a pipe into which nobody writes. A signal ends this process at \
-                     once",
+                     answer, or it is a pipe without a writer. A signal ends this process at once",
                     path.display(),
                     waited.as_secs()
                 );
                 line_after = waited;
             }
         };
-        // Without a thread there are no such lines; a server that lacks threads says so soon.
+        // Without the thread there are no such lines; the start of the server soon reports the lack of threads.
         let watch = thread::Builder::new().name("rk-awaited".into()).spawn(watch).ok();
         Awaited { read: Some(read), watch }
     }
 }
 
 impl Drop for Awaited {
-    /// The thread is gone afterwards: where threads are few, the server needs them itself.
+    /// Waits for the end of the thread, because the server may need the last threads that the system allows.
     fn drop(&mut self) {
         self.read = None;
         if let Some(watch) = self.watch.take() {

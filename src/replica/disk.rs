@@ -200,7 +200,6 @@ impl Pipeline {
                 if us / 1000 > self.options.log_write_warning_ms {
                     self.on_slow_write(stats, lines, now, us, synced.bytes);
                 }
-                stats.log_bytes += u64::from(synced.bytes);
                 let bug = planted::is(self.options.planted, PlantedBug::AckBeforeSync);
                 ensemble.peer.handle_synced(if bug { self.txnlog.appended() } else { synced.zxid });
             }

@@ -443,7 +443,6 @@ impl Service {
 
     /// Proposes what was prepared for `request`.
     pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
-        self.stats.record_proposal(txn.bytes().len() as u64);
         let units = self.units_of_applying(&txn);
         self.work.on_proposed(txn.zxid(), units, txn.bytes().len());
         self.pipeline.in_flight.push_back(request);

@@ -31,12 +31,6 @@ pub struct Stats {
     pub response_bytes_min: u64,
     /// Largest reply (`max_client_response_size`).
     pub response_bytes_max: u64,
-    /// Size of the last transaction, in bytes (`last_proposal_size`).
-    pub proposal_bytes_last: u64,
-    /// Smallest transaction (`min_proposal_size`).
-    pub proposal_bytes_min: u64,
-    /// Largest transaction (`max_proposal_size`).
-    pub proposal_bytes_max: u64,
     /// Sum of the bytes of replies and events (`response_bytes`).
     pub bytes_sent: u64,
     /// Bytes of frames from clients (`bytes_received_count`).
@@ -47,8 +41,6 @@ pub struct Stats {
     pub events_fired: [u64; 4],
     /// Transactions applied.
     pub txns_applied: u64,
-    /// Bytes of transactions appended to the log.
-    pub log_bytes: u64,
     /// Groups written to the log (`sync_processor_batch_size`'s count).
     pub groups_synced: u64,
     /// Groups that took longer than `fsync.warningthresholdms`.
@@ -75,8 +67,6 @@ pub struct Stats {
     pub session_errors: u64,
     /// Writes refused because the disk is full.
     pub writes_refused_disk_full: u64,
-    /// Writes refused because a hard quota would be exceeded.
-    pub quota_exceeded: u64,
     /// Containers and TTL nodes removed (`container_...`, `ttl_node_deleted_count`).
     pub containers_reaped: u64,
     /// Snapshots written.
@@ -161,15 +151,11 @@ impl Stats {
             response_bytes_last: 0,
             response_bytes_min: 0,
             response_bytes_max: 0,
-            proposal_bytes_last: 0,
-            proposal_bytes_min: 0,
-            proposal_bytes_max: 0,
             bytes_sent: 0,
             bytes_received: 0,
             watch_bytes: 0,
             events_fired: [0; 4],
             txns_applied: 0,
-            log_bytes: 0,
             groups_synced: 0,
             connections_opened: 0,
             sessions_reopened: 0,
@@ -183,7 +169,6 @@ impl Stats {
             large_requests_rejected: 0,
             session_errors: 0,
             writes_refused_disk_full: 0,
-            quota_exceeded: 0,
             containers_reaped: 0,
             snapshots_written: 0,
             snapshot_ms: Latency::default(),
@@ -233,15 +218,6 @@ impl Stats {
         self.response_bytes_last = bytes;
         self.response_bytes_max = self.response_bytes_max.max(bytes);
         self.bytes_sent += bytes;
-    }
-
-    pub(super) fn record_proposal(&mut self, bytes: u64) {
-        if self.proposal_bytes_min == 0 || bytes < self.proposal_bytes_min {
-            self.proposal_bytes_min = bytes;
-        }
-        self.proposal_bytes_last = bytes;
-        self.proposal_bytes_max = self.proposal_bytes_max.max(bytes);
-        self.log_bytes += bytes;
     }
 }
 

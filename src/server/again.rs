@@ -1,15 +1,15 @@
-//! A server that lacks what comes back starts itself again: its process stays, and nothing else of it.
+//! Starts the server again in the same process, if it lacks something that becomes available by itself.
 //!
-//! Two things come back without anybody who starts servers. A disk without room gets some: a member that
-//! could not write the tree of its leader begins anew with what its disk has. And the kernel takes a moment
-//! until the locked memory of rings that are gone may be locked again, so that a server that ends and starts
-//! at once finds too little of it.
+//! There are two such cases. The disk is full, and room is made later: a member that could not write the tree of
+//! its leader then starts again from the data on its disk. Or too little memory may be locked, because the kernel
+//! releases the locked memory of closed rings a moment late: a server that starts right after another one has ended
+//! finds too little of it.
 //!
 //! ```text
 //! process: start → … → lacks something → execve(2) of the same program, with a note in the environment
-//!                                          └─→ start: waits, says what for; a signal ends it → …
+//!                                          └─→ start: waits, and logs what for; a signal ends it → …
 //! ```
-//! Nothing of the old life goes on, for its threads end with the old program, and its files are closed.
+//! Nothing of the earlier run survives: execve(2) ends its threads and closes its files.
 
 use std::env;
 use std::io;
@@ -22,13 +22,13 @@ use std::time::{Duration, Instant};
 use crate::limits;
 use crate::runtime::{RingError, StopFlag, free_bytes};
 
-/// The note: what is waited for, and how often it has been so far.
+/// The variable that holds the note: what the earlier run lacked, and how often in a row.
 const VARIABLE: &str = "RINGKEEPER_STARTED_AGAIN";
 
-/// How often signals, and the room, are looked at.
+/// How often a waiting server checks for signals and for room.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What comes back.
+/// A lack that ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// Room on a disk.
@@ -42,7 +42,7 @@ pub enum Lack {
 pub struct Failure {
     /// A sentence for the operator.
     pub reason: String,
-    /// What would let it run.
+    /// What the server lacks, if that may become available by itself.
     pub lack: Option<Lack>,
 }
 
@@ -53,13 +53,13 @@ impl From<String> for Failure {
 }
 
 impl Failure {
-    /// A ring cannot be made.
+    /// The failure to make a ring.
     pub fn of_ring(what: &str, error: &RingError) -> Failure {
         let lack = error.lacks_memory().then_some(Lack::LockedMemory);
         Failure { reason: format!("{what}: {error}"), lack }
     }
 
-    /// An executor cannot be made, as the system says.
+    /// The failure to make an executor, in the words of the system.
     pub fn of_executor(what: &str, error: &io::Error) -> Failure {
         let no_memory = error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error());
         let lack = no_memory.then_some(Lack::LockedMemory);
@@ -67,7 +67,7 @@ impl Failure {
     }
 }
 
-/// What an earlier life of this process lacked, and how often one did so far.
+/// What the earlier run of this process lacked, and how often in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Earlier {
     lack: Lack,
@@ -75,7 +75,7 @@ pub struct Earlier {
 }
 
 impl Earlier {
-    /// The note of the earlier life, if there was one.
+    /// Reads the note of the earlier run, if there was one.
     pub fn read() -> Option<Earlier> {
         Earlier::parse(&env::var(VARIABLE).ok()?)
     }
@@ -98,7 +98,7 @@ impl Earlier {
         format!("{lack} {}", self.times)
     }
 
-    /// What is noted when this life lacks something; `None`: it has lasted long enough.
+    /// The note for the next run; `None`: the server has tried often enough.
     fn next(before: Option<Earlier>, lack: Lack) -> Option<Earlier> {
         let times = before.filter(|before| before.lack == lack).map_or(0, |before| before.times);
         let times = times.saturating_add(1);
@@ -106,7 +106,7 @@ impl Earlier {
         goes_on.then_some(Earlier { lack, times })
     }
 
-    /// How long the next start is put off at most: longer each time.
+    /// How long the next start waits at most; longer each time.
     fn pause(self) -> Duration {
         let (first, longest) = match self.lack {
             Lack::Room => (limits::ROOM_PAUSE_MS_MIN, limits::ROOM_PAUSE_MS_MAX),
@@ -116,7 +116,7 @@ impl Earlier {
         Duration::from_millis(doubled.min(longest))
     }
 
-    /// Waits until there may be what was lacking. False: a signal says that the server is to stop.
+    /// Waits until what was lacking may be available. False: a signal tells the server to stop.
     pub fn wait(self, stop: &StopFlag, folders: &[&Path]) -> bool {
         let pause = self.pause();
         match self.lack {
@@ -131,8 +131,8 @@ impl Earlier {
                 pause.as_secs_f64(),
             ),
             Lack::LockedMemory if self.times == 1 => tracing::info!(
-                "too little memory may be locked, perhaps because rings that are gone still hold some: trying \
-                 again for some seconds"
+                "too little memory may be locked, perhaps because the rings of an ended server still hold some: \
+                 trying again for some seconds"
             ),
             Lack::LockedMemory => {}
         }
@@ -152,8 +152,8 @@ impl Earlier {
     }
 }
 
-/// Begins the next life of this process, if what it lacks may come back. Comes back itself if not, with the
-/// reason if the system refuses.
+/// Starts the program again, if what it lacks may become available. Returns otherwise, with the error if the system
+/// refuses to start the program.
 pub fn start_again(before: Option<Earlier>, lack: Lack) -> Option<io::Error> {
     let next = Earlier::next(before, lack)?;
     let mut arguments = env::args_os();

@@ -1,6 +1,6 @@
-//! Folders that a start would make, and data that would begin with it: where a path is wrong, or a disk is
-//! not mounted, the server must not begin anew without a word.
-// ZooKeeper: FileTxnSnapLog makes the folders, unless zookeeper.datadir.autocreate=false, and says nothing.
+//! Warns about folders that a start would create, and about a database that would begin empty: the path may be
+//! wrong, or a disk not mounted.
+// ZooKeeper: FileTxnSnapLog creates the folders silently, unless zookeeper.datadir.autocreate=false.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use crate::recovery::Folder as _;
 use crate::runtime::{FileFolder, Folders};
 use crate::txnlog::plan;
 
-/// The configured folders that are not there and that a server makes, a sentence each. That the system
-/// does not say whether one is there, or forbids to make it, is said by who opens them.
+/// A sentence on each configured folder that is missing and that a server would create. The code that opens the
+/// folders reports other errors.
 pub fn missing_folders(config: &Config) -> Vec<String> {
     let storage = &config.storage;
     if !storage.datadir_autocreate {
@@ -37,7 +37,7 @@ pub fn missing_folders(config: &Config) -> Vec<String> {
     found
 }
 
-/// What there is to say of a data folder that is there and holds no data.
+/// A sentence on a data folder that exists and holds no data.
 pub fn empty_folder(config: &Config) -> Option<String> {
     let storage = &config.storage;
     let in_folder = |folder: &Path| folder.join("version-2");
@@ -47,7 +47,7 @@ pub fn empty_folder(config: &Config) -> Option<String> {
         logs: in_folder(&storage.data_log_dir),
     };
     let folder = FileFolder::new(&folders);
-    // What cannot be listed is said by who checks the files.
+    // The check of the files reports a folder that cannot be listed.
     let names = |place| folder.list(place).ok();
     let (snapshots, logs) = (names(Place::Snapshots)?, names(Place::Logs)?);
     let has_data = snapshots.iter().any(|file| plan::snapshot_zxid(&file.name).is_some())

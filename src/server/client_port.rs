@@ -1,4 +1,4 @@
-//! Where clients connect: bound at the start, and anew when a reconfiguration says so
+//! The address where clients connect: bound at the start, and again when a reconfiguration changes it
 //! (`ServerCnxnFactory.reconfigure`).
 
 use std::io::{self, ErrorKind};
@@ -13,45 +13,45 @@ use crate::net;
 use crate::quorum;
 use crate::runtime::Doorbell;
 
-/// How long an address in use is waited for at the start.
+/// How long the start waits for an address that is in use.
 pub(super) const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The address of clients, and how it is listened on.
+/// The address where clients connect, and how the server listens there.
 #[derive(Debug)]
 pub struct ClientPort {
     me: Option<ServerId>,
     listen: Listen,
     address: SocketAddr,
     backlog: u32,
-    /// Sockets that share the address: one per session core.
+    /// How many sockets share the address: one for each session core.
     sockets: u32,
-    /// The name that is being resolved, if clients are to connect to one.
+    /// The host name that is being resolved, if the new address has one.
     sought: Option<Sought>,
 }
 
-/// A name on its way to its address. A resolver may hang for half a minute, and the replica does not
-/// wait for it: clients connect where they did, until there is an answer.
+/// A host name that is being resolved. A resolver may hang for half a minute, and the replica does not wait for
+/// it: clients connect at the old address until there is an answer.
 #[derive(Debug)]
 struct Sought {
     listen: Listen,
-    /// The configuration that wants it.
+    /// The version of the configuration with this name.
     version: i64,
     answer: Receiver<io::Result<SocketAddr>>,
 }
 
-/// Sockets at another address, and its port.
-type Moved = (Vec<TcpListener>, u16);
+/// Sockets at a new address, and its port.
+pub type Moved = (Vec<TcpListener>, u16);
 
 impl ClientPort {
     /// Binds as many sockets as there are session cores.
     ///
     /// # Errors
-    /// The address does not resolve or cannot be listened on, for an operator.
+    /// The address does not resolve, or the server cannot listen there: a sentence for the operator.
     pub fn open(config: &Config, sockets: u32) -> Result<(ClientPort, Vec<TcpListener>), String> {
         let listen = config.network.client.clone();
         let wanted = address_of(&listen)?;
         let backlog = config.network.listen_backlog.unwrap_or(net::BACKLOG);
-        // The sockets of a killed server live on in its rings until the kernel has taken them apart.
+        // The rings of a killed server keep its sockets open until the kernel has freed them.
         let until = Instant::now() + ADDRESS_PATIENCE;
         let (bound, address) = loop {
             match bind(wanted, backlog, sockets) {
@@ -67,22 +67,22 @@ impl ClientPort {
         Ok((ClientPort { me, listen, address, backlog, sockets, sought: None }, bound))
     }
 
-    /// Where clients connect.
+    /// The address where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Sockets where an active configuration wants the clients of this server to connect, and the
-    /// port, if that is elsewhere. Those who are connected stay so. A name is resolved first: then
-    /// there is nothing yet, and `bell` rings when it is time for [`ClientPort::settle`].
+    /// Binds sockets at the address that an active configuration gives for clients of this server, if that address
+    /// is new. Existing connections stay open. A host name is resolved first: then this returns nothing yet, and
+    /// `bell` rings when it is time for [`ClientPort::settle`].
     ///
-    /// The old address is given up only when the new one is had. A reconfiguration is agreed on by the
-    /// whole ensemble before any server tries the address, so a slip in it cannot be refused any more;
-    /// what it costs is then one line in the log and not all clients of this server.
-    // ZooKeeper: NIOServerCnxnFactory.reconfigure closes the old socket first, and listens nowhere when
-    // the new address is taken.
+    /// The old sockets stay until the new ones are bound. The ensemble agrees on a reconfiguration before any
+    /// server tries the address, so a mistake in it can no longer be refused; it then costs a line in the log, and
+    /// not all clients of this server.
+    // ZooKeeper: NIOServerCnxnFactory.reconfigure closes the old socket first, and if another process has the new
+    // address, it listens nowhere.
     pub fn follow(&mut self, config: &quorum::Config, bell: &Doorbell) -> Option<Moved> {
-        // What an older configuration wants is of no interest any more.
+        // This configuration replaces the one whose name is being resolved.
         let sought = self.sought.take();
         let client = config.members.get(&self.me?)?.client.as_ref()?;
         let listen = Listen::of_member(client);
@@ -111,7 +111,7 @@ impl ClientPort {
         }
     }
 
-    /// The same once the name is resolved; nothing before.
+    /// The same, once the host name is resolved; returns nothing before.
     pub fn settle(&mut self) -> Option<Moved> {
         let answer = match self.sought.as_ref()?.answer.try_recv() {
             Ok(answer) => answer,
@@ -130,7 +130,8 @@ impl ClientPort {
     ) -> Option<Moved> {
         let bound = address.and_then(|address| {
             match bind(address, self.backlog, self.sockets) {
-                // 127.0.0.1 and all addresses overlap where the port stays: our own sockets have it.
+                // If the port stays, the old and the new address may overlap, as 127.0.0.1 and all addresses do:
+                // then our own sockets have it.
                 Err(error)
                     if error.kind() == ErrorKind::AddrInUse
                         && address.port() == self.address.port() =>
@@ -143,8 +144,8 @@ impl ClientPort {
         match bound {
             Ok((sockets, address)) => {
                 tracing::info!(
-                    "clients connect to {address} from now on, no more to {}, as configuration \
-                     {version:x} says; who is connected stays so",
+                    "clients connect to {address} from now on, and no longer to {}, as configuration \
+                     {version:x} says; existing connections stay open",
                     self.address
                 );
                 (self.listen, self.address) = (listen, address);
@@ -167,14 +168,14 @@ impl ClientPort {
 fn resolve(listen: Listen, bell: Doorbell) -> io::Result<Receiver<io::Result<SocketAddr>>> {
     let (tell, answer) = sync_channel(1);
     std::thread::Builder::new().name("rk-resolve".into()).spawn(move || {
-        // Nobody listens any more when another configuration has come.
+        // The receiver is gone if another configuration has become active.
         let _ = tell.send(options::listen_address(&listen));
         bell.ring();
     })?;
     Ok(answer)
 }
 
-/// What would keep a server from listening for clients at this moment.
+/// What would keep a server from listening for clients now.
 pub fn obstacle(config: &Config) -> Option<String> {
     let tried = address_of(&config.network.client).and_then(|wanted| {
         let bound = net::bind(wanted, net::BACKLOG, false);
@@ -196,7 +197,7 @@ fn refused(wanted: SocketAddr, error: &io::Error) -> String {
     format!("cannot listen on {wanted} (clientPort): {error}{}", advice(error))
 }
 
-/// What an operator can do about an address that cannot be had; empty: nobody knows.
+/// What an operator can do about an address that cannot be bound; empty if there is no advice.
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => {
@@ -214,15 +215,15 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Binds sockets at an address that nobody else has.
+/// Binds sockets at an address that no other process has.
 fn bind(
     wanted: SocketAddr,
     backlog: u32,
     sockets: u32,
 ) -> io::Result<(Vec<TcpListener>, SocketAddr)> {
-    // Sharing an address is for our own sockets: that nobody else has it shows one that does not. It is kept,
-    // and shared only now that it listens: were it given up first, another server of the same user could try
-    // the address in between, and both would share it. From here on its try fails.
+    // Only our own sockets may share the address. The first socket is bound unshared, which fails if another
+    // process has the address, and becomes shared once it listens. It must not be closed and bound again as a
+    // shared one: in between, another server of the same user could bind the address, and both would share it.
     let first = net::bind(wanted, backlog, false)?;
     net::share(&first)?;
     let address = first.local_addr()?;
@@ -230,7 +231,7 @@ fn bind(
     Ok(([first].into_iter().chain(others).collect(), address))
 }
 
-/// Binds sockets that share an address, among themselves and with those that we have.
+/// Binds sockets that share an address with each other and with those of this process.
 fn share(
     address: SocketAddr,
     backlog: u32,
@@ -271,7 +272,7 @@ mod tests {
     fn clients_move_where_the_active_configuration_says() {
         let mut port = member("server.1=a:1:2;127.0.0.1:0\n");
         let first = port.address();
-        // The same, none at all, and a server that is no member any more: nothing moves.
+        // The same address, no address, and a server that is no longer a member: clients do not move.
         for line in ["server.1=a:1:2;127.0.0.1:0", "server.1=a:1:2", "server.4=a:1:2;9"] {
             assert!(follow(&mut port, line).is_none(), "{line}");
         }
@@ -282,8 +283,8 @@ mod tests {
         assert_ne!(port.address(), first);
     }
 
-    /// It went like this: 1. A reconfiguration names a host. 2. The replica asks a resolver that hangs, and stands still with all its
-    /// clients until the resolver gives up.
+    /// 1. A reconfiguration names a host. 2. The replica asks a resolver that hangs. 3. The replica serves no client
+    /// until the resolver gives up.
     #[test]
     fn a_name_is_resolved_while_clients_connect_where_they_did() {
         let mut port = member("server.1=a:1:2;127.0.0.1:0\n");
@@ -309,7 +310,7 @@ mod tests {
         let (sockets, moved) = settle(&mut port).unwrap();
         assert_eq!((sockets.len(), moved, port.address().port()), (2, at, at));
         assert!(port.follow(&named, &bell).is_none() && port.sought.is_none());
-        // A name that nobody knows, and one that another configuration replaces.
+        // A name that does not resolve, and one that another configuration replaces.
         let nowhere = active("server.1=a:1:2;no-such-host.invalid:7");
         assert!(port.follow(&nowhere, &bell).is_none());
         assert!(settle(&mut port).is_none());
@@ -336,9 +337,9 @@ mod tests {
         }
     }
 
-    /// It went like this: 1. One tries the address, has it, and lets it go, to share it. 2. The other does the same. 3. Both share
-    /// it, and the kernel deals their clients out over two databases. Neither may get it: Linux marks a socket
-    /// as listening before it looks for others, and so two can refuse each other.
+    /// 1. A server binds the address, and closes the socket in order to share the address. 2. Another server does the
+    /// same. 3. Both share it, and the kernel spreads the clients over two databases. It may happen that neither gets
+    /// the address: Linux marks a socket as listening before it looks for other sockets, so two can refuse each other.
     #[test]
     fn of_two_servers_that_start_together_on_one_address_at_most_one_gets_it() {
         let mut none = 0;

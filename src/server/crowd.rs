@@ -1,69 +1,67 @@
-//! Whether others want the processor on which a thread looks for what it awaits.
+//! Finds out whether other threads want the processor on which a thread looks for an event.
 //!
-//! Looking pays as long as the thread that yields after each look gets the processor back at once. If
-//! somebody computes there, it gets it back at a tick of the scheduler's clock, four milliseconds
-//! later; if the process has used up its quota (`cpu.max` of a container), when the next period
-//! begins; and so may the whole of a virtual machine. Then it is better to sleep, and to be woken.
-//! Nobody says beforehand which it will be, so the thread counts what it loses while it looks, and
-//! after two such losses sleeps for a while.
+//! A thread that awaits something looks for it and yields, again and again. That pays as long as the thread gets the
+//! processor back at once. If another thread computes there, it comes back with a tick of the scheduler's clock,
+//! four milliseconds later; if the process has used up its quota (`cpu.max` of a container), with the next period;
+//! and a host may pause a whole virtual machine in the same way. Then it is better to sleep until the kernel wakes
+//! the thread. The thread cannot know beforehand, so it adds up the time that it loses while it looks, and after
+//! two such losses it sleeps for a while.
 //!
-//! A thread that is told never to look (`ringkeeper.spinMicros=0`) learns it all the same: it yields once,
-//! at most every ten milliseconds, while it awaits something. That costs a system call where nobody is in the
-//! way, and it is there that the remedies for busy machines are wanted most. What it would have to wait after it
-//! was woken says less: the kernel counts in one sum what a thread waits behind a neighbour, behind this
-//! server's own threads, and for a quota that it has used up.
+//! A thread that is configured never to look (`ringkeeper.spinMicros=0`) finds out too: it yields once, at most
+//! every ten milliseconds, while it awaits something. That costs a system call on an idle machine, and busy
+//! machines need the remedies most. The time that such a thread waits after it is woken says less: the kernel adds
+//! up the waiting behind other programs, behind the server's own threads, and for a used-up quota.
 //!
-//! Only long losses count: on a machine that is full with this server's own clients and with other
-//! servers of its ensemble, yields take some hundred microseconds, and looking is still the better way.
+//! Only long losses count: on a machine that is full of this server's own clients and other servers of its
+//! ensemble, a yield takes some hundred microseconds, and looking still pays.
 
 use std::time::{Duration, Instant};
 
 use crate::runtime::Slices;
 
-/// A look that comes so much later than the one before it has lost its processor: to somebody who
-/// does not sleep by himself, whom only the scheduler stops, or to a quota.
+/// If a look comes so much later than the one before, the thread has lost its processor: to a thread that only the
+/// scheduler stops, or to a quota.
 const LOSS_MIN: Duration = Duration::from_millis(1);
 
-/// Time lost beyond which others want the processor: two ticks of a clock of 250 Hz. One such loss
-/// happens to everybody.
+/// If more time than this is lost, other threads want the processor: nearly two ticks of a clock of 250 Hz. A single
+/// loss happens on every machine.
 const LOST_MAX_NS: u64 = 6_000_000;
 
-/// What is lost in one millisecond may be earned back in so many of undisturbed looking.
+/// So many milliseconds of undisturbed looking make up for a lost one.
 const EARNED_PER_LOST: u64 = 8;
 
-/// How long it sleeps before it tries to look again, the first time.
+/// How long the thread sleeps, the first time, before it tries to look again.
 const SLEEPS_MIN: Duration = Duration::from_millis(100);
 
-/// The same, if every try failed. Each costs a loss, which is one in a thousand of this.
+/// The same, after many failed tries. Each try costs one loss, which is a thousandth of this time.
 const SLEEPS_MAX: Duration = Duration::from_millis(3200);
 
-/// So many times longer it sleeps for the host: it costs less than beside neighbours, and what is lost
-/// to a host is some ten milliseconds at a time.
+/// So many times longer the thread sleeps because of the host: sleep costs less there than beside other threads,
+/// and each loss to a host is some ten milliseconds.
 const HOST_SLEEPS: u32 = 4;
 
-/// How long a thread must have looked undisturbed until a loss is one that happens to everybody. Until
-/// then it counts who takes its processor, a microsecond for each time that it begins to look.
+/// After so much undisturbed looking, a loss is taken for one that happens on every machine. Until then the thread
+/// reads how often its processor was taken, which costs a microsecond each time that it begins to look.
 const WARY: Duration = Duration::from_secs(1);
 
-/// How often a thread that never looks yields to see who is there. One that was not held up counts as so much
-/// undisturbed looking.
+/// How often a thread that never looks yields as a try. A yield without a loss counts as so much undisturbed looking.
 const TRIES_EVERY: Duration = Duration::from_millis(10);
 
-/// Who has what a thread loses.
+/// What takes the processor from a thread that looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Crowding {
-    /// Nothing is lost: looking pays.
+    /// Nothing: looking pays.
     Nobody,
-    /// None of this machine's threads. It is a virtual one, whose host lets it have so much of its
-    /// processors in each tenth of a second and no more; looking uses that up, and then the machine
-    /// stands still. Who sleeps is woken at once, nobody is in the way.
+    /// The host of this virtual machine: it gives the machine a share of its processors in each tenth of a second,
+    /// looking uses up that share, and then the machine stands still. A sleeping thread is woken at once, because
+    /// no other thread is in its way.
     Host,
-    /// Threads that compute, or a group of this process's that has used up its quota.
+    /// Other threads of this machine, or a quota that the control group of this process has used up.
     Neighbours,
 }
 
 impl Crowding {
-    /// What the thread asks the scheduler for.
+    /// The time slices that the thread asks the scheduler for.
     pub fn slices(self) -> Slices {
         match self {
             Crowding::Nobody | Crowding::Host => Slices::Ordinary,
@@ -72,25 +70,26 @@ impl Crowding {
     }
 }
 
-/// See the module's words.
+/// The losses of one thread, and whether it should look or sleep.
 #[derive(Clone, Debug)]
 pub struct Crowd {
-    /// Time lost, less what was earned back. Invariant: below [`LOST_MAX_NS`].
+    /// The lost time, less what undisturbed looking has made up for. Invariant: below [`LOST_MAX_NS`].
     lost_ns: u64,
-    /// How long it sleeps the next time that too much is lost.
+    /// How long the thread sleeps the next time that too much is lost.
     sleeps: Duration,
-    /// Until when it sleeps, and for whom.
+    /// Until when the thread sleeps, and because of what.
     until: Option<(Instant, Crowding)>,
-    /// How long it has looked since something was lost.
+    /// How long the thread has looked since the last loss.
     undisturbed: Duration,
-    /// How often the processor had been taken from the thread when it began to look, if it is wary.
+    /// How often the processor had been taken from the thread when it began to look; `None`: not read, because
+    /// the last loss is long ago.
     taken: Option<u64>,
-    /// When a thread that never looks tries it next. `None`: it looks.
+    /// When a thread that never looks tries next; `None`: the thread looks.
     tries_at: Option<Instant>,
 }
 
 impl Crowd {
-    /// Nobody is there yet. `now`, and whether the thread looks, or only tries it now and then.
+    /// Nothing is lost yet. With `looks` the thread looks; otherwise it only tries now and then.
     pub fn new(now: Instant, looks: bool) -> Crowd {
         Crowd {
             lost_ns: 0,
@@ -102,8 +101,8 @@ impl Crowd {
         }
     }
 
-    /// How long a thread that awaits something looks, if it is to look for so `long`. Zero if others want the
-    /// processor. The shortest time, which is one look and one yield, for one that never looks, now and then.
+    /// How long a thread that awaits something looks, of the configured time `long`. Zero if other threads want the
+    /// processor. For a thread that never looks: now and then the shortest time, which is one look and one yield.
     pub fn look(&mut self, now: Instant, long: Duration) -> Duration {
         if self.at(now) != Crowding::Nobody {
             return Duration::ZERO;
@@ -118,7 +117,7 @@ impl Crowd {
         }
     }
 
-    /// The thread begins to look. `taken` says how often its processor was taken from it.
+    /// The thread begins to look. `taken` reads how often its processor was taken.
     pub fn begin(&mut self, taken: impl FnOnce() -> u64) {
         self.taken = (self.undisturbed < WARY).then(taken);
     }
@@ -141,7 +140,7 @@ impl Crowd {
         }
         self.undisturbed = Duration::ZERO;
         let Some(before) = self.taken else {
-            // One such loss happens to everybody. The next one is looked at.
+            // A single loss happens on every machine. The next one counts in full.
             self.lost_ns = took_ns.min(LOST_MAX_NS / 2);
             return;
         };
@@ -151,12 +150,12 @@ impl Crowd {
             let times = if who == Crowding::Host { HOST_SLEEPS } else { 1 };
             self.until = Some((to + self.sleeps * times, who));
             self.sleeps = SLEEPS_MAX.min(self.sleeps * 2);
-            // The next try ends with its first loss.
+            // The first loss of the next try ends it.
             self.lost_ns = LOST_MAX_NS / 2;
         }
     }
 
-    /// For whom it sleeps at once instead of looking.
+    /// Because of what the thread sleeps at once instead of looking.
     pub fn at(&mut self, now: Instant) -> Crowding {
         match self.until {
             Some((until, who)) if now < until => who,
@@ -194,8 +193,8 @@ mod tests {
             Thread { crowd: Crowd::new(now, false), now, taken: 0 }
         }
 
-        /// Something is awaited every millisecond, and each look takes so long. How often it looked, and for how
-        /// many milliseconds it knew of neighbours.
+        /// Awaits something every millisecond; each look takes `each`. Returns how often it looked, and in how many
+        /// milliseconds it knew of neighbours.
         fn never_looks_for(&mut self, time: Duration, each: Duration, by: Crowding) -> (u32, u32) {
             let end = self.now + time;
             let (mut tries, mut crowded) = (0, 0);
@@ -228,7 +227,7 @@ mod tests {
             self.crowd.at(now)
         }
 
-        /// How often a look that takes `each` is tried within a time.
+        /// How often the thread tries to look within `time`, if each look takes `each`.
         fn tries_within(&mut self, time: Duration, each: Duration) -> u32 {
             let end = self.now + time;
             let mut tries = 0;
@@ -248,13 +247,13 @@ mod tests {
     fn a_thread_that_never_looks_finds_out_that_others_want_its_processor() {
         let mut thread = Thread::that_never_looks();
         let second = Duration::from_secs(1);
-        // A yield every ten milliseconds is all that it costs where nobody is.
+        // On an idle machine it costs one yield every ten milliseconds.
         assert_eq!(thread.never_looks_for(second, UNDISTURBED, Crowding::Nobody), (100, 0));
         let (_, crowded) = thread.never_looks_for(second, TICK, Crowding::Neighbours);
         assert!(crowded > 900, "{crowded} of a thousand milliseconds");
         let (tries, crowded) = thread.never_looks_for(32 * second, TICK, Crowding::Neighbours);
         assert!(tries < 20 && crowded > 31_000, "{tries}, {crowded}");
-        // They are gone. A tick now and then happens to everybody, and is forgotten.
+        // The neighbours are gone. A lost tick now and then happens on every machine, and is forgotten.
         thread.never_looks_for(5 * second, UNDISTURBED, Crowding::Nobody);
         for _ in 0..20 {
             thread.looks(1, TICK, Crowding::Neighbours);
@@ -314,7 +313,7 @@ mod tests {
             thread.looks(2, UNDISTURBED, Crowding::Nobody);
         }
         assert_eq!(thread.at(thread.now), Crowding::Nobody);
-        // A tick now and then.
+        // A lost tick now and then.
         for _ in 0..100 {
             thread.looks(1, TICK, Crowding::Neighbours);
             thread.is_undisturbed(Duration::from_millis(40));
@@ -322,8 +321,8 @@ mod tests {
         assert_eq!(thread.at(thread.now), Crowding::Nobody);
     }
 
-    /// A host that lets a machine have nine tenths of what it would use: as long as it looks, the
-    /// machine stands still for the last tenth of each period.
+    /// The host gives the machine nine tenths of the time that it would use: while the thread looks, the machine
+    /// stands still for the last tenth of each period.
     #[test]
     fn a_machine_that_stands_still_as_soon_as_it_looks_for_a_while_looks_ever_more_rarely() {
         let mut thread = Thread::new();

@@ -1,10 +1,9 @@
-//! Whether a server with this configuration could run here: what it needs of the process's limits, of
-//! its folders, and of the network.
+//! Checks whether a server with this configuration could run on this machine: the limits of the process, the
+//! folders, and the network.
 //!
-//! `config check` asks before there is a server, so nothing is made or changed but a port that is tried
-//! for a moment. That another ringkeeper holds the folder is no fault: it may be the one that is to be
-//! started anew, and has its ports. Nor is a port that is taken: the server that is to be replaced still
-//! runs when an operator looks.
+//! `config check` uses this before a server runs, so the checks change nothing; they only open each port for a
+//! moment. A folder in use by another Ringkeeper server is no error: it may be the server that is about to be
+//! restarted. For the same reason a port in use is no error.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -18,11 +17,11 @@ use crate::net;
 use crate::net::links::{self, Obstacle};
 use crate::runtime::{self, CLIENTS_MIN, Needs, Process};
 
-/// How long the names of other servers are waited for, all together: a resolver that hangs is one of the
-/// things to find out.
+/// How long the check waits for the names of all other servers together. A resolver that hangs is one of the
+/// problems that it reports.
 const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What this machine says to a server with this configuration.
+/// Checks a configuration on this machine.
 pub fn look(config: &Config) -> Here {
     let storage = &config.storage;
     let mut here = Here { in_force: in_force(config), ..Here::default() };
@@ -65,7 +64,7 @@ fn ports(config: &Config, here: &mut Here) {
     let line = format!("the line server.{me} in the files of all servers");
     let own = |what: &str| format!("{what} of server.{me}");
     let masters: Vec<Endpoint> = match member.role {
-        // An observer asks for that port at others.
+        // An observer connects to that port of other servers, and does not listen.
         PeerType::Observer => Vec::new(),
         PeerType::Participant => options::peer(config, me).observer_master.into_iter().collect(),
     };
@@ -90,8 +89,7 @@ fn ports(config: &Config, here: &mut Here) {
                 }
             }
         }
-        // As the server does: it gives up when it has failed at all addresses of a port, and often
-        // enough.
+        // Like the server, which stops when it has failed at all addresses of a port, so many times.
         let gives_up = config.quorum.election_port_bind_retry.is_some();
         let fails = gives_up && !places.is_empty() && taken.len() + other.len() == places.len();
         let (stop, go_on) = match (fails, taken.is_empty()) {
@@ -103,12 +101,12 @@ fn ports(config: &Config, here: &mut Here) {
             (false, _) => (Vec::new(), [taken, other].concat()),
         };
         here.denied.extend(stop);
-        let tries_on = |line| format!("{line}. A server starts all the same, and tries on");
+        let tries_on = |line| format!("{line}. A server starts all the same, and keeps trying");
         here.remarks.extend(go_on.into_iter().map(tries_on));
     }
 }
 
-/// Tries the port of the clients.
+/// Tries the client port.
 fn client_port(config: &Config, here: &mut Here) {
     let listen = &config.network.client;
     let bound = options::listen_address(listen)
@@ -122,12 +120,12 @@ fn client_port(config: &Config, here: &mut Here) {
     }
 }
 
-/// A port that another process has: as a rule the very server that is to be replaced, so this denies
-/// nothing.
+/// A sentence on a port that another process has. That is usually the server that is about to be replaced, so this
+/// is no error.
 fn taken_now(place: &str, what: &str, port: u16, change: &str) -> String {
     let by = match runtime::listener_on(port) {
         Some(Process { pid, name }) => format!("by {name} (pid {pid})"),
-        None => "and root sees by whom (`ss -ltnp`)".to_owned(),
+        None => "and root can see by which process (`ss -ltnp`)".to_owned(),
     };
     format!(
         "{place} ({what}) is taken now, {by}: if that is the server that this one replaces, stop it \
@@ -135,7 +133,7 @@ fn taken_now(place: &str, what: &str, port: u16, change: &str) -> String {
     )
 }
 
-/// Asks for the names of the other servers.
+/// Resolves the names of the other servers.
 fn names(config: &Config, here: &mut Here) {
     let Some(me) = membership::me(config) else { return };
     let members = config.quorum.ensemble().members;
@@ -148,13 +146,13 @@ fn names(config: &Config, here: &mut Here) {
         let server =
             members.iter().find(of).map_or_else(String::new, |(id, _)| format!("server.{id}: "));
         here.remarks.push(format!(
-            "{server}{reason}. A server starts all the same, does not reach that one, and asks for the \
-             name again at each attempt to connect: correct the name, or what resolves it"
+            "{server}{reason}. This server starts all the same, does not reach that one, and resolves the \
+             name again at each attempt to connect: correct the name, or the resolver"
         ));
     }
 }
 
-/// A number of bytes as people read it.
+/// A number of bytes with a unit.
 fn size(bytes: u64) -> String {
     match bytes % (1 << 20) {
         0 => format!("{} MiB", bytes >> 20),
@@ -162,7 +160,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// What this machine makes of the keys that depend on it: executors, and bounds on memory.
+/// Sentences on the values in force: executors, bounds on memory and others, some of which depend on this machine.
 fn in_force(config: &Config) -> Vec<String> {
     let wiring = wiring(config);
     let memory = runtime::memory_of_process();
@@ -194,8 +192,8 @@ fn in_force(config: &Config) -> Vec<String> {
             config.own.watches_per_connection_max
         ),
         format!(
-            "{} of requests may wait for their answers, and {} of replies for one connection before \
-             nothing more is read from it",
+            "{} of requests may wait for their answers, and {} of replies for one connection before the \
+             server stops reading from it",
             size(config.own.request_bytes_in_flight_max),
             size(config.own.output_bytes_per_connection_max)
         ),
@@ -204,7 +202,7 @@ fn in_force(config: &Config) -> Vec<String> {
     lines
 }
 
-/// Where this server listens for others, and whom it lets in there; none: it stands alone.
+/// A sentence on the ports for other servers, and which hosts may connect there; `None`: the server is standalone.
 fn ports_of_ensemble(config: &Config) -> Option<String> {
     let quorum = &config.quorum;
     let own = quorum.my_id.filter(|_| quorum.is_distributed())?;
@@ -218,7 +216,7 @@ fn ports_of_ensemble(config: &Config) -> Option<String> {
     let observers = quorum.observer_master_port;
     let observers = observers.map_or(String::new(), |port| format!(", port {port} for observers"));
     Some(format!(
-        "{}{observers}; who may come there: ringkeeper.peerAddressCheck={}",
+        "{}{observers}; hosts that may connect there: ringkeeper.peerAddressCheck={}",
         ports.join(", "),
         quorum.peer_address_check.name()
     ))
@@ -230,7 +228,7 @@ fn wiring(config: &Config) -> Wiring {
     Wiring::choose(config.own.cores, config.own.pin, None, &allowed, quota)
 }
 
-/// What a server with this configuration needs of the limits of its process.
+/// The limits of its process that a server with this configuration needs.
 pub fn needs(config: &Config) -> Needs {
     let wiring = wiring(config);
     let session_cores = wiring.session_cores.max(1);
@@ -241,17 +239,17 @@ pub fn needs(config: &Config) -> Needs {
     }
 }
 
-/// How many of the files that may be open can be clients.
+/// How many of the open files can be clients.
 pub fn files_for_clients(files: u64, session_cores: u32) -> u32 {
     let clients = files.saturating_sub(own_files(session_cores)).max(CLIENTS_MIN);
     u32::try_from(clients).unwrap_or(u32::MAX)
 }
 
-/// Files that the server opens for itself.
+/// How many files the server opens for itself.
 fn own_files(session_cores: u32) -> u64 {
-    /// For the log, snapshots, `/proc`, and sockets between being accepted and refused.
+    /// For the log, snapshots, `/proc`, and accepted sockets that are about to be refused.
     const OWN: u64 = 48;
-    /// Rings, timers and bells of an executor, generously.
+    /// For the rings, timers and bells of an executor: more than it needs.
     const PER_EXECUTOR: u64 = 16;
     OWN + PER_EXECUTOR * (u64::from(session_cores) + 1)
 }

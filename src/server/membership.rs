@@ -1,5 +1,4 @@
-//! What an operator is told about the ensemble: who is in it at the start, and what this server is
-//! in it as that changes.
+//! Log lines about the ensemble: its members at the start, and the role of this server whenever it changes.
 
 use std::sync::Arc;
 
@@ -10,12 +9,12 @@ use crate::quorum::{self, Member};
 use crate::replica::Replica;
 use crate::zab::{PeerFacts, Standing};
 
-/// This server, if it is one of an ensemble.
+/// The id of this server, if it is a member of an ensemble.
 pub fn me(config: &Config) -> Option<ServerId> {
     config.quorum.me().filter(|_| config.quorum.is_distributed())
 }
 
-/// Says who the members are, and which of them this server is.
+/// Logs the members, and which of them this server is.
 pub fn introduce(config: &Config, me: ServerId) {
     let ensemble = config.quorum.ensemble();
     for line in introduction(config, &ensemble, me) {
@@ -24,7 +23,7 @@ pub fn introduce(config: &Config, me: ServerId) {
     if let Some(next) = &config.quorum.last_seen {
         tracing::info!(
             "configuration {:x} was proposed before this server ended and may have become active \
-             since: the others will say",
+             since: the other servers know",
             next.version
         );
     }
@@ -81,23 +80,23 @@ fn describe(member: &Member) -> String {
     format!("{role} at {}{clients}", places.join(" and "))
 }
 
-/// Says what this server is, when that changes, in a line and in front of all lines.
+/// Logs the role of this server when it changes, and sets the role that all lines begin with.
 #[derive(Debug)]
 pub struct Teller {
-    /// `None`: it stands alone, and stays so.
+    /// `None`: the server is standalone.
     speaker: Option<Arc<Speaker>>,
     told: Option<Standing>,
-    /// Milliseconds spent on joining leaders, until it was last told.
+    /// Milliseconds that the server had spent on joining leaders at the last line.
     joining_ms: u64,
 }
 
 impl Teller {
-    /// For a server that runs with `config`.
+    /// Makes the teller of a server that runs with `config`.
     pub fn new(config: &Config, speaker: Arc<Speaker>) -> Teller {
         Teller { speaker: me(config).map(|_| speaker), told: None, joining_ms: 0 }
     }
 
-    /// Says what the replica is, if that is new.
+    /// Logs the role of the replica, if it is new.
     pub fn tell(&mut self, replica: &Replica) {
         let (Some(speaker), Some(member)) = (&self.speaker, replica.peer().as_member()) else {
             return;
@@ -118,7 +117,7 @@ impl Teller {
         let joining_ms = counts.follower_sync_ms.sum + counts.observer_sync_ms.sum;
         let line = standing_line(&facts, standing, joining_ms - self.joining_ms);
         match standing {
-            // That it looks is said by the peer, and its reason; here what that means for clients.
+            // The peer logs that it looks for a leader, and why. This line says what that means for clients.
             Standing::Looking if self.told.is_none() => {}
             Standing::Looking => tracing::warn!("{line}"),
             Standing::Leading { .. } | Standing::Following { .. } | Standing::Observing { .. } => {
@@ -130,7 +129,7 @@ impl Teller {
     }
 }
 
-/// What the server is now, for an operator at three in the morning.
+/// The role of the server, in words that an operator understands at three in the morning.
 fn standing_line(facts: &PeerFacts, now: Standing, ms: u64) -> String {
     let synchronised = match facts.sync_mode {
         Some(mode) => format!(", synchronised by {mode} in {ms} ms"),

@@ -3,10 +3,13 @@
 mod again;
 mod beginnings;
 mod client_port;
+mod clients;
 mod crossing;
 mod crowd;
 pub mod environment;
+mod executors;
 mod host;
+mod host_maker;
 mod membership;
 mod options;
 mod oracle;

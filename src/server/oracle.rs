@@ -1,30 +1,31 @@
-//! The outside witness of two servers (`oraclePath`): a file that begins with 1 where this server may
-//! go on without the other (`QuorumOracleMaj.askOracle`).
+//! The outside witness of two servers (`oraclePath`): a file that begins with 1 if this server may go on without
+//! the other (`QuorumOracleMaj.askOracle`).
 
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use super::host::Host;
+use super::host::Entrance;
 use crate::runtime::Reactor;
 
-/// Reads the file again and again, as long as there is a host.
+/// Reads the file again and again, as long as the host exists.
 ///
-/// The file is tiny and local; reading it costs less than handing it to another thread.
-pub fn watch(path: PathBuf, every: Duration, host: &Rc<Host>) {
-    look(Witness { path, every, host: Rc::downgrade(host), failing: false }, &host.reactor());
+/// The file is tiny and local; to read it costs less than to hand it to another thread.
+pub fn watch(path: PathBuf, every: Duration, entrance: &Rc<Entrance>) {
+    let reactor = entrance.reactor();
+    look(Witness { path, every, entrance: Rc::downgrade(entrance), failing: false }, &reactor);
 }
 
 struct Witness {
     path: PathBuf,
     every: Duration,
-    host: Weak<Host>,
+    entrance: Weak<Entrance>,
     failing: bool,
 }
 
 fn look(mut witness: Witness, reactor: &Reactor) {
-    let Some(host) = witness.host.upgrade() else { return };
-    host.set_oracle(witness.ask());
+    let Some(entrance) = witness.entrance.upgrade() else { return };
+    entrance.set_oracle(witness.ask());
     let then = reactor.clone();
     reactor.after(witness.every, move || look(witness, &then)).detach();
 }

@@ -1,5 +1,5 @@
-//! Reads of the log's files for learners that are far behind, on a thread of their own: they take as
-//! long as the disk takes, and nobody waits for them.
+//! Reads the files of the log for learners that are far behind, on a thread of its own, so that the replica does
+//! not wait for the disk.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,16 +10,16 @@ use crate::recovery::{log_read_bytes_max, read_txns};
 use crate::runtime::{Doorbell, FileFolder, Folders};
 use crate::zab::LogRead;
 
-/// What became of a read: its id and the transactions; see
+/// The id of a read, and the transactions; see
 /// [`Replica::handle_log_read`](crate::replica::Replica::handle_log_read).
 type Outcome = (u64, Option<Vec<Txn>>);
 
-/// The reader.
+/// The reader of the log.
 pub struct Past {
     wishes: SyncSender<LogRead>,
     outcomes: Receiver<Outcome>,
-    /// Those without an outcome yet.
-    pending: std::cell::Cell<usize>,
+    /// Wishes without an outcome yet.
+    pending: usize,
 }
 
 impl Past {
@@ -30,7 +30,7 @@ impl Past {
     /// The system has no thread for it.
     pub fn start(folders: &Folders, factor: f64, bell: Doorbell) -> io::Result<Past> {
         let (wishes, wished) = sync_channel::<LogRead>(limits::LOG_READS_MAX);
-        // As many outcomes may wait as there are wishes, and one in work.
+        // An outcome for each waiting wish, and for the one that the thread is working on.
         let (done, outcomes) = sync_channel(limits::LOG_READS_MAX + 1);
         let folder = FileFolder::new(folders);
         let percent = percent(factor);
@@ -40,39 +40,38 @@ impl Past {
                     .and_then(|bytes_max| read_txns(&folder, from, to, bytes_max))
                     .unwrap_or_else(|error| {
                         tracing::warn!(
-                            "the log cannot be read for a learner, which gets the whole tree: \
+                            "the log cannot be read for a learner, so the learner gets the whole tree: \
                              {error}"
                         );
                         None
                     });
-                // Nobody listens any more when the server has stopped.
+                // The receiver is gone if the server has stopped.
                 let _ = done.send((id, txns));
                 bell.ring();
             }
         })?;
-        Ok(Past { wishes, outcomes, pending: std::cell::Cell::new(0) })
+        Ok(Past { wishes, outcomes, pending: 0 })
     }
 
-    /// Hands a wish over. False: too many are waiting.
-    pub fn submit(&self, wish: LogRead) -> bool {
-        let taken =
-            self.pending.get() < limits::LOG_READS_MAX && self.wishes.try_send(wish).is_ok();
-        self.pending.set(self.pending.get() + usize::from(taken));
+    /// Submits a wish. False: too many are waiting.
+    pub fn submit(&mut self, wish: LogRead) -> bool {
+        let taken = self.pending < limits::LOG_READS_MAX && self.wishes.try_send(wish).is_ok();
+        self.pending += usize::from(taken);
         taken
     }
 
-    /// A read that is done.
-    pub fn done(&self) -> Option<Outcome> {
-        if self.pending.get() == 0 {
+    /// The next finished read.
+    pub fn done(&mut self) -> Option<Outcome> {
+        if self.pending == 0 {
             return None;
         }
         let outcome = self.outcomes.try_recv().ok()?;
-        self.pending.set(self.pending.get() - 1);
+        self.pending -= 1;
         Some(outcome)
     }
 }
 
-/// A share in whole percent; 0 for none, as for one so small that it is none.
+/// A share in whole percent, rounded down; 0 means that no log is read.
 fn percent(factor: f64) -> u64 {
     (0..=100u32).rev().find(|percent| f64::from(*percent) <= factor * 100.0).unwrap_or(0).into()
 }

@@ -1,13 +1,13 @@
-//! Where the server is between its start and its end, for an operator who waits for it.
+//! The phases of a server's start and end, for an operator who waits for it.
 //!
-//! A start and an end go through named phases. A thread of its own looks at them: what takes long is
-//! said, again after twice the time; what takes longer than its bound ends the process, with the phase
-//! and what to look at. A signal to stop ends the process at once while it is not serving yet, in
-//! whatever it is: what it does until then may be cut off at any moment, as by `kill -9`, and the
-//! files are made for that. Nobody waits for an answer.
+//! A thread of its own watches the phases. If a phase takes long, the thread logs a line, and another one after twice
+//! the time. If a phase exceeds its bound, the thread ends the process, with a line that names the phase and says
+//! what to look at. Before the server serves, a signal to stop ends the process at once, whatever the phase: no
+//! client waits for an answer yet, and the files withstand an interruption at any moment, as they withstand
+//! `kill -9`.
 //!
-//! To read the data has no bound, for how large a folder may be is the operator's choice. There it is
-//! said when nothing was read for a time, and what is awaited.
+//! Reading the data has no bound, because the operator decides how large a folder is. In that phase the thread logs
+//! a line when nothing has been read for some time, and names the file.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,57 +16,57 @@ use std::time::{Duration, Instant};
 use super::client_port::ADDRESS_PATIENCE;
 use crate::runtime::Reading;
 
-/// What the server is doing.
+/// A phase of the start or the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ServerPhase {
-    /// What the system allows: io_uring, descriptors.
+    /// Checks what the system allows: io_uring, descriptors.
     System,
-    /// The data folders are made, locked, tried.
+    /// Creates, locks and tries the data folders.
     Folders,
-    /// The client port is opened.
+    /// Opens the client port.
     ClientPort,
-    /// The executors' threads begin; so many of so many have.
+    /// Starts the executors' threads.
     Executors {
-        /// Those that run.
+        /// How many of them run.
         up: usize,
-        /// All of them.
+        /// How many there are.
         of: usize,
     },
-    /// Snapshot and logs are read.
+    /// Reads the snapshot and the logs.
     Data,
-    /// It serves.
+    /// Serves clients.
     Serving,
-    /// What is in flight is finished, connections get their last bytes.
+    /// Finishes what is in flight, and sends the last bytes.
     Finishing,
-    /// The threads end.
+    /// Ends the threads.
     Ending,
 }
 
-/// How long a phase may take before there is a line about it.
+/// How long a phase may take before the log has a line about it.
 const LINE_AFTER: Duration = Duration::from_secs(2);
 
-/// The same of the client port: for as long as that an address in use is waited for without a word, and
-/// then there is an error, which a line a moment before it would contradict.
+/// The same for the client port. The server waits silently for an address in use, and then reports an error; a line
+/// just before that error would contradict it.
 const PORT_LINE_AFTER: Duration = ADDRESS_PATIENCE.saturating_add(LINE_AFTER);
 
-/// Longest time of a phase that waits for the system. They take milliseconds; a hundred times what a
-/// machine that swaps, or a network file system whose server starts again, was seen to need (guessed).
+/// The bound on a phase that waits for the system. Such a phase takes milliseconds. This is a hundred times what a
+/// machine that swaps, or a network file system whose server restarts, was seen to need (guessed).
 const SYSTEM_MAX: Duration = Duration::from_secs(120);
 
-/// Longest time until all executors run: a thread that the scheduler has not run in two minutes
-/// would serve nobody.
+/// The bound on the start of the executors: a thread that the scheduler has not run for two minutes could not serve
+/// clients.
 const EXECUTORS_MAX: Duration = Duration::from_secs(120);
 
-/// Longest time of each phase of the end. The parts of each have bounds of their own, which sum up to
-/// a second; what supervisors wait for before they kill is 10 s and more.
+/// The bound on each phase of the end. The steps of a phase have bounds of their own, which add up to a second;
+/// supervisors wait for 10 s or more before they kill a process.
 const END_MAX: Duration = Duration::from_secs(8);
 
-/// How long nothing may be read while the data is read before there is a line about it: a piece that is
-/// read is a mebibyte, for which the slowest disk, busy with other work, takes a second (guessed). The
-/// next lines follow after twice the time each.
+/// How long reading the data may stand still before the log has a line about it. The server reads a mebibyte at a
+/// time, for which the slowest disk, busy with other work, takes a second (guessed). Each further line follows
+/// after twice the time.
 const STANDSTILL: Duration = Duration::from_secs(5);
 
-/// Exit code of an end that a signal asked for.
+/// Exit code after a signal to stop.
 const EXIT_OK: i32 = 0;
 /// Exit code when a phase takes longer than it may.
 const EXIT_FAILURE: i32 = 1;
@@ -87,16 +87,16 @@ impl ServerPhase {
         }
     }
 
-    /// What to look at when it takes long.
+    /// What an operator should look at if the phase takes long.
     fn advice(self) -> &'static str {
         match self {
             ServerPhase::System => "the kernel does not answer: look at `dmesg`",
             ServerPhase::Folders => {
-                "their file system does not answer, or the end of another server is waited for: \
-                 look at the disk, at `dmesg`, and at who has the folder open"
+                "their file system does not answer, or another server that uses them is still ending: \
+                 look at the disk, at `dmesg`, and at the processes that have the folder open"
             }
             ServerPhase::ClientPort => {
-                "the name in clientPortAddress may not resolve: look at what resolves names here"
+                "the name in clientPortAddress may not resolve: look at the resolver of this machine"
             }
             ServerPhase::Executors { .. } => {
                 "the processors are busy with something else: stop it, or set ringkeeper.cores to a \
@@ -110,7 +110,7 @@ impl ServerPhase {
         }
     }
 
-    /// How long it may take before there is a line about it.
+    /// How long the phase may take before the log has a line about it.
     fn line_after(self) -> Duration {
         match self {
             ServerPhase::ClientPort => PORT_LINE_AFTER,
@@ -124,20 +124,20 @@ impl ServerPhase {
         }
     }
 
-    /// `None`: as long as it takes.
+    /// The time after which the process ends; `None`: never.
     fn bound(self) -> Option<Duration> {
         match self {
             ServerPhase::System | ServerPhase::Folders | ServerPhase::ClientPort => {
                 Some(SYSTEM_MAX)
             }
             ServerPhase::Executors { .. } => Some(EXECUTORS_MAX),
-            // How large a folder may be is the operator's choice. A signal ends it.
+            // The operator decides how large a folder is. A signal ends this phase.
             ServerPhase::Data | ServerPhase::Serving => None,
             ServerPhase::Finishing | ServerPhase::Ending => Some(END_MAX),
         }
     }
 
-    /// Whether clients or other servers may be waiting for something.
+    /// Whether no client and no other server can be waiting for this server yet.
     fn is_before_serving(self) -> bool {
         match self {
             ServerPhase::System
@@ -149,7 +149,7 @@ impl ServerPhase {
         }
     }
 
-    /// Whether `next` is the same phase, further on.
+    /// Whether `next` is a later state of the same phase.
     fn goes_on_as(self, next: ServerPhase) -> bool {
         matches!((self, next), (ServerPhase::Executors { .. }, ServerPhase::Executors { .. }))
     }
@@ -164,18 +164,18 @@ pub struct Phases {
 struct Inner {
     state: Mutex<State>,
     changed: Condvar,
-    /// How far reading the data has come.
+    /// The progress of reading the data.
     reading: Reading,
-    /// Writes the lines that are waiting, before the process ends.
+    /// Writes the waiting lines of the log before the process ends.
     flush: Box<dyn Fn() + Send + Sync>,
 }
 
 struct State {
     phase: ServerPhase,
     since: Instant,
-    /// When there is a line about it.
+    /// When the log gets the next line about the phase.
     line_at: Instant,
-    /// While the data is read: how long nothing may be read until there is a line about that.
+    /// How long reading the data may stand still until the log gets the next line about that.
     standstill: Duration,
 }
 
@@ -185,7 +185,7 @@ impl State {
         State { phase, since: now, line_at: now + phase.line_after(), standstill: STANDSTILL }
     }
 
-    /// What is to be said at `now`, if anything, and whether it is the last word.
+    /// The line that is due at `now`, and whether the process ends with it.
     fn tell(&mut self, now: Instant, reading: &Reading) -> Option<(String, bool)> {
         let took = now.saturating_duration_since(self.since);
         let (name, advice) = (self.phase.name(), self.phase.advice());
@@ -211,9 +211,9 @@ impl State {
         Some((format!("{name}: {} s so far{bound}; {advice}", took.as_secs()), false))
     }
 
-    /// What is to be said if nothing was read for long.
+    /// The line that is due if nothing has been read for long.
     fn tell_of_standstill(&mut self, now: Instant, reading: &Reading) -> Option<String> {
-        // What the phase before did is not counted.
+        // The time of the phase before does not count.
         let still = now.saturating_duration_since(reading.moved_at().max(self.since));
         if still < STANDSTILL {
             self.standstill = STANDSTILL;
@@ -232,7 +232,7 @@ impl State {
         ))
     }
 
-    /// When something may have to be said next.
+    /// When the next line may be due.
     fn due(&self, reading: &Reading) -> Option<Instant> {
         let bound = self.phase.bound().map(|bound| self.since + bound);
         let line = (self.phase != ServerPhase::Serving).then_some(self.line_at);
@@ -243,10 +243,10 @@ impl State {
 }
 
 impl Phases {
-    /// Begins with the first phase, and with the thread that watches. `flush` writes the log.
+    /// Begins the first phase, and starts the thread that watches. `flush` writes the log.
     ///
     /// # Errors
-    /// No thread can be made.
+    /// The system denies the thread.
     pub fn begin(flush: impl Fn() + Send + Sync + 'static) -> io::Result<Phases> {
         let state = Mutex::new(State::begin(ServerPhase::System));
         let phases = Phases {
@@ -262,12 +262,12 @@ impl Phases {
         Ok(phases)
     }
 
-    /// What reading the data is to tell how far it has come.
+    /// Gets the progress of reading the data.
     pub fn reading(&self) -> Reading {
         self.inner.reading.clone()
     }
 
-    /// The server is in `phase` from now on.
+    /// From now on the server is in `phase`.
     pub fn enter(&self, phase: ServerPhase) {
         let mut state = self.state();
         let (since, line_at, standstill) = (state.since, state.line_at, state.standstill);
@@ -280,12 +280,12 @@ impl Phases {
         self.inner.changed.notify_one();
     }
 
-    /// A signal asks the server to stop. Does not return while it is not serving yet.
+    /// A signal tells the server to stop. Does not return if the server does not serve yet.
     pub fn asked_to_stop(&self, signal: &str) {
         let mut state = self.state();
         if state.phase.is_before_serving() {
             tracing::info!("{signal} while {}: stopped", state.phase.name());
-            // Nobody gets to serve any more: the lock is held to the end.
+            // This keeps the lock, so no other thread can enter the phase of serving.
             (self.inner.flush)();
             std::process::exit(EXIT_OK);
         }
@@ -347,8 +347,8 @@ mod tests {
         );
     }
 
-    /// It went like this: 1. The client port was taken. 2. After 2 s a line said that it is tried for 120 s.
-    /// 3. 8 ms later the server gave up.
+    /// 1. The client port is in use. 2. After 2 s a line says that the server gives up after 120 s. 3. The server gives
+    /// up 8 ms later.
     #[test]
     fn nothing_is_said_of_the_client_port_while_an_address_in_use_is_waited_for() {
         let mut state = State::begin(ServerPhase::ClientPort);
@@ -364,7 +364,7 @@ mod tests {
     fn reading_the_data_and_serving_take_as_long_as_they_take() {
         let mut state = State::begin(ServerPhase::Data);
         let reading = Reading::of_nothing();
-        // Something has just come.
+        // The reader has just made progress.
         state.since -= Duration::from_secs(3600);
         state.line_at = state.since + LINE_AFTER;
         let (line, last) = state.tell(Instant::now(), &reading).unwrap();
@@ -407,7 +407,7 @@ mod tests {
         assert!(phases.state().since > since);
         phases.asked_to_stop("SIGTERM");
         assert_eq!(phases.state().phase, ServerPhase::Finishing);
-        // The only one without a bound: its watcher outlives this test, and would end all of them.
+        // The only phase without a bound: the watching thread outlives this test, and would end all tests.
         phases.enter(ServerPhase::Serving);
     }
 }

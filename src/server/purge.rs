@@ -1,8 +1,8 @@
-//! Removing old snapshots and logs now and then (`autopurge.*`, `DatadirCleanupManager`).
+//! Removes old snapshots and logs at intervals (`autopurge.*`, `DatadirCleanupManager`).
 //!
-//! A thread of its own that looks at the folders like an operator would: what stays is decided by
-//! the names alone, so it needs to know nothing of the running server, and the newest snapshots
-//! with every log that one of them needs are never touched.
+//! A thread of its own looks at the folders as an operator would. The names of the files decide what stays, so the
+//! thread needs nothing from the running server. It never removes the newest snapshots, nor a log that one of them
+//! needs.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::runtime::{FileFolder, Folders};
 use crate::snapshot::{Compression, Look, look};
 use crate::txnlog::plan;
 
-/// Starts the thread: a purge at once and then after each `interval`.
+/// Starts the thread, which purges at once and then after each `interval`.
 ///
 /// # Errors
-/// The thread could not be made.
+/// The system denies the thread.
 pub fn start(folders: &Folders, kept: usize, interval: Duration) -> io::Result<()> {
     let folder = FileFolder::new(folders);
     std::thread::Builder::new().name("rk-purge".into()).spawn(move || {
@@ -25,7 +25,7 @@ pub fn start(folders: &Folders, kept: usize, interval: Duration) -> io::Result<(
             match purge(&folder, kept, None) {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!("removed {removed} old snapshots and logs"),
-                Err(error) => tracing::warn!("removing old snapshots and logs: {error}"),
+                Err(error) => tracing::warn!("cannot remove old snapshots and logs: {error}"),
             }
             std::thread::sleep(interval);
         }
@@ -33,10 +33,10 @@ pub fn start(folders: &Folders, kept: usize, interval: Duration) -> io::Result<(
     Ok(())
 }
 
-/// Removes what may go; says how many files.
+/// Removes all files that may go; returns how many.
 ///
 /// # Errors
-/// The folder cannot be read, or a file not removed.
+/// The folder cannot be read, or a file cannot be removed.
 pub fn purge(folder: &dyn Folder, kept: usize, planted: Option<PlantedBug>) -> io::Result<usize> {
     let snapshots = names(folder, Place::Snapshots)?;
     let logs = names(folder, Place::Logs)?;
@@ -57,7 +57,7 @@ pub fn purge(folder: &dyn Folder, kept: usize, planted: Option<PlantedBug>) -> i
         let old = known.split_last().map_or(&[][..], |(_, old)| old);
         plan.logs = old.iter().map(|(_, name)| (*name).to_owned()).collect();
     }
-    // Logs first: a snapshot without its older logs is whole, logs without a snapshot are not.
+    // Logs go first: a snapshot needs no older logs, and logs are useless without an older snapshot.
     for name in &plan.logs {
         folder.remove(Place::Logs, name)?;
     }

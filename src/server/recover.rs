@@ -1,4 +1,4 @@
-//! Opening the state: recovery on the real folder, told to the operator.
+//! Recovers the state from the data folders, and logs the progress and the result.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use crate::replica::{Reload, Reloaded, Replica, ReplicaOptions};
 use crate::runtime::{DataFolder, FileFolder, Folders, Reading};
 use crate::time::Now;
 
-/// How often a long recovery says how far it is.
+/// How often a long recovery logs its progress.
 const PROGRESS_LINE_EVERY: Duration = Duration::from_secs(2);
 
-/// Reads the state from the disk, at the start and whenever an ensemble has it read anew.
+/// Reads the state from the disk, at the start and whenever the leader makes this server go back.
 #[derive(Debug)]
 pub struct Opener {
     folder: FileFolder,
@@ -24,16 +24,16 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Reads the folders as the configuration says, and tells how far it has come.
+    /// Makes an opener for the configured folders; `reading` gets the progress.
     pub fn new(config: &Config, folders: &Folders, seed: u64, reading: Reading) -> Opener {
         let folder = FileFolder::told(folders, &reading);
         Opener { folder, options: options::recovery(config, seed), reading }
     }
 
-    /// What the folders hold. What is to be told about it is told.
+    /// Reads the state that the folders hold, and logs what an operator should know about it.
     ///
     /// # Errors
-    /// What is wrong with the folder and what can be done, for an operator.
+    /// The folder is damaged or cannot be read: a sentence that says what to do.
     pub fn open(&self) -> Result<Recovered, RecoveryError> {
         let begun = Instant::now();
         let mut last_line = begun;
@@ -77,8 +77,8 @@ impl Opener {
         Ok(recovered)
     }
 
-    /// Cuts the end of the history off, as the leader said, and reads the state anew if it held
-    /// some of what is gone.
+    /// Cuts off the end of the history, as the leader said, and reads the state anew if it contained removed
+    /// transactions.
     ///
     /// # Errors
     /// As for [`Opener::open`]: the server must stop.
@@ -95,7 +95,7 @@ impl Opener {
     }
 }
 
-/// In words; and who was refused, where the system denied it.
+/// The error in words, with the user of the process if the system denied access.
 pub fn told(error: &RecoveryError) -> String {
     match error {
         RecoveryError::Io { error: system, .. } if system.kind() == ErrorKind::PermissionDenied => {
@@ -106,13 +106,13 @@ pub fn told(error: &RecoveryError) -> String {
     }
 }
 
-/// Where the members of an ensemble keep its configuration.
+/// The node that holds the configuration of an ensemble.
 const CONFIG_PATH: &str = "/zookeeper/config";
 
-/// Makes the replica of what was found.
+/// Makes the replica from the recovered state.
 ///
 /// # Errors
-/// The data says that this server is one of an ensemble, and its configuration names nobody.
+/// The data belongs to a member of an ensemble, and the configuration names no server.
 pub fn replica(
     config: &Config,
     folder: &DataFolder,
@@ -140,10 +140,10 @@ pub fn replica(
     Ok(Replica::member(options, peer, ensemble, recovered, now, seed))
 }
 
-/// A member keeps the ensemble in its data. With a configuration that names no server, and epoch files
-/// that are gone, nothing else says that others have the same data and go on without what is written
-/// here.
-// ZooKeeper: stands alone; only a member ever gives this node data.
+/// Refuses the data of a member if the configuration names no server. The data of a member holds the configuration
+/// of the ensemble. Without that check, and without the epoch files, this server would accept writes that the
+/// other members never see.
+// ZooKeeper: starts as a standalone server. Only members ever give this node data.
 fn refuse_members(recovered: &Recovered) -> Result<(), String> {
     let node = recovered.database.node(CONFIG_PATH);
     let data = node.as_ref().and_then(|node| node.data()).unwrap_or_default();

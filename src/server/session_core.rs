@@ -1,7 +1,7 @@
-//! A session core: an executor that carries connections to a replica on another core.
+//! A session core: an executor that carries connections for a replica on another core.
 //!
-//! A round takes in what sockets and the replica have, hands on to the replica what came of it, and
-//! sleeps when there is nothing more. Before that it looks for a while, unless others want the
+//! A round takes in bytes of the sockets and messages of the replica, sends the resulting events to the replica, and
+//! sleeps when there is nothing more to do. Before it sleeps it looks for a while, unless other threads want the
 //! processor ([`Crowd`]).
 
 use std::cell::RefCell;
@@ -9,13 +9,13 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::clients::{self, Clients};
 use super::crossing::{Order, SessionEnds, SessionInbox, Uplink};
 use super::crowd::{Crowd, Crowding};
-use super::wiring::{self, Clients};
 use crate::net::{Accepting, Connections, Core};
 use crate::runtime::{Doorbell, Reactor, RingError, ThreadUse, set_slices};
 
-/// What a session core needs.
+/// Everything that a session core needs.
 pub struct SessionCore {
     /// Its number.
     pub number: u8,
@@ -23,17 +23,17 @@ pub struct SessionCore {
     pub ends: SessionEnds,
     /// The bell of its thread.
     pub bell: Doorbell,
-    /// How clients are carried.
+    /// The options and bounds of connections.
     pub clients: Clients,
-    /// How long it looks for something before it sleeps.
+    /// How long the core looks for events before it sleeps.
     pub look: Duration,
 }
 
 impl SessionCore {
-    /// Runs until the replica says that it is to stop. `up` is called once it can.
+    /// Runs until the replica stops it. Calls `up` once the ring is there.
     ///
     /// # Errors
-    /// The thread has no ring to wait on.
+    /// The system denies the ring on which the thread waits.
     pub fn run(self, up: impl FnOnce()) -> Result<(), RingError> {
         let SessionCore { number, ends, bell, clients, look } = self;
         let reactor = Reactor::new(bell)?;
@@ -61,7 +61,7 @@ struct Round {
 impl Round {
     fn repeat(mut self) -> Result<(), RingError> {
         let accepting = RefCell::new(Vec::new());
-        wiring::watch_silence(self.connections.clone(), &self.reactor);
+        clients::watch_silence(self.connections.clone(), &self.reactor);
         loop {
             self.reactor.dispatch()?;
             self.connections.write_some();
@@ -73,7 +73,7 @@ impl Round {
                     Order::StopAccepting => accepting.borrow_mut().clear(),
                     Order::Stop => {
                         accepting.borrow_mut().clear();
-                        wiring::farewell(&self.connections, &self.reactor);
+                        clients::farewell(&self.connections, &self.reactor);
                         return Ok(());
                     }
                 }
@@ -89,7 +89,7 @@ impl Round {
         self.clients.accept(vec![socket], &self.connections, &core)
     }
 
-    /// Looks for a while, without a system call but the yield.
+    /// Looks for events for a while; the only system call is the yield.
     fn finds_something(&mut self) -> bool {
         let started = Instant::now();
         let crowding = self.crowd.at(started);

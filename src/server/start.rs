@@ -1,6 +1,5 @@
-//! From a configuration to a serving process, and to its end.
+//! Runs a server: from its configuration to a serving process, and to its end.
 
-use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -10,24 +9,22 @@ use glommio::GlommioError;
 
 use super::again::{self, Earlier, Failure, Lack};
 use super::client_port::ClientPort;
-use super::host::{Deliver, Host, Parts};
+use super::clients::Clients;
+use super::executors::{self, News, Start, Threads};
+use super::host_maker::HostMaker;
 use super::membership::{self, Teller};
 use super::options;
-use super::past::Past;
 use super::phases::{Phases, ServerPhase};
-use super::recover::Opener;
 use super::turns::Ended;
-use super::wiring::{self, Clients, MakeHost, News, Start, Threads, Wiring};
-use super::{beginnings, environment, oracle, purge, recover};
+use super::wiring::Wiring;
+use super::{beginnings, environment, purge};
 use crate::config::dynamic::Keeper;
 use crate::config::{self, Config, FilesReadableBy, Level};
 use crate::id::Epoch;
 use crate::log::{self, LogFormat, LogOptions, LoggedState, Speaker};
 use crate::net;
-use crate::net::links::{LinkOptions, Links};
 use crate::runtime::{
-    self, Clock, DataFolder, DiskWorker, Doorbell, LogRing, Reactor, Reading, StartError, StopFlag,
-    raise_open_files, watch_signals,
+    self, DataFolder, Doorbell, LogDevice, StartError, StopFlag, raise_open_files, watch_signals,
 };
 
 /// Exit code of an orderly end.
@@ -37,8 +34,7 @@ const EXIT_FAILURE: u8 = 1;
 
 /// Runs a server until it is told to stop; returns the exit code of the process.
 ///
-/// `file` is where the configuration came from, for the start-up screen; `None` for the embedded
-/// default.
+/// `file` is the file of the configuration, for the log; `None`: the configuration is the embedded default.
 pub fn run(config: &Config, file: Option<&Path>) -> u8 {
     let log = match log::start(&log_options(config)) {
         Ok(log) => log,
@@ -60,13 +56,14 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
         Ok(()) => EXIT_OK,
         Err(Failure { reason, lack }) => {
             tracing::error!("{reason}");
-            // A server alone serves readers without room; where it cannot even begin, an operator is there.
+            // A standalone server serves reads on a full disk, so it stops for lack of room only at the start,
+            // when an operator is watching.
             let lack = lack.filter(|lack| *lack != Lack::Room || config.quorum.is_distributed());
             log.flush();
-            // The next life would know nothing of the signal.
+            // The next run would not know of the signal.
             if let Some(lack) = lack.filter(|_| !stop.is_set()) {
                 match again::start_again(before, lack) {
-                    Some(error) => tracing::error!("the program cannot be started again: {error}"),
+                    Some(error) => tracing::error!("cannot start the program again: {error}"),
                     None => tracing::error!(
                         "{}",
                         runtime::locked_memory_advice(&environment::needs(config))
@@ -89,7 +86,7 @@ fn log_options(config: &Config) -> LogOptions {
         config::LogLevel::Debug => "debug",
         config::LogLevel::Trace => "trace",
     };
-    // The libraries' own words help nobody who runs a server.
+    // The lines of libraries do not help an operator.
     let filter = format!("warn,ringkeeper={filter}");
     let format = match config.own.log_format {
         config::LogFormat::Text => LogFormat::Text,
@@ -98,8 +95,8 @@ fn log_options(config: &Config) -> LogOptions {
     LogOptions { filter, format }
 }
 
-/// A panic is a broken invariant: the process stops before anybody is answered. A thread that
-/// only ended would leave a server that looks alive.
+/// A panic is a broken invariant: the process stops before it answers anything. If only the thread ended, the server
+/// would look alive.
 fn abort_after_a_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -117,25 +114,11 @@ fn serve(
     phases: &Phases,
 ) -> Result<(), Failure> {
     let started = Instant::now();
-    let bell = Doorbell::new().map_err(|error| format!("an eventfd: {error}"))?;
+    let bell = Doorbell::new().map_err(|error| format!("cannot create an eventfd: {error}"))?;
     let asked = phases.clone();
     watch_signals(stop.clone(), vec![bell.clone()], move |signal| asked.asked_to_stop(signal))
         .map_err(|error| no_thread(config, "signals cannot be watched", &error))?;
-    tracing::info!("ringkeeper {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
-    match file {
-        Some(file) => tracing::info!("configuration: {}", file.display()),
-        None => tracing::info!(
-            "no configuration given: data in {}, clients on 127.0.0.1:2181 only; \
-             `ringkeeper server zoo.cfg` runs one of yours",
-            config.storage.data_dir.display()
-        ),
-    }
-    for note in config.notes() {
-        match note.level {
-            Level::Warn => tracing::warn!("{note}"),
-            Level::Info => tracing::info!("{note}"),
-        }
-    }
+    introduce(config, file);
     let keeper = Keeper::new(config, file);
     if let Some(me) = membership::me(config) {
         membership::introduce(config, me);
@@ -152,6 +135,92 @@ fn serve(
     let files = raise_open_files();
 
     phases.enter(ServerPhase::Folders);
+    let (folder, device) = open_folders(config, file)?;
+
+    let spin = config.own.spin_micros.map(|us| Duration::from_micros(us.into()));
+    let (allowed, quota) = (runtime::allowed_processors(), runtime::quota_of_processors());
+    let wiring = Wiring::choose(config.own.cores, config.own.pin, spin, &allowed, quota);
+    let session_cores = wiring.session_cores.max(1);
+    phases.enter(ServerPhase::ClientPort);
+    let (client_port, sockets) = ClientPort::open(config, session_cores)?;
+    let address = client_port.address();
+    warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
+    tracing::info!("running as {}; up to {files} open files", wiring.describe());
+
+    let (budget, said) = options::budget(config, runtime::memory_of_process(), session_cores);
+    tracing::info!("{said}");
+    let clients = Clients {
+        keep_alive: config.network.client_tcp_keep_alive,
+        options: options::net(config, session_cores, &budget),
+        census: options::census(config, environment::files_for_clients(files, session_cores)),
+        budget: budget.clone(),
+    };
+    let storage = &config.storage;
+    if let Some(interval_ms) = storage.purge_interval_ms {
+        let interval = Duration::from_millis(interval_ms);
+        purge::start(&folder.folders, storage.snap_retain_count as usize, interval)
+            .map_err(|error| format!("the purge of old files: {error}"))?;
+    }
+    let (news_sender, news) = mpsc::channel();
+    let (serve, may_serve) = mpsc::channel();
+    let host_maker = HostMaker {
+        config: config.clone(),
+        folder,
+        device,
+        client_port,
+        keeper,
+        teller: Teller::new(config, speaker.clone()),
+        reading: phases.reading(),
+        budget,
+        census: clients.census.clone(),
+    };
+    let start = Start {
+        sockets,
+        clients,
+        host_maker,
+        bell,
+        stop: stop.clone(),
+        news: news_sender,
+        serve: may_serve,
+    };
+    phases.enter(ServerPhase::Executors { up: 0, of: wiring.session_cores as usize + 1 });
+    let threads = executors::start(&wiring, start)?;
+    let serving = || {
+        let ms = started.elapsed().as_millis();
+        if config.quorum.is_distributed() {
+            tracing::info!(
+                "listening for clients on {address}, {ms} ms after the start; they are served as \
+                 soon as there is a leader"
+            );
+        } else {
+            speaker.set_role(LoggedState::Standalone, Epoch(0));
+            tracing::info!("serving clients on {address}, {ms} ms after the start");
+        }
+    };
+    follow(&news, threads, &serve, phases, serving)
+}
+
+/// Logs the version of the server, its configuration, and the notes on it.
+fn introduce(config: &Config, file: Option<&Path>) {
+    tracing::info!("ringkeeper {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    match file {
+        Some(file) => tracing::info!("configuration: {}", file.display()),
+        None => tracing::info!(
+            "no configuration given: data in {}, clients on 127.0.0.1:2181 only; \
+             `ringkeeper server zoo.cfg` runs one of yours",
+            config.storage.data_dir.display()
+        ),
+    }
+    for note in config.notes() {
+        match note.level {
+            Level::Warn => tracing::warn!("{note}"),
+            Level::Info => tracing::info!("{note}"),
+        }
+    }
+}
+
+/// Opens the data folders, and logs where they are and what an operator should know about them.
+fn open_folders(config: &Config, file: Option<&Path>) -> Result<(DataFolder, LogDevice), Failure> {
     let storage = &config.storage;
     let (readers, denied) = match config.own.files_readable_by {
         FilesReadableBy::Owner => ("owner", 0o077),
@@ -161,7 +230,7 @@ fn serve(
     if denied != 0 {
         runtime::deny_access_to_new_files(denied);
     }
-    // Without a configuration nobody has named a folder, and there is nothing to have been misspelt.
+    // Without a configuration file the operator has named no folder, so no name can be wrong.
     if file.is_some() {
         beginnings::missing_folders(config).iter().for_each(|line| tracing::warn!("{line}"));
     }
@@ -185,70 +254,16 @@ fn serve(
     for (folder, mode) in folder.open_to_more_than(denied) {
         tracing::warn!(
             "{} has the mode {mode:o}, so more users may read the data in it than \
-             ringkeeper.filesReadableBy={readers} allows. `chmod -R {} {}` takes that right from them",
+             ringkeeper.filesReadableBy={readers} allows. `chmod -R {} {}` takes that permission away",
             folder.display(),
             if denied == 0o077 { "go=" } else { "o=" },
             folder.display(),
         );
     }
-
-    let spin = config.own.spin_micros.map(|us| Duration::from_micros(us.into()));
-    let (allowed, quota) = (runtime::allowed_processors(), runtime::quota_of_processors());
-    let wiring = Wiring::choose(config.own.cores, config.own.pin, spin, &allowed, quota);
-    let session_cores = wiring.session_cores.max(1);
-    phases.enter(ServerPhase::ClientPort);
-    let (client_port, sockets) = ClientPort::open(config, session_cores)?;
-    let address = client_port.address();
-    warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
-    tracing::info!("running as {}; up to {files} open files", wiring.describe());
-
-    let (budget, said) = options::budget(config, runtime::memory_of_process(), session_cores);
-    tracing::info!("{said}");
-    let clients = Clients {
-        keep_alive: config.network.client_tcp_keep_alive,
-        options: options::net(config, session_cores, &budget),
-        census: options::census(config, environment::files_for_clients(files, session_cores)),
-        budget: budget.clone(),
-    };
-    let bounds = (budget, clients.census.clone());
-    if let Some(interval_ms) = storage.purge_interval_ms {
-        let interval = Duration::from_millis(interval_ms);
-        purge::start(&folder.folders, storage.snap_retain_count as usize, interval)
-            .map_err(|error| format!("the purge of old files: {error}"))?;
-    }
-    let (news_sender, news) = mpsc::channel();
-    let (serve, may_serve) = mpsc::channel();
-    let teller = Teller::new(config, speaker.clone());
-    let reading = phases.reading();
-    let make_host =
-        host_maker(config.clone(), folder, device, client_port, keeper, teller, reading, bounds);
-    let start = Start {
-        sockets,
-        clients,
-        make_host,
-        bell,
-        stop: stop.clone(),
-        news: news_sender,
-        serve: may_serve,
-    };
-    phases.enter(ServerPhase::Executors { up: 0, of: wiring.session_cores as usize + 1 });
-    let threads = wiring::start(&wiring, start)?;
-    let serving = || {
-        let ms = started.elapsed().as_millis();
-        if config.quorum.is_distributed() {
-            tracing::info!(
-                "listening for clients on {address}, {ms} ms after the start; they are served as \
-                 soon as there is a leader"
-            );
-        } else {
-            speaker.set_role(LoggedState::Standalone, Epoch(0));
-            tracing::info!("serving clients on {address}, {ms} ms after the start");
-        }
-    };
-    follow(&news, threads, &serve, phases, serving)
+    Ok((folder, device))
 }
 
-/// Follows what the executors do, from their start to their end.
+/// Follows the executors from their start to their end.
 fn follow(
     news: &Receiver<News>,
     threads: Threads,
@@ -292,11 +307,11 @@ fn follow(
             }
         }
         if up == of && is_ready {
-            // From here on a signal ends it in order.
+            // From here on a signal ends the server in order.
             phases.enter(ServerPhase::Serving);
             serving();
             is_ready = false;
-            // An executor that is gone has said why.
+            // If the executor has ended, it has sent the reason.
             let _ = serve.send(());
         } else if up == of {
             phases.enter(ServerPhase::Data);
@@ -305,7 +320,7 @@ fn follow(
     Err("the executors have ended by themselves".to_owned().into())
 }
 
-/// Why an executor is not there, in glommio's words.
+/// The failure to make an executor, for glommio's reason.
 fn not_made(number: usize, of: usize, error: Option<&GlommioError<()>>) -> Failure {
     let what = format!("executor {} of {of} could not be made", number + 1);
     if let Some(GlommioError::IoError(error)) = error
@@ -321,14 +336,14 @@ fn not_made(number: usize, of: usize, error: Option<&GlommioError<()>>) -> Failu
     format!("{what}{reason}{fewer}").into()
 }
 
-/// What keeps a thread from being made: it may be the limit that is looked at a moment later.
+/// Why a thread could not be made: the limit on threads, if the start would find it too low a moment later.
 fn no_thread(config: &Config, what: &str, error: &dyn std::error::Error) -> String {
     let mut obstacles = runtime::obstacles(&environment::needs(config)).into_iter();
     let limit = obstacles.find(|obstacle| matches!(obstacle, StartError::Threads { .. }));
     limit.map_or_else(|| format!("{what}: {error}"), |limit| format!("{what}: {limit}"))
 }
 
-/// Says everything that the system denies, and fails with the first of it.
+/// Checks what the system allows. Fails with the first obstacle, and logs the others.
 fn check_limits(config: &Config) -> Result<(), Failure> {
     let mut obstacles = runtime::obstacles(&environment::needs(config)).into_iter();
     let first = obstacles.next();
@@ -350,78 +365,7 @@ fn warn_of_a_short_backlog(backlog: u32) {
     if somaxconn < backlog {
         tracing::info!(
             "net.core.somaxconn={somaxconn} bounds the connections waiting to be accepted; \
-             `sysctl -w net.core.somaxconn={backlog}` stands a larger storm of clients"
+             `sysctl -w net.core.somaxconn={backlog}` lets more clients connect at once"
         );
     }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of a host, each made elsewhere")]
-fn host_maker(
-    config: Config,
-    folder: DataFolder,
-    device: crate::runtime::LogDevice,
-    client_port: ClientPort,
-    keeper: Keeper,
-    teller: Teller,
-    reading: Reading,
-    (budget, census): (net::Budget, net::Census),
-) -> MakeHost {
-    Box::new(move |clients: Box<dyn Deliver>, bell: Doorbell, reactor: Reactor| {
-        let clock = Clock::start();
-        let seed = std::hash::RandomState::new().build_hasher().finish();
-        let options = options::replica(&config, device)?;
-        let opener = Opener::new(&config, &folder.folders, seed, reading);
-        let recovered = opener.open().map_err(|error| Failure {
-            reason: recover::told(&error),
-            lack: error.lacks_room().then_some(Lack::Room),
-        })?;
-        let has_gaps = recovered.gaps;
-        let now = clock.now();
-        let mut replica = recover::replica(&config, &folder, options, recovered, now, seed)?;
-        if has_gaps {
-            // The next start begins with it, and needs no leave to pass the gaps over once more.
-            replica.request_snapshot();
-        }
-        let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())
-            .map_err(|error| Failure::of_ring("the ring of the log", &error))?;
-        for lack in lacks {
-            tracing::warn!("{lack}");
-        }
-        let worker = DiskWorker::start(folder.folders.clone(), bell.clone(), device.direct)
-            .map_err(|error| format!("the disk worker: {error}"))?;
-        let between = options::between_servers(&config);
-        let link_options = LinkOptions {
-            keep_alive: between.keep_alive,
-            bind_attempts_max: between.bind_attempts_max,
-            peer_address_check: between.peer_address_check,
-        };
-        let links = Links::new(link_options, bell.clone(), reactor.clone());
-        let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)
-            .map_err(|error| format!("the reader of the log: {error}"))?;
-        let desk = options::desk(&config, &folder, client_port.address().port());
-        let parts = Parts {
-            ring,
-            worker,
-            desk,
-            clock,
-            reactor,
-            clients,
-            budget,
-            census,
-            keeper,
-            teller,
-            client_port,
-            links,
-            past,
-            opener,
-            folder,
-            stall_ms: config.own.stall_millis,
-        };
-        let host = Host::new(replica, parts);
-        if let Some(path) = between.oracle_path.filter(|_| config.quorum.is_distributed()) {
-            let every = Duration::from_millis(config.sessions.tick_time_ms.into());
-            oracle::watch(path, every, &host);
-        }
-        Ok(host)
-    })
 }

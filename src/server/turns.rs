@@ -1,14 +1,12 @@
-//! The task that turns the replica, and how it waits.
+//! The loop that turns the replica, and how the loop waits.
 //!
-//! While a group is being written, or other servers are asked, the task looks at the rings again and
-//! again, briefly: what is seen that way costs no system call and no wake-up, which together cost as
-//! much as the write itself. What it must not do is to keep a core from others, so it yields after
-//! each look, and after a while it sleeps: the kernel then rings the executor's bell. Where others do
-//! not give the processor back ([`Crowd`]) it sleeps at once, and beside neighbours a thread writes the
-//! log.
+//! While a group of the log is being written, or other servers have a question to answer, the loop looks at the rings
+//! again and again for a short time: an event that it finds that way costs no system call and no wake-up, which
+//! together cost as much as the write itself. The loop must not keep a processor from other threads, so it yields
+//! after each look, and after a while it sleeps until the kernel rings the executor's bell. If other threads do not
+//! give the processor back ([`Crowd`]), it sleeps at once, and beside busy neighbours a thread writes the log.
 
 use std::net::TcpListener;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::again::Failure;
@@ -16,59 +14,59 @@ use super::crowd::{Crowd, Crowding};
 use super::host::Host;
 use crate::runtime::{Reactor, RingError, StopFlag, ThreadUse, set_slices};
 
-/// How the turn task waits for what a client waits for.
+/// How long the loop looks for events that clients wait for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
-    /// How long it looks for a log write before it sleeps. Zero: it sleeps at once, but for one look now and
-    /// then, by which it learns whether others want the processor.
+    /// How long the loop looks for a log write before it sleeps. Zero: it sleeps at once, except for one look now and
+    /// then, which shows whether other threads want the processor.
     log: Duration,
-    /// How long it looks for what other servers have to say.
+    /// How long the loop looks for bytes of other servers.
     others: Duration,
-    /// How long an executor looks for what other executors have for it. Zero: there are none.
+    /// How long an executor looks for messages of other executors. Zero: there are none.
     pub cores: Duration,
 }
 
-/// An answer of another server takes a few wake-ups, or a disk write there, and is looked for only so
-/// long that the last of them is saved: 100 µs did as well as 500, for less.
+/// How long the loop looks for an answer of another server. The answer takes a few wake-ups and a disk write there;
+/// looking can only save the last wake-up. 100 µs did as well as 500 µs, and costs less.
 const OTHERS_LOOK_MAX: Duration = Duration::from_micros(100);
 
 impl Patience {
-    /// Looks for a log write as long as `look`, for other executors as long as `cores`.
+    /// Looks for a log write for `look`, and for messages of other executors for `cores`.
     pub fn new(look: Duration, cores: Duration) -> Patience {
         Patience { log: look, others: look.min(OTHERS_LOOK_MAX), cores }
     }
 
-    /// Whether it looks at all.
+    /// Whether the loop looks at all.
     fn looks(self) -> bool {
         !self.log.is_zero()
     }
 }
 
-/// How a turn loop ended.
+/// How the loop ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ended {
-    /// Everything in flight is done.
+    /// Nothing is in flight.
     Quiet,
-    /// Something was still in flight when time was up.
+    /// Something was still in flight when the time for an orderly end was over.
     Hurried,
     /// The process must stop.
     Fatal(Failure),
 }
 
-/// How long an orderly end may take until what is in flight is given up.
+/// How long an orderly end waits for what is in flight.
 const STOP_PATIENCE: Duration = Duration::from_millis(600);
 
-/// Turns the replica until `stop` is set and nothing is in flight. `stopping` is called once,
-/// when that begins; `moving` when clients are to connect elsewhere.
+/// Turns the replica until `stop` is set and nothing is in flight. Calls `stopping` once, when `stop` is set, and
+/// `moving` with the new sockets when the address of the clients changes.
 pub fn turn(
-    host: Rc<Host>,
+    host: &mut Host,
     patience: Patience,
     stop: StopFlag,
     stopping: impl FnOnce(),
     moving: impl Fn(Vec<TcpListener>),
 ) -> Ended {
-    let reactor = host.reactor();
-    match turns(&host, &reactor, patience, stop, stopping, moving) {
+    let reactor = host.entrance().reactor();
+    match turns(host, &reactor, patience, stop, stopping, moving) {
         Ok(ended) => ended,
         Err(error) => {
             Ended::Fatal(format!("the ring of the sockets cannot be used: {error}").into())
@@ -77,7 +75,7 @@ pub fn turn(
 }
 
 fn turns(
-    host: &Rc<Host>,
+    host: &mut Host,
     reactor: &Reactor,
     patience: Patience,
     stop: StopFlag,
@@ -89,7 +87,7 @@ fn turns(
     let mut crowd = Crowd::new(Instant::now(), patience.looks());
     let mut crowding = Crowding::Nobody;
     loop {
-        // What it was stirred for until now, this turn sees.
+        // This turn handles everything for which the reactor was stirred until now.
         let _ = reactor.take_stirred();
         let ended = host.turn();
         if let Some(failure) = host.fatal() {
@@ -121,7 +119,7 @@ fn turns(
         let due = host.next_timeout();
         if due.is_some_and(|at| at <= ended) {
             host.goes_on(ended);
-            // Slices of a snapshot, say: the sockets get their turn in between.
+            // The replica has more work, such as slices of a snapshot: the sockets get their turn in between.
             reactor.dispatch()?;
             continue;
         }
@@ -155,9 +153,9 @@ fn turns(
     }
 }
 
-/// Looks for what has happened, for so `long`; true if something has.
+/// Looks for events for so `long`; returns whether there is one.
 fn look(
-    host: &Host,
+    host: &mut Host,
     reactor: &Reactor,
     crowd: &mut Crowd,
     long: Duration,
@@ -168,7 +166,7 @@ fn look(
     }
     let started = Instant::now();
     let mut last = started;
-    // Nobody waits for a thread that looks whether there will be anything to do.
+    // If neither the disk nor another server is awaited, no client waits, and a pause is no stall.
     let is_awaited = host.log_writes_in_flight() > 0 || host.awaits_others();
     let threshold = host.stall_threshold().filter(|_| is_awaited).unwrap_or(Duration::MAX);
     let end = until.map_or(started + long, |until| until.min(started + long));
@@ -186,10 +184,9 @@ fn look(
         if reactor.take_stirred() {
             return Ok(true);
         }
-        // Not a courtesy: the kernel ends a direct write with O_DSYNC in a worker thread on the
-        // processor that took the interrupt. If that is this one, a thread that only looks keeps its
-        // own completion from happening until the next tick of the scheduler, 4 ms
-        // (benches/log_ring.rs shows it).
+        // The yield is necessary: the kernel ends a direct write with O_DSYNC in a worker thread on the processor
+        // that took the interrupt. If that is this processor, a thread that never yields delays its own completion
+        // until the next tick of the scheduler, 4 ms (benches/log_ring.rs shows it).
         std::thread::yield_now();
         let before = std::mem::replace(&mut last, Instant::now());
         crowd.looked(before, last, taken);

@@ -1,5 +1,5 @@
-//! Questions whose answers are numbers, asked again and again of a server that would have to walk for
-//! them; and texts that every write would have to read.
+//! Clients repeat requests whose answer is a number, but for which a server might have to walk over its tree; and they
+//! store texts, such as quotas, that a server might have to read again for every write.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::raw::{self, Client};
 /// Nodes made by one multi.
 const NODES_AT_ONCE: usize = 1000;
 
-/// So many children of a node that is there.
+/// How many children the node has.
 pub fn fill(client: &mut Client, parent: &str, count: usize, flags: i32) {
     let acl = raw::open_acl();
     let paths: Vec<String> = (0..count).map(|n| format!("{parent}/n{n}")).collect();
@@ -87,7 +87,7 @@ fn junk_in_the_nodes_of_a_quota_costs_no_create_anything() {
 
 #[test]
 fn the_words_that_everybody_may_use_count_nobody() {
-    // It takes a while until all are there, and none is heard of meanwhile.
+    // Making all of them takes a while, without an answer in between.
     let config = Config::new().line("maxClientCnxns=0").line("maxSessionTimeout=60000");
     alone("200 times srvr beside 3000 sessions", config, Bounds::memory(160 << 20), |at| {
         let clients: Vec<Client> = (0..3000).map(|_| Client::connect_with(at, 60_000)).collect();
@@ -98,7 +98,7 @@ fn the_words_that_everybody_may_use_count_nobody() {
             socket.read_to_string(&mut answer).unwrap();
             let line = answer.lines().find_map(|line| line.strip_prefix("Connections: "));
             let count: usize = line.expect("their number").parse().unwrap();
-            // The bystander's as well, the one that asks, and some that asked before and have just gone.
+            // The bystander's connection, the one that asks, and some that asked before and have just closed.
             let expected = clients.len() + 2..clients.len() + 100;
             assert!(expected.contains(&count), "{answer}");
         }

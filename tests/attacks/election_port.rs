@@ -1,4 +1,4 @@
-//! What a host that reaches the election port can do.
+//! A hostile host connects to the election port.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,13 +15,13 @@ use ringkeeper_testkit::{Config, Ensemble};
 use crate::harness::{Bounds, Watched, program};
 use crate::quorum_port::{dial_as_stranger, ports};
 
-/// Who connects, and where it says that it can be called.
+/// The server that the host claims to be, and the address at which it claims to listen.
 fn handshake(id: i64, addresses: &str) -> Vec<u8> {
     let (version, server_id) = (ELECTION_PROTOCOL_V1, ServerId(id));
     ElectionHandshake::Initial { version, server_id, addresses }.to_bytes()
 }
 
-/// A vote for a server that has everything.
+/// A vote for a server with the newest possible data.
 fn vote(leader: i64, config: Option<&str>) -> Vec<u8> {
     let notification = Notification {
         state: ServerState::Looking,
@@ -35,7 +35,7 @@ fn vote(leader: i64, config: Option<&str>) -> Vec<u8> {
     [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], &body].concat()
 }
 
-/// A place where nobody of the ensemble has anything to do.
+/// An address that no member of the ensemble uses.
 fn bait() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.3:0").unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -43,7 +43,8 @@ fn bait() -> (TcpListener, String) {
     (listener, at.to_string())
 }
 
-/// A handshake says where its server can be called: nobody is called there because a stranger says so.
+/// A handshake names the address at which its sender listens. A server does not connect there only because a stranger
+/// says so.
 #[test]
 fn nobody_is_called_where_a_stranger_says() {
     let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
@@ -75,7 +76,7 @@ fn nobody_is_called_where_a_stranger_says() {
     assert_eq!(ensemble.leader(), leader);
 }
 
-/// Votes in the names of members, from elsewhere, elect nobody and keep nobody from being elected.
+/// Votes in the names of members, from an address of no member, elect no server and prevent no election.
 #[test]
 fn a_stranger_does_not_vote() {
     let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
@@ -102,8 +103,8 @@ fn a_stranger_does_not_vote() {
     assert_eq!(ensemble.leader(), leader);
 }
 
-/// A server whose peers are away hears of a newer configuration, in which others are the ensemble. It comes in the name
-/// of a member, from an address that the member could have, and from elsewhere.
+/// A server whose peers are down receives a newer configuration with other members. The sender claims to be a member;
+/// it uses an address that the member could have, and one that it cannot have.
 #[test]
 fn a_forged_configuration_is_not_written_down() {
     let config = Config::new()
@@ -112,7 +113,7 @@ fn a_forged_configuration_is_not_written_down() {
         .line("initLimit=10")
         .line("syncLimit=5");
     let mut ensemble = Ensemble::start(&[program(), program(), program()], config);
-    // All of them know the same, and the smallest does not call.
+    // All members have the same data, and the one with the smallest id does not connect to the others.
     for other in [2, 3] {
         ensemble.kill(other);
     }
@@ -152,7 +153,7 @@ fn a_forged_configuration_is_not_written_down() {
             ensemble.tails(20)
         );
     }
-    // It comes back to its ensemble by itself.
+    // The server rejoins its ensemble by itself.
     let begun = Instant::now();
     ensemble.start_all();
     println!(

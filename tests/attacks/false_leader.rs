@@ -1,6 +1,5 @@
-//! A leader that is none: it speaks for a member of an ensemble on that member's address, whose process is gone.
-//! It wins the election with votes for a history that nobody has, takes the others for its learners, and then
-//! says whatever a test wants.
+//! A false leader: the test uses the address of a member whose process is stopped. It wins the election with votes for
+//! a history that no server has, accepts the other servers as learners, and then sends the packets that a test wants.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,10 +22,10 @@ use ringkeeper_testkit::Ensemble;
 use crate::quorum_port::ports;
 use crate::talk::{PATIENCE, Talk};
 
-/// A round that no server comes to by itself.
+/// An election round that no server reaches by itself.
 const ROUND: i64 = 1 << 20;
 
-/// The listeners and the votes of the member that it speaks for.
+/// The listeners and the votes of the member that the false leader claims to be.
 pub struct FalseLeader {
     me: i64,
     quorum: TcpListener,
@@ -34,12 +33,12 @@ pub struct FalseLeader {
     votes: Option<JoinHandle<()>>,
 }
 
-/// One server that has taken it for its leader.
+/// One server that has accepted the false leader.
 pub struct Victim {
     talk: Talk,
     /// Its id.
     pub id: i64,
-    /// What it said in FOLLOWERINFO that it has accepted.
+    /// The accepted epoch in its FOLLOWERINFO.
     pub accepted: Epoch,
     /// The epoch that follows what the victims have accepted.
     pub epoch: Epoch,
@@ -48,12 +47,12 @@ pub struct Victim {
 }
 
 impl FalseLeader {
-    /// Stands for election in the name of `me` before the servers `of`, with this epoch in its votes.
+    /// Takes part in the election as `me`, with the servers `of`, and with this epoch in its votes.
     pub fn stand(ensemble: &Ensemble, me: usize, of: &[usize], voted: Epoch) -> FalseLeader {
         let (quorum, election) = ports(ensemble, me);
         let quorum = TcpListener::bind(quorum).unwrap();
         quorum.set_nonblocking(true).unwrap();
-        // Who finds nobody there takes it for dead.
+        // A server that finds no listener here takes the member for dead.
         let listener = TcpListener::bind(election).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let me = i64::try_from(me).unwrap();
@@ -64,10 +63,10 @@ impl FalseLeader {
         FalseLeader { me, quorum, stop, votes }
     }
 
-    /// The servers that have come to follow it.
+    /// Waits for the servers that follow the false leader.
     ///
     /// # Panics
-    /// If so many do not come.
+    /// If too few servers connect.
     pub fn victims(&self, count: usize) -> Vec<Victim> {
         let until = Instant::now() + PATIENCE;
         let mut victims: Vec<Victim> = Vec::new();
@@ -78,7 +77,7 @@ impl FalseLeader {
                 continue;
             };
             socket.set_nonblocking(false).unwrap();
-            // One may come, be too early for its own taste, and come again.
+            // A server may connect, find that it is too early, and connect again.
             if let Some(victim) = Victim::introduced(socket) {
                 victims.retain(|other| other.id != victim.id);
                 victims.push(victim);
@@ -99,14 +98,14 @@ impl Drop for FalseLeader {
     }
 }
 
-/// What a false leader says in the election.
+/// The votes of a false leader.
 struct Said {
     me: i64,
     election: SocketAddr,
     voted: Epoch,
 }
 
-/// Tells everybody again and again whom to elect.
+/// Sends the vote to all servers again and again.
 fn canvass(said: &Said, to: &[SocketAddr], listener: &TcpListener, stop: &AtomicBool) {
     listener.set_nonblocking(true).unwrap();
     let addresses = said.election.to_string();
@@ -126,7 +125,7 @@ fn canvass(said: &Said, to: &[SocketAddr], listener: &TcpListener, stop: &Atomic
     let mut sockets: Vec<Option<TcpStream>> = to.iter().map(|_| None).collect();
     let mut accepted = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        // Whoever has the smaller id hangs up and is called.
+        // The server with the smaller id closes the connection, and the other one connects.
         accepted.extend(listener.accept());
         for (at, socket) in to.iter().zip(&mut sockets) {
             if socket.as_mut().is_some_and(|socket| is_over(socket, &vote)) {
@@ -144,7 +143,7 @@ fn canvass(said: &Said, to: &[SocketAddr], listener: &TcpListener, stop: &Atomic
     }
 }
 
-/// Whether the connection has ended. Whoever says anything is told the vote again.
+/// Answers each message with the vote; returns whether the connection has ended.
 fn is_over(socket: &mut TcpStream, vote: &[u8]) -> bool {
     socket.set_nonblocking(true).unwrap();
     let read = socket.read(&mut [0; 4096]);
@@ -171,7 +170,7 @@ impl DerefMut for Victim {
 }
 
 impl Victim {
-    /// It says who it is.
+    /// Reads the FOLLOWERINFO of the server.
     fn introduced(socket: TcpStream) -> Option<Victim> {
         let (id, accepted, last) = (0, Epoch(0), Zxid::NONE);
         let mut victim = Victim { talk: Talk::on(socket), id, accepted, epoch: Epoch(0), last };
@@ -181,7 +180,7 @@ impl Victim {
         Some(victim)
     }
 
-    /// LEADERINFO, and what is answered.
+    /// Sends LEADERINFO, and returns the answer.
     pub fn lead(&mut self) -> bool {
         let epoch = self.epoch;
         if !self.say(|out| put_leader_info(out, epoch, None)) {
@@ -196,20 +195,20 @@ impl Victim {
         }
     }
 
-    /// DIFF, and nothing behind it yet.
+    /// Sends DIFF, and no transactions yet.
     pub fn agree(&mut self) -> bool {
         let last = self.last;
         self.lead() && self.say(|out| put_bare(out, packet::DIFF, last))
     }
 
-    /// NEWLEADER, and its ACK.
+    /// Sends NEWLEADER, and waits for the ACK.
     pub fn begin_epoch(&mut self) -> bool {
         let zxid = Zxid::new(self.epoch, 0);
         self.say(|out| put_data(out, packet::NEWLEADER, zxid, &[]))
             && self.hear(packet::ACK).is_some()
     }
 
-    /// Everything up to UPTODATE, as an honest leader says it.
+    /// Sends all packets up to UPTODATE, as an honest leader does.
     pub fn serve(&mut self) -> bool {
         self.agree()
             && self.begin_epoch()
@@ -222,7 +221,7 @@ impl Victim {
         Zxid::new(self.epoch, counter)
     }
 
-    /// PROPOSAL and COMMIT.
+    /// Sends PROPOSAL and COMMIT.
     pub fn decide(&mut self, counter: u32, op: OpCode, body: &TxnBody<'_>) -> bool {
         let txn = txn(self.zxid(counter), op, body);
         self.say(|out| put_txn(out, packet::PROPOSAL, &txn))
@@ -230,7 +229,7 @@ impl Victim {
     }
 }
 
-/// A transaction of nobody.
+/// A transaction that no client has asked for.
 pub fn txn(zxid: Zxid, op: OpCode, body: &TxnBody<'_>) -> Txn {
     let header = TxnHeader { client_id: SessionId(7), cxid: 0, zxid, time: 1, op };
     Txn::new(header, body, None)

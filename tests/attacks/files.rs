@@ -1,4 +1,4 @@
-//! Who may read what a server makes.
+//! The permissions of the files that a server creates: which users may read them.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn modes(folder: &Path) -> Vec<(PathBuf, u32)> {
 
 #[test]
 fn nobody_reads_what_a_server_makes_but_who_the_configuration_says() {
-    // What may be there at most, and what a log has: the umask of a test is 022 on most machines.
+    // The most that each setting allows, and the mode of a log. The umask of a test is 022 on most machines.
     for (readers, log, most) in
         [("owner", 0o600, 0o700), ("group", 0o640, 0o750), ("umask", 0o644, 0o755)]
     {

@@ -1,5 +1,5 @@
-//! Frames that are announced and never come to an end: before there is a session, where nobody may have
-//! more than a connect request, and behind one.
+//! Clients announce a frame and never finish it: without a session, when a frame may not be longer than a connect
+//! request, and with one.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use crate::raw::{self, dial};
 /// The wirings under test: everything on one executor, and session cores.
 const CORES: [&str; 2] = ["ringkeeper.cores=1", "ringkeeper.cores=3"];
 
-/// Whether the server has closed it, within a while.
+/// Whether the server closes the connection within a while.
 fn is_closed(mut socket: &TcpStream) -> bool {
     socket.set_read_timeout(Some(raw::PATIENCE)).unwrap();
     let mut chunk = [0; 4096];
@@ -29,7 +29,7 @@ fn is_closed(mut socket: &TcpStream) -> bool {
 #[test]
 fn a_first_frame_longer_than_any_connect_request_is_refused_unread() {
     for cores in CORES {
-        // As long as the longest request, and all of it but the last byte is sent.
+        // The frame is as long as the longest request, and the client sends all of it except the last byte.
         let config = Config::new().line(cores).line("maxClientCnxns=0");
         let bytes = 1_000_000_usize;
         let mut frame = i32::try_from(bytes).unwrap().to_be_bytes().to_vec();
@@ -38,7 +38,7 @@ fn a_first_frame_longer_than_any_connect_request_is_refused_unread() {
         let server = alone(&name, config, Bounds::memory(24 << 20), |at| {
             let mut sockets: Vec<TcpStream> = (0..80).map(|_| dial(at)).collect();
             for socket in &mut sockets {
-                // The server may have closed it in the middle.
+                // The server may close the connection in the middle.
                 let _ = socket.write_all(&frame);
             }
             let begun = Instant::now();

@@ -1,5 +1,4 @@
-//! Small requests for large things: transactions and answers that are thousands of times as long as what
-//! asked for them.
+//! Small requests with large effects: their transactions and answers are thousands of times as long as the requests.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,10 +11,10 @@ use ringkeeper_testkit::{Config, Server};
 use crate::harness::{Bounds, alone, ensemble, program};
 use crate::raw::{Acl, Client, create, set};
 
-/// Some transactions and frames of the longest kind.
+/// Room for a few of the longest transactions and frames.
 const GROWTH_MAX: u64 = 64 << 20;
 
-/// Shows one more user, and says what it was answered.
+/// Authenticates as one more user, and returns the answer.
 pub fn show_user(client: &mut Client, user: &str) -> std::io::Result<i32> {
     let proof = format!("{user}:p");
     let auth = AuthPacket { packet_type: 0, scheme: Some("digest"), auth: Some(proof.as_bytes()) };
@@ -23,14 +22,14 @@ pub fn show_user(client: &mut Client, user: &str) -> std::io::Result<i32> {
     client.receive().map(|reply| reply.header.err)
 }
 
-/// A list of so many entries, each with the permissions that `entry` says.
+/// An ACL of so many entries, with the permissions that `entry` returns.
 pub fn acl<'a>(entries: usize, entry: impl Fn(usize) -> AclEntry<'a>) -> Acl {
     let mut acl = Acl::default();
     (0..entries).for_each(|number| acl.push(&entry(number)));
     acl
 }
 
-/// `auth`, told apart by permissions that mean nothing.
+/// Entries `auth`, which differ in bits of the permissions that have no meaning.
 pub fn auth_entries(count: usize) -> Acl {
     let id = Id { scheme: Some("auth"), id: None };
     acl(count, |number| AclEntry { perms: 31 + 32 * i32::try_from(number).unwrap(), id })
@@ -50,7 +49,7 @@ fn wants_identities_in_every_entry(at: SocketAddr) -> String {
     format!("{answers:?}; a user of 1 MB: {shown:?}, its 2200 entries: {answer:?}")
 }
 
-/// Shows users until it is refused, and says how many were taken, and how it ended.
+/// Authenticates as further users until the server refuses; returns how many it accepted, and how it refused.
 fn show_users(client: &mut Client, user: impl Fn(usize) -> String) -> (usize, String) {
     for number in 0..1000 {
         match show_user(client, &user(number)) {
@@ -73,7 +72,7 @@ fn shows_many_users(at: SocketAddr) -> String {
     let long = show_users(&mut connect(), |number| format!("{number:04}{}", "u".repeat(900_000)));
     assert_eq!(short, (63, "-115, closed".to_owned()), "one is that of the address");
     assert_eq!(long, (0, "-115, closed".to_owned()));
-    // Every write that a follower passes on carries them.
+    // Every write that a follower forwards carries all these identities.
     let mut client = connect();
     let user = "u".repeat(60_000);
     assert_eq!(show_user(&mut client, &user).unwrap(), 0);
@@ -96,7 +95,7 @@ fn what_a_connection_shows_of_itself_is_bounded() {
     ensemble(name, &Config::new(), Bounds::memory(GROWTH_MAX), shows_many_users);
 }
 
-/// Lists as long as a frame holds, all entries different.
+/// ACLs as long as a frame allows, with different entries.
 fn gives_long_lists(at: SocketAddr) -> String {
     let mut client = Client::connect_with(at, 30_000);
     let ranges = Id { scheme: Some("ip"), id: Some("10.0.0.0/8") };
@@ -110,7 +109,7 @@ fn gives_long_lists(at: SocketAddr) -> String {
         }
     }
     assert_eq!(answers, [-114; 12]);
-    // A node with as long a list as it may have, and a multi of as many checks as fit a frame.
+    // A node with the longest allowed ACL, and a multi of as many checks as fit into a frame.
     assert_eq!(show_user(&mut client, "u").unwrap(), 0);
     let mut entries =
         acl(1000, |number| AclEntry { perms: i32::try_from(number << 5).unwrap(), id: ranges });
@@ -140,7 +139,7 @@ fn a_longer_list_that_a_server_has_already_is_kept() {
     };
     let mut client = Client::connect(server.socket_addr());
     client.call(OpCode::Create, &create("/long", b"", &list(5000), 0)).ok();
-    // From the log, and then from a snapshot.
+    // The server recovers from the log, and then from a snapshot.
     for _ in 0..2 {
         server.restart_with(Config::new());
         let mut client = Client::connect(server.socket_addr());
@@ -150,7 +149,7 @@ fn a_longer_list_that_a_server_has_already_is_kept() {
     }
 }
 
-/// A multi of creates, each for everybody who the client has shown to be.
+/// A multi of creates whose ACLs name every identity of the client.
 fn create_for_all(client: &mut Client, creates: usize, entries: usize) -> std::io::Result<i32> {
     let acl = auth_entries(entries);
     let session = client.session.session_id.0;

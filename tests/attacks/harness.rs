@@ -1,4 +1,5 @@
-//! The ground of an attack: servers, a bystander at each of them, and what is asserted when it is over.
+//! Runs an attack: starts the servers, connects a bystander to each (a client that breaks no rule), and checks at the
+//! end how long the bystanders waited and how far memory grew.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -16,9 +17,9 @@ use crate::raw::{self, Client};
 
 /// The longest wait of a bystander that the server promises on a quiet machine.
 const WAIT_MAX: Duration = Duration::from_millis(50);
-/// The same where other tests run beside it.
+/// The same on a machine that runs other tests at the same time.
 const WAIT_MAX_BUSY: Duration = Duration::from_secs(5);
-/// Between two requests of a bystander.
+/// The pause between two requests of a bystander.
 const BYSTANDER_PAUSE: Duration = Duration::from_millis(1);
 
 /// The server under test.
@@ -26,26 +27,26 @@ pub fn program() -> Program {
     Program::Ringkeeper(env!("CARGO_BIN_EXE_ringkeeper").into())
 }
 
-/// What an attack may cost.
+/// The bounds on the cost of an attack.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// A bystander's longest wait, on a quiet machine with a processor for each server; twice that with fewer.
+    /// The longest wait of a bystander, on a quiet machine with a processor for each server; twice that with fewer.
     pub wait: Duration,
     /// How far the memory of a server may grow, in bytes.
     pub memory: u64,
 }
 
 impl Bounds {
-    /// 50 ms, and so much memory.
+    /// Bounds of 50 ms, and of so much memory.
     pub fn memory(bytes: u64) -> Bounds {
         Bounds { wait: WAIT_MAX, memory: bytes }
     }
 
-    /// With so many servers on this machine.
+    /// The same for so many servers on this machine.
     fn wait_here(self, servers: usize) -> Duration {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         match std::env::var_os("RINGKEEPER_QUIET_MACHINE") {
-            // They wait for each other, which they would not on machines of their own.
+            // The servers compete for the processors, which they would not do on machines of their own.
             Some(_) if servers > processors => 2 * self.wait,
             Some(_) => self.wait,
             None => WAIT_MAX_BUSY.max(self.wait),
@@ -55,7 +56,7 @@ impl Bounds {
 
 /// Attacks one server.
 ///
-/// `attack` gets its client address and says what it was answered.
+/// `attack` gets the client address of the server, and returns a text on the answers.
 ///
 /// # Panics
 /// If the server ends, a bystander waits too long, or memory grows too far.
@@ -103,11 +104,12 @@ pub fn ensemble(
     }
 }
 
-/// Does what another machine would do, which takes no processor from the servers: these come first.
+/// Does work that another machine would do in reality, at low priority, so that the servers get the processors first.
 fn from_elsewhere<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let attacker = scope.spawn(|| {
-            // Of this thread alone, and of those that it starts: setpriority(2), "C library/kernel differences".
+            // This changes the priority of this thread and of those that it starts: setpriority(2), "C library/kernel
+            // differences".
             rustix::process::setpriority_process(None, 19).expect("anybody may become nicer");
             act()
         });
@@ -119,19 +121,19 @@ fn from_elsewhere<T: Send>(act: impl FnOnce() -> T + Send) -> T {
 pub struct Watched {
     bystanders: Vec<Bystander>,
     sleeper: Sleeper,
-    /// Process, and its memory at the beginning, in bytes.
+    /// Each process, and its memory at the beginning, in bytes.
     memory: Vec<(u32, u64)>,
 }
 
 impl Watched {
-    /// From now on.
+    /// Begins to measure.
     pub fn begin(servers: &[&Server]) -> Watched {
         let bystanders = servers.iter().map(|server| Bystander::at(server.socket_addr())).collect();
         let memory = servers.iter().map(|server| (server.pid(), memory_now(server.pid())));
         Watched { memory: memory.collect(), bystanders, sleeper: Sleeper::begin() }
     }
 
-    /// Until now: asserts the bounds, and prints a row of the table.
+    /// Ends the measurement: asserts the bounds, and prints a row of the table.
     pub fn end(self, name: &str, answer: &str, bounds: Bounds, logs: &dyn Fn() -> String) {
         let grown = self.memory.iter().map(|(pid, was)| memory_peak(*pid).saturating_sub(*was));
         let grown = grown.max().unwrap();
@@ -178,8 +180,8 @@ pub fn memory_peak(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// A thread that asks nobody for anything: how much longer than it wants it sleeps is what the machine adds to every
-/// wait, whatever the servers do.
+/// A thread that only sleeps. The time by which it wakes too late is what the machine adds to every wait, whatever the
+/// servers do.
 struct Sleeper {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Duration>,
@@ -201,34 +203,34 @@ impl Sleeper {
         Sleeper { stop, thread }
     }
 
-    /// The longest that it has slept beyond what it wanted.
+    /// The longest delay of a wake-up.
     fn end(self) -> Duration {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
 }
 
-/// A client that does nothing wrong: it writes and reads a node of its own, and syncs, one request at a time.
+/// A client that breaks no rule: it writes and reads a node of its own, and syncs, one request at a time.
 pub struct Bystander {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Waits>,
 }
 
-/// What a bystander went through.
+/// What a bystander has measured.
 #[derive(Debug)]
 pub struct Waits {
-    /// For one answer.
+    /// The longest wait for an answer.
     pub longest: Duration,
-    /// Answers.
+    /// The number of answers.
     pub answers: u64,
-    /// Epochs of the first write and of the last one.
+    /// The epochs of the first and the last write.
     pub epochs: (i64, i64),
-    /// How it lost its connection.
+    /// Why it lost its connection, if it did.
     pub lost: Option<String>,
 }
 
 impl Bystander {
-    /// It has its session, and has written.
+    /// Opens a session, and writes.
     pub fn at(server: SocketAddr) -> Bystander {
         let mut client = Client::connect_with(server, 30_000);
         let path = format!("/bystander-{:x}", client.session.session_id.0);
@@ -265,7 +267,7 @@ impl Bystander {
         Bystander { stop, thread }
     }
 
-    /// What it has seen until now.
+    /// The measurements so far.
     pub fn end(self) -> Waits {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
@@ -278,7 +280,7 @@ fn a_bystander_notices_a_server_that_stands_still_and_memory_that_grows() {
     let server = Server::start(program(), Config::new());
     let watched = Watched::begin(&[&server]);
     server.pause();
-    // How long the server is stopped is what is tested.
+    // The length of the stop is what the test is about.
     std::thread::sleep(STOP);
     server.resume();
     let (pid, before) = watched.memory[0];

@@ -1,9 +1,9 @@
-//! What a host does that answers at the address of a member: it is elected, and misleads those who follow it.
+//! A hostile host answers at the address of a member: the other servers elect it, and it misleads its followers.
 //!
-//! Without proof of who speaks, nobody can keep it from being elected, from stopping the others for as long as it
-//! speaks, from writing, or from giving them another tree: that is what following means. What is held: no process
-//! ends, memory stays bounded, and as soon as it is gone the others serve again, with whatever was acknowledged
-//! before, unless it has led them away from it in the words of an honest leader.
+//! Servers do not authenticate each other, so such a host can be elected, stop the ensemble for as long as it answers,
+//! write transactions, and replace the tree; a follower must accept all of that from a leader. The tests show that no
+//! process ends, that memory stays bounded, and that the other servers serve again as soon as the host is gone. They
+//! then have every acknowledged write, unless the host has removed it with packets that an honest leader could send.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,27 +26,27 @@ use crate::harness::{memory_now, memory_peak, program};
 use crate::raw::Client;
 use crate::snapshots::{node, text, tree};
 
-/// The member whose address it has. The largest id, so that nobody disputes its connections.
+/// The member whose address the host has. Its id is the largest, so that no other member replaces its connections.
 const HOST: usize = 3;
-/// Those who are led.
+/// The members that follow the host.
 const LED: [usize; 2] = [1, 2];
-/// Nodes that were acknowledged before.
+/// Nodes whose creation was acknowledged before the attack.
 const KEPT: usize = 20;
-/// The limits in time of these ensembles: a tick, and what a leader may be silent for, in ms.
+/// The tick of these ensembles, and how long a leader may be silent, in ms.
 const TICK_MS: u64 = 200;
 const SILENCE_MS: u64 = 10 * TICK_MS;
-/// Within this time the others serve again once it is gone. An attempt to follow, a hold after some failures and an
-/// election; where many tests run beside this one, more.
+/// Within this time after the attack the other servers serve again: an attempt to follow, a pause after some failures,
+/// and an election. Beside many other tests they need more.
 const BACK_MAX: Duration = Duration::from_secs(20);
-/// What a server may take to follow anybody, and for packets of a few bytes.
+/// How long a server may take to follow a leader, and to answer packets of a few bytes.
 const LITTLE: u64 = 64 << 20;
-/// How long it is heard what a victim does about the last word.
+/// How long the test waits for the reaction to the last packet.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// An ensemble of three, of which one is gone.
+/// An ensemble of three, one of which is stopped.
 struct Ground {
     ensemble: Ensemble,
-    /// What clients were told to be written.
+    /// The acknowledged writes.
     acknowledged: Vec<String>,
 }
 
@@ -117,7 +117,7 @@ impl Ground {
         self.holds(name);
     }
 
-    /// Nothing that was acknowledged is lost, and more can be written.
+    /// Asserts that no acknowledged write is lost, and that writes succeed again.
     fn holds(&mut self, name: &str) {
         let tails = self.ensemble.tails(60);
         for id in LED {
@@ -138,7 +138,7 @@ impl Ground {
         }
     }
 
-    /// The member itself comes back, and has the same.
+    /// Asserts that the member itself can return, and gets the same data.
     fn end(mut self) {
         let begun = Instant::now();
         self.ensemble.restart(HOST);
@@ -154,7 +154,7 @@ impl Ground {
     }
 }
 
-/// The epoch of a history that is better than anybody's, and near.
+/// The epoch of a history that is newer than any real one, but not by much.
 const NEAR: Epoch = Epoch(1000);
 
 fn delete(path: &str) -> TxnBody<'_> {
@@ -176,7 +176,7 @@ fn create<'a>(path: &'a str, data: &'a [u8]) -> TxnBody<'a> {
     })
 }
 
-/// Says something after something else went as it should.
+/// Sends a packet if the packets before it were accepted.
 fn then(mut victim: Victim, went: bool, write: impl FnOnce(&Victim, &mut Vec<u8>)) -> String {
     if !went {
         return "left before".to_owned();
@@ -299,7 +299,7 @@ fn a_tree_that_is_none_replaces_nothing() {
     ground.end();
 }
 
-/// That is what it means to follow, and nobody can tell this leader from an honest one.
+/// A follower must accept this, and cannot tell this leader from an honest one.
 #[test]
 fn a_whole_tree_replaces_what_was_there_and_is_served() {
     let mut ground = Ground::new(&[]);
@@ -335,7 +335,7 @@ fn proposals_without_an_end_are_bounded() {
             let txn = txn(victim.zxid(sent), OpCode::Create, &create("/unread", &data));
             went = victim.say(|out| put_txn(out, packet::PROPOSAL, &txn));
         }
-        // Whoever leaves reads what is under way, so that his last word is heard.
+        // A server that leaves first reads the bytes in transit, so that its own last packet arrives.
         assert_eq!(victim.end(Duration::from_secs(5)), "left", "{sent} were taken");
         format!("left after {} hundred MB", sent / 100)
     });
@@ -465,10 +465,10 @@ fn a_forged_configuration_is_not_taken_where_none_may_change() {
     ground.end();
 }
 
-/// Some steps of an honest leader, and whether they went as they should.
+/// Makes the first steps of an honest leader; returns whether they succeeded.
 type Step = fn(&mut Victim) -> bool;
 
-/// A leader that says nothing any more is left after initLimit or syncLimit.
+/// A server leaves a silent leader after initLimit or syncLimit.
 #[test]
 fn silence_after_each_step_is_noticed() {
     let mut ground = Ground::new(&[]);

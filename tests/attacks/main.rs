@@ -1,10 +1,10 @@
-//! What hostile clients and hosts do to a live server and to a live ensemble: each attack, what it is
-//! answered, how long a client that does nothing wrong waits meanwhile, and how far memory grows.
+//! Attacks by hostile clients and hosts on a live server and a live ensemble. Each test checks the answers to an
+//! attack, how long a client that breaks no rule waits meanwhile (a bystander), and how far memory grows.
 //!
-//! `cargo test --test attacks -- --nocapture --test-threads 1` prints the table. On a quiet machine
-//! `RINGKEEPER_QUIET_MACHINE=1` demands of each row what the server promises; without it a bystander may
-//! wait for as long as a busy machine makes him. `TMPDIR=/dev/shm` beside it takes the disk away, on which three servers
-//! wait for each other's syncs. The fourth column is what the machine's processors add to every wait.
+//! `cargo test --test attacks -- --nocapture --test-threads 1` prints a table. With `RINGKEEPER_QUIET_MACHINE=1`, for a
+//! quiet machine, each row must keep the bounds that the server promises; without it a bystander may wait longer.
+//! `TMPDIR=/dev/shm` removes the influence of the disk, on which three servers would wait for each other's syncs. The
+//! fourth column is the delay that the machine's processors add to every wait.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 

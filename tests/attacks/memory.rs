@@ -1,5 +1,5 @@
-//! Clients that make a server hold bytes: replies, events and answers that nobody reads, frames that do
-//! not end. Each of them keeps to what one connection may hold; together they want many times the budget.
+//! Clients make a server hold bytes: replies, events and answers that they do not read, frames that they do not finish.
+//! Each stays within the bound for one connection; together they exceed the bound for all connections many times.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use ringkeeper_testkit::Config;
 use crate::harness::{Bounds, alone, ensemble};
 use crate::raw::{self, Client};
 
-/// What all connections of the server under test may hold together.
+/// The bound on all connections of the server under test together.
 const BUDGET: u64 = 64 << 20;
 /// The same, and what else an attack makes the process grow by: its nodes, buffers that are kept, and
 /// the pieces that the C library's allocator does not give back.

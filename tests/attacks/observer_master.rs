@@ -1,4 +1,4 @@
-//! What a host does that reaches `observerMasterPort`, where observers learn from a follower.
+//! A hostile host connects to `observerMasterPort`, where observers learn from a follower.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -21,23 +21,23 @@ use crate::quorum_port::dial_from;
 use crate::raw::{self, Client};
 use crate::talk::Talk;
 
-/// The follower that is the master, and the observer that learns from it.
+/// The follower that is the observer master, and the observer that learns from it.
 const MASTER: usize = 1;
 const OBSERVER: usize = 4;
-/// An id of nobody.
+/// The id of no member.
 const STRANGER: i64 = 77;
 /// Another address of the machine.
 const ELSEWHERE: &str = "127.0.0.2:0";
-/// How long it is heard whether one is sent away.
+/// How long the test waits for the server to close a connection.
 const MOMENT: Duration = Duration::from_millis(300);
-/// For small things.
+/// The bound on memory for attacks with small packets.
 const LITTLE: u64 = 64 << 20;
 
 /// Three voters, and an observer of the first.
 struct Ground {
     ensemble: Ensemble,
     leader: usize,
-    /// Where observers learn from the follower.
+    /// The address where observers learn from the follower.
     at: SocketAddr,
 }
 
@@ -69,7 +69,7 @@ impl Ground {
         ground
     }
 
-    /// How many the master serves.
+    /// How many observers the master serves.
     fn observers(&self) -> u64 {
         let count = self.ensemble.mntr(MASTER, "synced_observers");
         count.expect("it is told").parse().unwrap()
@@ -101,14 +101,14 @@ impl Ground {
         }
     }
 
-    /// The last transaction that the master has.
+    /// The zxid of the last transaction of the master.
     fn zxid(&self) -> Zxid {
         let answer = self.ensemble.server(MASTER).four_letter("srvr");
         let zxid = answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).unwrap();
         Zxid(i64::from_str_radix(zxid.trim(), 16).unwrap())
     }
 
-    /// An observer that nobody knows, and that is up to date.
+    /// Connects as an unknown observer that is up to date.
     fn observer(&self, id: i64) -> Talk {
         let mut talk = self.dial();
         let zxid = self.zxid();
@@ -304,8 +304,8 @@ fn floods_of_one_observer_do_not_part_its_master_from_the_leader() {
     }
 }
 
-/// What its master passes on for an observer waits for no request of another server, and what the observer's own clients
-/// ask for without a pause for no other client's.
+/// What its master passes on for an observer waits for no request of another server, and what the observer's own
+/// clients ask for without a pause for no other client's.
 #[test]
 fn clients_of_an_observer_are_served_whatever_others_ask_for() {
     let mut ground = Ground::new(&[]);

@@ -1,5 +1,5 @@
-//! What clients of one follower ask for, when the leader needs the acknowledgements of that follower: with the third
-//! server gone, whatever keeps the leader from reading the follower's link costs the ensemble its leader.
+//! Clients of one follower send many or large requests while the leader needs the acknowledgements of that follower:
+//! the third server is down, so if the leader stops reading the follower's link, the ensemble loses its leader.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -22,7 +22,7 @@ use crate::quorum_port::ports;
 use crate::raw::{self, Client};
 use crate::talk::Talk;
 
-/// How long a client goes on.
+/// How long a client continues.
 const LONG: Duration = Duration::from_secs(8);
 
 /// An ensemble whose third server never runs.
@@ -82,7 +82,7 @@ fn sender(mut socket: TcpStream) -> (mpsc::Sender<Vec<u8>>, JoinHandle<()>) {
     (send, thread)
 }
 
-/// A follower that passes on whatever its clients send and keeps nothing back, as that of Apache ZooKeeper does.
+/// A follower that forwards all requests of its clients at once, as Apache ZooKeeper does.
 struct Follower {
     say: mpsc::Sender<Vec<u8>>,
     large: Arc<AtomicU64>,

@@ -1,4 +1,4 @@
-//! What a host that reaches the quorum port can do.
+//! A hostile host connects to the quorum port.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -20,10 +20,10 @@ use crate::raw;
 /// Another address of the machine.
 const STRANGER: &str = "127.0.0.2:0";
 
-/// How long an attack goes on.
+/// How long an attack lasts.
 const LONG: Duration = Duration::from_secs(4);
 
-/// Where a server listens for learners, and where for votes.
+/// The addresses at which a server listens for learners and for votes.
 pub fn ports(ensemble: &Ensemble, id: usize) -> (SocketAddr, SocketAddr) {
     let line = ensemble.server_line(id);
     let fields: Vec<&str> = line.split([':', ';']).collect();
@@ -43,7 +43,7 @@ pub fn follower_info(id: i64, epoch: Epoch) -> Vec<u8> {
     bytes
 }
 
-/// The larger number of acceptedEpoch on any disk.
+/// The largest acceptedEpoch on any disk.
 fn accepted(ensemble: &Ensemble) -> i64 {
     let of = |id: usize| {
         let file = ensemble.server(id).data_dir().join("version-2/acceptedEpoch");
@@ -65,7 +65,7 @@ pub fn dial_from(from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-/// What a stranger is answered; `None`: nothing within a moment, or the end.
+/// The answer to a stranger; `None`: no answer within a moment, or the connection has ended.
 pub fn say_as_stranger(to: SocketAddr, bytes: &[u8], patience: Duration) -> Option<Vec<u8>> {
     let mut socket = dial_as_stranger(to).ok()?;
     socket.set_read_timeout(Some(patience)).unwrap();
@@ -170,7 +170,7 @@ fn a_living_follower_is_not_displaced_by_a_newer_claim_of_its_name() {
     assert_eq!(ensemble.leader(), leader, "{}", ensemble.tails(30));
 }
 
-/// From an address that is no member's nobody is taken for one, by a leader or before there is one.
+/// A host at an address of no member is never taken for a member, neither by a leader nor before an election.
 #[test]
 fn a_stranger_is_no_member() {
     let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
@@ -216,7 +216,7 @@ fn a_stranger_is_no_member() {
     assert!(after < before + 100, "epoch {before} became {after}\n{}", ensemble.tails(30));
 }
 
-/// Strangers take places of their own, and members find theirs.
+/// Strangers have a limit of their own, and members always find room.
 #[test]
 fn strangers_leave_room_for_members() {
     let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
@@ -239,7 +239,7 @@ fn strangers_leave_room_for_members() {
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
-/// Where nobody else may come, nobody else is heard.
+/// If only members may connect, the server answers no other host.
 #[test]
 fn a_stranger_is_not_heard_where_the_check_is_strict() {
     let config = Config::new().line("ringkeeper.peerAddressCheck=strict");
@@ -251,7 +251,8 @@ fn a_stranger_is_not_heard_where_the_check_is_strict() {
     assert_eq!(ensemble.leader(), leader);
 }
 
-/// Who takes the whole tree byte by byte holds the database; a follower that needs the tree gets it all the same.
+/// A host that reads a snapshot byte by byte makes the leader hold it; a follower that needs a snapshot gets it all the
+/// same.
 #[test]
 fn a_slow_receiver_of_the_tree_does_not_keep_it_from_a_follower() {
     const NODES: usize = 48;

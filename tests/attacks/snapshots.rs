@@ -1,5 +1,4 @@
-//! Snapshots whose bytes are those of snapshots, and whose trees no server writes: put into the folder of a server
-//! that starts.
+//! A server starts on snapshots that are well formed, but whose trees no server would write.
 
 use std::time::{Duration, Instant};
 

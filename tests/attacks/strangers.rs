@@ -1,5 +1,5 @@
-//! What hosts of no member bring over links to the quorum port of a leader, as observers that anybody may be: other
-//! servers are heard before clients, and strangers among them.
+//! Hosts that are not members connect to the quorum port of a leader as observers, which any host may do. The leader
+//! handles the packets of servers before those of clients, and strangers must not abuse that.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ use crate::talk::Talk;
 const LONG: Duration = Duration::from_secs(4);
 /// `AddWatchMode.PERSISTENT_RECURSIVE`.
 const ADD_WATCH_RECURSIVE: i32 = 1;
-/// The first id of nobody.
+/// The smallest id that no member has.
 const STRANGER: i64 = 1000;
 
 /// An observer that nobody knows, up to date with the leader.

@@ -1,5 +1,5 @@
-//! A request that ends its leader must not end the next one as well. No such request is known, so the
-//! leader is ended by other means while it has one that it has not proposed.
+//! A request that ends its leader's process must not end the next leader too. No such request is known, so the test
+//! kills the leader while it has a request that it has not proposed.
 
 use ringkeeper::proto::OpCode;
 use ringkeeper_testkit::{Config, Ensemble};

@@ -1,4 +1,4 @@
-//! One connection between servers, of which a test is one: packets as it wants them.
+//! A connection between servers, one of which is the test: it sends any packets that it wants.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use ringkeeper::zab::packets::{Packet, PacketReader};
 
-/// Whoever does not answer within this time does not do it any more.
+/// A server that does not answer within this time does not answer at all.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
-/// See the module's words.
+/// The connection.
 pub struct Talk {
     pub socket: TcpStream,
     reader: PacketReader,
@@ -24,7 +24,7 @@ impl Talk {
         Talk { socket, reader: PacketReader::new(1 << 20) }
     }
 
-    /// The next packet of this kind; `None`: it says no such thing, or has gone.
+    /// The next packet of this kind; `None`: none arrives, or the connection has ended.
     pub fn hear(&mut self, kind: i32) -> Option<Packet> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
@@ -36,7 +36,7 @@ impl Talk {
         None
     }
 
-    /// The next packet; `None`: it says nothing, or has gone.
+    /// The next packet; `None`: none arrives, or the connection has ended.
     pub fn hear_any(&mut self) -> Option<Packet> {
         let mut chunk = [0; 64 << 10];
         loop {

@@ -1,4 +1,4 @@
-//! Clients that set watches without an end, on paths as long as a request.
+//! Clients set ever more watches, on paths as long as a request.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::growth::{acl, show_user};
 use crate::harness::{Bounds, Watched, alone, ensemble, program};
 use crate::raw::{self, Client};
 
-/// What all watches of the server under test may take.
+/// The bound on all watches of the server under test.
 const WATCH_MEMORY: u64 = 16 << 20;
 /// The same, the frames of the requests, and what the C library's allocator does not give back.
 const GROWTH_MAX: u64 = WATCH_MEMORY + (48 << 20);

@@ -1,5 +1,5 @@
-//! Requests that take long, as many as fit: no one of them, and no number of them, keeps others waiting,
-//! nor an ensemble from its leader.
+//! Clients send as many slow requests as they may. Neither one such request nor many of them delay other clients beyond
+//! a bound, or cost an ensemble its leader.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Starting the server that the clients are tried on, and running a client to its end.
+//! Starts the server under test, and runs a client program to its end.
 
 use std::env;
 use std::fs::{self, File};
@@ -17,19 +17,19 @@ const CLIENT_LIMIT: Duration = Duration::from_secs(300);
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The server under test, with TTL nodes allowed and containers reaped twice a second. One to a
-/// test: no test sees what another one left.
+/// The server under test, which allows TTL nodes and removes empty containers twice a second. Each test has a server of
+/// its own, so no test sees the nodes of another one.
 pub fn server() -> Server {
     server_with(Config::new())
 }
 
 /// A line that puts connections and state on one executor.
 pub const ON_ONE_CORE: &str = "ringkeeper.cores=1";
-/// A line that gives each of two executors connections and another one the state. ZooKeeper takes
-/// either line for a property of which it knows nothing.
+/// A line for two executors with connections, and one with the state. ZooKeeper ignores both lines as unknown
+/// properties.
 pub const ON_SEVERAL_CORES: &str = "ringkeeper.cores=3";
 
-/// The same with more configuration.
+/// The same with further configuration.
 pub fn server_with(config: Config) -> Server {
     let config = config
         .flag("-Dzookeeper.extendedTypesEnabled=true")
@@ -37,7 +37,7 @@ pub fn server_with(config: Config) -> Server {
     Server::start(program(), config)
 }
 
-/// Which server to test, by the environment variable.
+/// The server to test, according to the environment variable.
 pub fn program() -> Program {
     match env::var("RINGKEEPER_CLIENT_TESTS_AGAINST").as_deref() {
         Err(_) | Ok("ringkeeper") => {
@@ -70,7 +70,7 @@ pub fn run(mut command: Command, input: &str) -> String {
     let mut client =
         command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let mut stdin = client.stdin.take().expect("standard input is piped, a few lines above");
-    // A client that ended early tells more by its output than by our broken pipe.
+    // If the client has ended early, its output says more than our broken pipe.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     let status = loop {
@@ -94,12 +94,12 @@ pub fn run(mut command: Command, input: &str) -> String {
     }
 }
 
-/// A client that is talked to line by line: what it writes is read while it runs.
+/// An interactive client: the test writes lines to it, and reads its output while it runs.
 pub struct Conversation {
     client: Child,
     stdin: ChildStdin,
     output_file: NamedTempFile,
-    /// How much of the output the expectations so far have used up, in bytes.
+    /// How many bytes of the output earlier expectations have matched.
     heard: usize,
 }
 
@@ -116,10 +116,10 @@ impl Conversation {
         Conversation { client, stdin, output_file, heard: 0 }
     }
 
-    /// Writes a line to it, then waits until each of the texts has come, one after the other.
+    /// Writes a line to the client, then waits until each of the texts has appeared, in this order.
     ///
     /// # Panics
-    /// If one does not come in time; all of the output is then part of the message.
+    /// If a text does not appear in time; the message contains the whole output.
     pub fn say(&mut self, line: &str, expected: &[&str]) {
         writeln!(self.stdin, "{line}").expect("a client that reads");
         for text in expected {
@@ -127,7 +127,7 @@ impl Conversation {
         }
     }
 
-    /// Waits until the text has come, after whatever was expected before.
+    /// Waits until the text appears after the texts that were expected before.
     pub fn expect(&mut self, text: &str) {
         let begun = Instant::now();
         loop {
@@ -145,12 +145,12 @@ impl Conversation {
         }
     }
 
-    /// Everything that came so far.
+    /// The output so far.
     pub fn output(&self) -> String {
         fs::read_to_string(self.output_file.path()).expect("the client's output is text")
     }
 
-    /// Waits for its end, which it must have been told to come to.
+    /// Waits for the end of the client, which the test must have told to end.
     pub fn end(mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
@@ -165,7 +165,7 @@ impl Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
-        // Both do nothing to a client that has ended and been waited for.
+        // Neither has an effect on a client that has ended and been waited for.
         let _ = self.client.kill();
         let _ = self.client.wait();
     }

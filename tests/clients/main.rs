@@ -1,8 +1,8 @@
-//! Stock clients against a running server: whatever they can do, they can do here.
+//! The usual client libraries against a running server: all their features must work.
 //!
-//! The same tests run against Apache ZooKeeper, which shows that it is the tests that are right:
+//! The same tests run against Apache ZooKeeper, which shows that the tests are right:
 //! `RINGKEEPER_CLIENT_TESTS_AGAINST=zookeeper-3.9 cargo test --test clients`. Without the variable
-//! they run against ringkeeper. The clients come from `cargo xtask setup`.
+//! they run against Ringkeeper. The clients come from `cargo xtask setup`.
 
 mod cli_mt;
 mod curator;

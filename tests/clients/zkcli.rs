@@ -15,7 +15,7 @@ use crate::harness;
 #[test]
 fn zkcli_of_3_8_gets_the_same_answers_as_from_apache_zookeeper() {
     let mut command = Command::new(Environment::found().zkcli());
-    // The wrapper script writes its log where only root may.
+    // The wrapper script writes its log to a folder that only root may write.
     command.env("ZOO_LOG_DIR", env!("CARGO_TARGET_TMPDIR"));
     check(command, true);
 }
@@ -61,8 +61,8 @@ fn check(mut command: Command, may_record: bool) {
     assert_eq!(answers.lines().count(), expected.lines().count(), "lines:\n{answers}");
 }
 
-/// What does not depend on the moment, the port or the threads of the client: answers first, then
-/// the events, which another thread of the client writes.
+/// The output without everything that depends on the time, the port or the threads of the client: first the answers,
+/// then the events, which another thread of the client prints.
 fn normal(output: &str) -> String {
     let mut answers: Vec<String> = Vec::new();
     let mut events = String::new();
@@ -87,7 +87,7 @@ fn normal(output: &str) -> String {
         }
         answers.push(sorted_list(line));
     }
-    // The identities of whoami come out of a hash table as well.
+    // The identities of whoami come from a hash table too.
     let header = answers.iter().position(|line| line == "Auth scheme: User");
     if let Some(identities) = header.and_then(|header| answers.get_mut(header + 1..header + 3)) {
         identities.sort_unstable();
@@ -95,8 +95,7 @@ fn normal(output: &str) -> String {
     format!("{}\n---- events\n{events}", answers.join("\n"))
 }
 
-/// A list in brackets in alphabetic order: the server promises none, and Java's is that of a hash
-/// table.
+/// A list in brackets, sorted: the server promises no order, and Java's is that of a hash table.
 fn sorted_list(line: &str) -> String {
     match line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         None => line.to_owned(),

@@ -1,4 +1,4 @@
-//! `ringkeeper config …`, and the shape of the whole command line.
+//! The commands `ringkeeper config …`, and the syntax of the whole command line.
 
 use clap::{CommandFactory as _, Parser as _};
 use ringkeeper::cli::{
@@ -10,7 +10,7 @@ use ringkeeper::config::report::Here;
 
 use super::*;
 
-/// Runs `ringkeeper config …`: exit code, standard output, standard error.
+/// Runs `ringkeeper config …`; returns the exit code, standard output and standard error.
 fn config(arguments: &[&str]) -> (u8, String, String) {
     config_with(arguments, |_| None)
 }
@@ -30,7 +30,7 @@ fn config_with(
     (code, text(out), text(complaints))
 }
 
-/// The file by itself: what else its folder holds on this machine is of no concern.
+/// The checks of the file alone, without those of this machine.
 fn of_file(path: &Path) -> Config {
     parse(&std::fs::read(path).expect("the file"), text(path)).expect("a configuration")
 }
@@ -170,7 +170,7 @@ fn properties_of_the_command_line_count_behind_those_of_the_environment() {
     };
     let loaded = cli::load(server.config.as_deref(), &server.properties, variables).unwrap();
     assert_eq!(loaded.storage.snap_count, 8);
-    // A file behind a lonely -D is no property, and a server must not start without it.
+    // A file name after a -D without a value is no property, and the server must not start without its file.
     for wrong in [&["-D", text(&path)][..], &["-Dname", text(&path)], &["-D=x"]] {
         let error = parse(&[&["ringkeeper", "server"], wrong].concat()).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{wrong:?}");
@@ -217,7 +217,7 @@ fn convert_writes_a_new_file_and_overwrites_only_when_told() {
     let (code, _, complaints) = config(&["convert", text(&toml), text(&cfg), "--force"]);
     assert_eq!((code, complaints.as_str()), (EXIT_OK, ""));
     assert_eq!(settings(&before), settings(&of_file(&cfg)));
-    // What a conversion that was broken off has left is not what --force writes over.
+    // --force does not overwrite the file that an interrupted conversion has left.
     let leftover = folder.path().join("zoo.cfg.tmp");
     std::fs::write(&leftover, "half").unwrap();
     let (code, _, complaints) = config(&["convert", text(&toml), text(&cfg), "--force"]);
@@ -289,11 +289,11 @@ fn convert_names_line_key_and_value_of_what_it_cannot_carry_over() {
     ] {
         assert!(said.lines().any(|l| l.starts_with(&line)), "{line}\n{said}");
     }
-    // What stands twice is named with its line.
+    // The error names the line of a duplicate key.
     let (code, _, said) = convert(b"clientPort=1\nclientPort=2\n");
     assert_eq!(code, EXIT_OK);
     assert!(said.contains(&format!("{name}:1: clientPort: set again further down")), "{said}");
-    // Nothing is lost in silence behind the bound of a configuration.
+    // A file that is longer than a configuration may be is an error; it is not cut silently.
     let (code, out, said) = convert(&vec![b'a'; 2 << 20]);
     assert_eq!((code, out.as_str()), (EXIT_USAGE, ""));
     assert!(said.contains("larger than 1048576 bytes"), "{said}");

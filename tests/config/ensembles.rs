@@ -1,4 +1,5 @@
-//! Ensembles: which configurations are one, what their members are told, which files keep them.
+//! Configurations of ensembles: which files describe one, which settings its members get, and the files in which a
+//! reconfiguration is saved.
 
 use ringkeeper::config::PeerType;
 use ringkeeper::config::dynamic::{self, Keeper};
@@ -10,7 +11,7 @@ use super::*;
 
 const THREE: &str = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\ninitLimit=10\nsyncLimit=5\n";
 
-/// Examines a member 1 of an ensemble.
+/// Examines the configuration of member 1 of an ensemble.
 fn member(lines: &str) -> Examination {
     cfg_with(lines, &[], &[("/d/myid", "1\n")])
 }
@@ -182,7 +183,7 @@ fn a_configuration_that_was_proposed_is_read_and_a_broken_one_passed_over() {
     }
 }
 
-// The files that keep it.
+// The files of the configuration.
 
 fn config(text: &str) -> quorum::Config {
     quorum::Config::parse(text).expect("a configuration")
@@ -194,7 +195,7 @@ tickTime=2000\nsyncLimit=5\npreAllocSize=64\nreconfigEnabled=true\nclientPortAdd
 
 #[test]
 fn the_dynamic_file_is_zookeeper_s() {
-    // Written by ZooKeeper: no version, no end of the last line, sorted as texts.
+    // As ZooKeeper writes it: no version, no end of the last line, sorted as texts.
     let golden = include_str!("zoo.cfg.dynamic.400000003");
     let text = format!("{}\nversion=400000003", golden.trim_end());
     assert_eq!(dynamic::dynamic_text(&config(&text)), golden.trim_end());
@@ -223,7 +224,7 @@ fn the_static_file_keeps_its_lines_but_for_the_members() {
         .map(|line| format!("{line}\n"))
         .collect();
     assert_eq!(text(format!("{GOLDEN_STATIC}{servers}"), true), format!("{without_client}{named}"));
-    // Comments, blank lines and joined lines stay; a joined line goes as a whole.
+    // Comments, blank lines and joined lines stay; a removed key takes all of its joined lines along.
     let odd = "# why\n\ntickTime=\\\n  2000\nserver.1=\\\n   a:1:\\\n  2\n! end\nclientPortListenBacklog=7";
     assert_eq!(
         text(odd.to_owned(), true),
@@ -331,16 +332,16 @@ fn a_reconfiguration_leaves_the_files_that_zookeeper_leaves() {
     let rest = ["myid", "zoo.cfg", "zoo.cfg.bak", "zoo.cfg.dynamic.100000000"];
     assert_eq!(folder.names(), [&rest[..], &["zoo.cfg.dynamic.next"]].concat());
     keeper.keep(&active(SECOND));
-    // Its own client port stands in the dynamic file now, and not in the static one any more.
+    // The client port of this server is in the dynamic file now, and no longer in the static one.
     assert_eq!(folder.text("zoo.cfg"), Some(rewritten("100000007", "")));
     assert_eq!(folder.names(), [&rest[..], &["zoo.cfg.dynamic.100000007"]].concat());
-    // What is known or old changes nothing.
+    // A known or an older configuration changes nothing.
     std::fs::remove_file(folder.folder.path().join("zoo.cfg.dynamic.100000007")).unwrap();
     keeper.keep(&active(SECOND));
     keeper.keep(&active(FIRST));
     keeper.keep(&proposed(SECOND));
     assert_eq!(folder.names(), rest);
-    // The next start finds everything.
+    // The next start reads all of it.
     std::fs::write(
         folder.folder.path().join("zoo.cfg.dynamic.100000007"),
         dynamic::dynamic_text(&config(SECOND)),
@@ -383,7 +384,7 @@ fn files_that_cannot_be_written_stop_nobody() {
     let folder = Folder::new("reconfigEnabled=true\n");
     let mut keeper = folder.keeper();
     let zoo_cfg = folder.text("zoo.cfg");
-    // A folder in the way: renaming onto it fails, for root as well.
+    // A folder has the name of the file, so renaming fails, even for root.
     std::fs::create_dir(folder.folder.path().join("zoo.cfg.dynamic.100000000")).unwrap();
     std::fs::create_dir(folder.folder.path().join("zoo.cfg.dynamic.next")).unwrap();
     keeper.keep(&active(FIRST));
@@ -392,8 +393,8 @@ fn files_that_cannot_be_written_stop_nobody() {
     assert!(folder.names().iter().all(|name| !name.ends_with(".tmp")), "{:?}", folder.names());
 }
 
-/// What Apache ZooKeeper 3.9.4 made of the files of server 1 at its first start and at two
-/// reconfigurations: an observer joined, then server 1 got a client address.
+/// The files of server 1 as Apache ZooKeeper 3.9.4 left them after its first start and after two reconfigurations: an
+/// observer joined, then server 1 got a client address.
 #[test]
 fn the_files_are_those_that_zookeeper_left_at_the_same_reconfigurations() {
     const BEFORE: &str = include_str!("../golden/reconfig-3.9.4/zoo.cfg.before");
@@ -432,7 +433,7 @@ fn the_files_are_those_that_zookeeper_left_at_the_same_reconfigurations() {
         assert_eq!(read(&format!("zoo.cfg.dynamic.{version}")), dynamic);
         let Some(theirs) = theirs else { continue };
         let pairs = |text: &str| -> Vec<String> {
-            // ZooKeeper drops the backlog together with the port; that is no part of the address.
+            // ZooKeeper drops the backlog together with the port, although it is no part of the address.
             let stays = |line: &&str| !line.starts_with('#') && !line.contains("Backlog");
             let mut lines: Vec<String> = text.lines().filter(stays).map(str::to_owned).collect();
             lines.sort();
@@ -467,11 +468,11 @@ fn addresses_that_two_servers_share_are_warned_of_with_both_keys() {
     );
     let spare = "so the ensemble survives the failure of 1 of them, and not of 2";
     assert!(of("abbcd").contains(spare), "{}", of("abbcd"));
-    // One machine, and the ports the other way round.
+    // The same host with exchanged ports.
     let swapped = said("server.1=a:1:2\nserver.2=a:2:1\nserver.3=c:5:6\n");
     assert_eq!(swapped.len(), 1, "{swapped:#?}");
     assert!(swapped[0].contains("server.2: its quorum port a:2 is the election port of server.1"));
-    // Another machine, where that may be meant.
+    // Another host, where exchanged ports may be intended.
     let swapped = said("server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:2:1\n");
     assert_eq!(swapped.len(), 1, "{swapped:#?}");
     assert!(swapped[0].contains("server.3: its quorum port is the election port of server.1"));
@@ -479,7 +480,7 @@ fn addresses_that_two_servers_share_are_warned_of_with_both_keys() {
     assert!(clients[0].contains("server.3: its quorum port b:5 is the client port of server.2"));
     let of_another = said("server.1=a:1:2\nserver.2=b:1:2;2\nserver.3=c:5:6\n");
     assert!(of_another[0].contains("server.2: its client port b:2 is its election port too"));
-    // Everybody may write the wildcard for himself; other ports and machines are no matter.
+    // Each server may write the wildcard for itself; different ports and hosts are allowed.
     let fine = "server.1=0.0.0.0:1:2;2181\nserver.2=a:1:2;2181\nserver.3=a:3:4;2182\n";
     assert_eq!(said(fine), Vec::<String>::new());
 }

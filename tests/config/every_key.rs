@@ -1,4 +1,4 @@
-//! Every row of the table: its effect, its range, both its forms.
+//! Every key of the table of keys: its effect, its range, and both formats.
 
 use super::*;
 
@@ -23,13 +23,13 @@ fn every_key_of_the_reference_has_a_row() {
 fn every_key_is_acted_on_passed_over_with_a_line_or_refused() {
     for key in keys::all() {
         let mut line = properties_line(&name_in_cfg(key), &sample(key));
-        // Each of the two needs the other.
+        // Each of these two keys needs the other.
         line.push_str(match key.name {
             "enforce.auth.enabled" => "enforce.auth.schemes=digest\n",
             "enforce.auth.schemes" => "enforce.auth.enabled=true\n",
             _ => "",
         });
-        // In a file, server.principal is taken for a member, as by ZooKeeper.
+        // In a file, server.principal looks like a member, as it does to ZooKeeper.
         if key.name.starts_with("server.") && !key.is_family() {
             continue;
         }
@@ -37,7 +37,7 @@ fn every_key_is_acted_on_passed_over_with_a_line_or_refused() {
         let written = name_in_cfg(key);
         let said = examination.config.notes().iter().filter(|n| n.key == written).count();
         match key.fate {
-            // Alone in a file, these are in contradiction to it.
+            // Alone in a file, these keys contradict it.
             Fate::Acted(_)
                 if ["dynamicConfigFile", "standaloneEnabled", "group.*"].contains(&key.name) =>
             {
@@ -102,8 +102,8 @@ fn every_range_is_an_error_beyond_both_ends() {
 
 #[test]
 fn every_key_survives_the_way_to_toml_and_back() {
-    // One file with every key; refused keys and families included. What is written twice under two
-    // names would be ambiguous, so server.principal and server.realm stay out.
+    // One file with every key, including refused keys and families. server.principal and server.realm stay out, because
+    // they would look like members.
     let mut text = String::from("# first comment\n");
     for key in keys::all().filter(|k| k.is_family() || !k.name.starts_with("server.")) {
         text.push_str(&properties_line(&name_in_cfg(key), &sample(key)));
@@ -129,7 +129,7 @@ fn every_key_survives_the_way_to_toml_and_back() {
     }
     let again = convert::convert(back.text.as_bytes(), "a.cfg", Format::ZooCfg, Format::ZooCfg);
     assert_eq!(again.unwrap().text, back.text, "own comments do not pile up");
-    // Both forms mean the same.
+    // Both formats have the same meaning.
     let cfg = file_with("a.cfg", &text, &[], &[]);
     let toml = file_with("a.toml", &to_toml.text, &[], &[]);
     assert_eq!(settings(&cfg.config), settings(&toml.config));

@@ -1,10 +1,10 @@
-//! Configuration files that nobody meant.
+//! Random configuration files: no file makes the parser panic.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Fragments that make lines which nearly mean something.
+/// Fragments of lines that are nearly valid.
 fn fragment() -> impl Strategy<Value = String> {
     let names: Vec<String> = keys::all().map(name_in_cfg).collect();
     prop_oneof![

@@ -1,4 +1,4 @@
-//! Refusals say the way out: what stands there, what ZooKeeper made of it, what to write.
+//! Each error names the remedy: it says what the file contains, what ZooKeeper makes of it, and what to write instead.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn what_zookeeper_silently_replaces_is_an_error_that_says_with_what() {
         let expected = format!("; ZooKeeper silently takes {theirs}");
         assert!(error.text.contains(&expected), "{line}: {error}");
     }
-    // What ZooKeeper refuses as well, and what it does not know.
+    // Keys that ZooKeeper refuses too, and keys that it does not know.
     for line in [
         "tickTime=2s",
         "localSessionsEnabled=yes",
@@ -33,7 +33,7 @@ fn what_zookeeper_silently_replaces_is_an_error_that_says_with_what() {
         let error = error(cfg(line));
         assert!(!error.text.contains("silently"), "{line}: {error}");
     }
-    // Read there as it stands, and not allowed here.
+    // ZooKeeper accepts these values as they are; Ringkeeper does not.
     let negative = error(cfg("globalOutstandingLimit=-1"));
     assert!(!negative.text.contains("silently"), "{negative}");
     let toml = "dataDir='/d'\nclientPort=1\nskipACL=1";
@@ -105,7 +105,7 @@ fn a_file_in_utf_16_and_a_byte_order_mark_are_named() {
         assert!(errors[0].starts_with("/d/myid:1: ") && errors[0].contains("UTF-16"), "{errors:?}");
         assert!(errors[1].starts_with("/dyn: it is UTF-16"), "{errors:?}");
     }
-    // With a mark a setting of the first line would be lost, a comment would not.
+    // A byte order mark would lose a setting in the first line, but not a comment.
     let lost = error(file_with("zoo.cfg", &format!("\u{feff}tickTime=1\n{LEAST}"), &[], &[]));
     assert!(lost.to_string().starts_with("zoo.cfg:1: there is a byte order mark before tickTime"));
     good(file_with("zoo.cfg", &format!("\u{feff}# ours\n{LEAST}"), &[], &[]));
@@ -134,7 +134,7 @@ fn a_class_of_somebody_s_own_is_warned_of_and_its_scheme_stays_closed() {
     let said = config.notes().iter().find(|note| note.key == "authProvider.1").unwrap();
     assert_eq!(said.level, Level::Warn);
     assert!(said.text.contains("NO CLASS CAN BE LOADED HERE"), "{said}");
-    // Who must have authenticated by it could not enter.
+    // Clients that must authenticate with this scheme could not connect.
     let held = "enforce.auth.enabled=true\nenforce.auth.schemes=digest,mine\n";
     let held = error(cfg(held));
     assert!(held.text.contains("\"mine\" is not built"), "{held}");
@@ -162,7 +162,7 @@ fn an_interface_behind_an_address_counts_where_it_says_something() {
     };
     let loopback = std::net::Ipv6Addr::LOCALHOST;
     for (text, zone) in [("0:0:0:0:0:0:0:1%lo", "lo"), ("::1%nosuch", "nosuch"), ("[::1%1]", "1")] {
-        // Whether it is there is seen by who listens.
+        // The code that listens finds out whether the interface exists.
         assert_eq!(host(text), zoned(loopback, zone), "{text}");
     }
     assert_eq!(host("::%lo"), zoned(std::net::Ipv6Addr::UNSPECIFIED, "lo"));
@@ -192,7 +192,7 @@ fn advice_on_a_key_that_stands_where_it_does_not_count_is_no_way_into_a_refusal(
     }
     let said = said("jute.maxbuffer=77\n", &[]);
     assert!(said.contains("write -Djute.maxbuffer=… in SERVER_JVMFLAGS"), "{said}");
-    // What is advised is true.
+    // The advice is correct.
     let here = error(cfg("ringkeeper.java.security.auth.login.config=/etc/jaas.conf\n"));
     assert!(here.problem == Problem::Refused && here.text.contains("Remove it"), "{here}");
 }
@@ -225,11 +225,11 @@ fn flags_in_files_of_zookeepers_scripts_are_said_to_have_no_effect() {
         }
         assert!(!note.contains("geheim"), "{note}");
     }
-    // What is in force anyway needs no word.
+    // A key that repeats the value in force needs no note.
     assert_eq!(beside("zookeeper-env.sh", "X=-Dzookeeper.snapCount=77", "snapCount=77\n").len(), 0);
     assert_eq!(beside("zookeeper-env.sh", "X=-Dzookeeper.snapCount=77", "snapCount=78\n").len(), 1);
     assert_eq!(beside("zoo.env", java_env, "").len(), 0);
-    // However large, it costs little and says little.
+    // A large file takes little time, and its errors are few.
     let large = "-Dzookeeper.snapCount=7\n".repeat(10_000);
     assert!(beside("java.env", &large, "")[0].contains("more than 65536 bytes"));
     let many = beside("java.env", &large[..60_000], "");

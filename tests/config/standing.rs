@@ -1,19 +1,19 @@
-//! Alone or one of an ensemble: every combination of what can say so.
+//! Standalone server or member of an ensemble: every combination of the settings that decide it.
 
 use super::*;
 
-/// What there is to say who the members are.
+/// The source of the list of members.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Members {
     /// No line at all.
     Unsaid,
-    /// Lines in the file itself: participants, observers.
+    /// Lines in the file itself, with so many participants and observers.
     InFile(usize, usize),
-    /// Lines in the dynamic file, which holds a comment as well.
+    /// Lines in the dynamic file, which also has a comment.
     Dynamic(usize, usize),
-    /// A dynamic file with nothing in it.
+    /// An empty dynamic file.
     DynamicEmpty,
-    /// A dynamic file is named, and it is not there.
+    /// The file names a dynamic file that does not exist.
     DynamicMissing,
 }
 
@@ -24,7 +24,7 @@ enum Standing {
     Refused,
 }
 
-/// `QuorumPeerConfig.parseDynamicConfig` and `isDistributed` of 3.9, read.
+/// What `QuorumPeerConfig.parseDynamicConfig` and `isDistributed` of ZooKeeper 3.9 do, according to their source.
 fn theirs(members: Members, standalone_enabled: bool) -> Standing {
     let (participants, observers) = match members {
         Members::Unsaid | Members::DynamicEmpty => (0, 0),
@@ -42,8 +42,8 @@ fn theirs(members: Members, standalone_enabled: bool) -> Standing {
     }
 }
 
-/// Where we refuse what ZooKeeper lets stand alone: something says that the server is a member, and
-/// nothing says who the others are.
+/// The cases that Ringkeeper refuses and that ZooKeeper takes for a standalone server: something says that the server
+/// is a member, and nothing lists the other members.
 fn ours(members: Members, standalone_enabled: bool, epochs: bool) -> Standing {
     match theirs(members, standalone_enabled) {
         Standing::Alone if members == Members::DynamicEmpty => Standing::Refused,
@@ -122,7 +122,7 @@ fn check(
     let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let examination = file_with("zoo.cfg", &text, &[], &files);
     let mut expected = ours(members, standalone_enabled.unwrap_or(true), !epochs.is_empty());
-    // A member must know its number, and somebody must be able to connect.
+    // A member must know its id, and clients must be able to connect.
     let own_line = my_id && matches!(members, Members::InFile(..) | Members::Dynamic(..));
     if expected == Standing::Member && !my_id
         || expected == Standing::Alone && !client_port && !own_line
@@ -154,7 +154,7 @@ fn who_is_refused_to_stand_alone_learns_what_to_do() {
     let said = cfg_with("server.1=h:1:2\n", &[], &[("/d/version-2/acceptedEpoch", "4")]);
     let said = notes(&good(said));
     assert!(said.iter().any(|note| note.contains("diverge from now on")), "{said:?}");
-    // What the system does not let anybody look for may be there or not.
+    // If the system denies access, the file may exist or not.
     let denied = |denied: &'static str, lines: &str| {
         let text = format!("{LEAST}{lines}");
         let bytes = text.as_bytes();
@@ -174,7 +174,7 @@ fn who_is_refused_to_stand_alone_learns_what_to_do() {
     assert!(inner.to_string().starts_with(says), "{inner}");
     let only = notes(&good(denied("/d/version-2", "server.1=h:1:2\n")));
     assert!(only.iter().any(|note| note.contains("currentEpoch cannot be read: Perm")), "{only:?}");
-    // The embedded default is looked at in the same way.
+    // The same rules hold for the embedded default.
     let mut read = |path: &Path| {
         let epoch = path.ends_with("version-2/acceptedEpoch");
         Ok(epoch.then(|| b"1".to_vec()))
@@ -217,7 +217,7 @@ fn a_line_that_cannot_be_read_is_the_only_error_about_the_members() {
         }
         assert_eq!(examined.errors.len(), lines.matches("2888\n").count(), "{lines}");
     }
-    // All else that is wrong is still said at once.
+    // All other errors are still reported at the same time.
     let both = cfg_with("server.1=a:2888\nserver.2=b:1:2\nserver.3=c:1:2\n", &[], &epoch);
     let keys: Vec<&str> = both.errors.iter().map(|error| error.key.as_str()).collect();
     assert!(keys.contains(&"initLimit") && keys.contains(&"syncLimit"), "{keys:?}");

@@ -1,41 +1,41 @@
-//! What a worker asked for, what was acknowledged, and whether what is there after a crash can have come of it.
+//! The requests and acknowledgements of a worker, and whether they explain the state after a crash.
 //!
-//! A session's requests are carried out in the order in which they were sent. So the state after a crash must be the state
-//! after some prefix of them, and that prefix holds at least everything that was acknowledged. Multis are one entry each, so
-//! half a multi is no prefix.
+//! A server executes the requests of a session in the order in which they were sent. So the state after a crash must be
+//! the state after some prefix of the requests, and that prefix includes all acknowledged ones. A multi is one entry,
+//! so half a multi is no prefix.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Nodes by key, with their data. The key is the path; for sequential nodes it is the data, since the name of one that was
-/// not acknowledged is not known.
+/// Nodes by key, with their data. The key is the path; for sequential nodes it is the data, because the name is unknown
+/// if the creation was not acknowledged.
 pub type State = BTreeMap<String, String>;
 
 /// A change of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// The node is there with this data.
+    /// The node exists with this data.
     Put(String, String),
-    /// The node is gone.
+    /// The node does not exist.
     Remove(String),
 }
 
-/// One request: all its changes, or, of a multi that must fail, none.
+/// One request: all its changes; none for a multi that must fail.
 pub type Entry = Vec<Effect>;
 
 /// The requests of one session in one round.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// In the order in which they were sent.
+    /// The requests in the order in which they were sent.
     pub entries: Vec<Entry>,
-    /// How many of them were acknowledged: the first ones.
+    /// How many of them, from the first on, were acknowledged.
     pub acknowledged: usize,
 }
 
 impl History {
-    /// Which prefix of the requests the observed state shows.
+    /// The length of the prefix of requests that leads to the observed state.
     ///
     /// # Errors
-    /// None: what was acknowledged is missing, or something is there that nobody asked for, in words.
+    /// There is none: an acknowledged write is missing, or the state has a change that was not requested.
     pub fn prefix(&self, before: &State, observed: &State) -> Result<usize, String> {
         assert!(self.acknowledged <= self.entries.len(), "more answers than requests");
         let mut state = before.clone();
@@ -88,17 +88,17 @@ fn difference(expected: &State, observed: &State) -> String {
     lines.join("; ")
 }
 
-/// Every name that a sequential node ever had.
+/// All names that sequential nodes have had.
 #[derive(Debug, Default)]
 pub struct Names {
     ever: BTreeSet<String>,
 }
 
 impl Names {
-    /// A server gave this name to a new node.
+    /// Notes that a server has given this name to a new node.
     ///
     /// # Errors
-    /// It had been given before.
+    /// An earlier node had the name.
     pub fn given(&mut self, name: &str) -> Result<(), String> {
         if self.ever.insert(name.to_owned()) {
             Ok(())
@@ -107,7 +107,7 @@ impl Names {
         }
     }
 
-    /// A node with this name is there, whether or not its creation was acknowledged.
+    /// Notes that a node with this name exists, whether or not its creation was acknowledged.
     pub fn seen(&mut self, name: &str) {
         self.ever.insert(name.to_owned());
     }

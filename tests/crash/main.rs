@@ -1,10 +1,11 @@
-//! Rounds of load and `kill -9` on one folder: nothing that was acknowledged may be missing afterwards.
+//! Rounds of load and `kill -9` on one folder: afterwards no acknowledged write may be missing.
 //!
-//! Snapshots and new log segments are made all the time (small `snapCount`, small `preAllocSize`), so many kills hit one. In
-//! some rounds the server is killed again while it recovers. 20 rounds in a test run; `RINGKEEPER_CRASH_ROUNDS=200` for more.
-//! The moments of the kills are drawn from a seed, but they hit what runs at that moment: no two runs are equal.
+//! The server makes snapshots and log segments all the time (small `snapCount`, small `preAllocSize`), so many kills
+//! interrupt one. In some rounds the server is killed again while it recovers. A test run has 20 rounds;
+//! `RINGKEEPER_CRASH_ROUNDS=200` makes more. A seed determines the moments of the kills, but not what the server is
+//! doing at those moments, so no two runs are equal.
 //!
-//! `RINGKEEPER_TEST_PEER=java` tests Apache ZooKeeper instead, to try the test itself.
+//! `RINGKEEPER_TEST_PEER=java` tests Apache ZooKeeper instead, to check the test itself.
 
 mod history;
 mod worker;
@@ -25,7 +26,7 @@ const WORKERS: usize = 3;
 const ROUNDS: usize = 20;
 const LOAD_MS_MAX: usize = 900;
 const RECOVERY_MS_MAX: usize = 700;
-/// Of the session that is left alone after the crash.
+/// The timeout of the session that no client resumes after the crash.
 const ABANDONED_TIMEOUT_MS: i32 = 600;
 const EXPIRY_LIMIT: Duration = Duration::from_secs(20);
 
@@ -112,11 +113,12 @@ impl Crash {
         Crash { workers, names: Names::default(), zxid: 0, rounds: 0 }
     }
 
-    /// Load until the server is killed. Returns what the workers know, and the node of the session that nobody resumes.
+    /// Runs the load until the server is killed. Returns what the workers know, and the node of the session that no
+    /// client resumes.
     fn round(&mut self, server: &mut Server, random: &mut Random) -> (Vec<Report>, String) {
         let address = server.socket_addr();
         self.rounds += 1;
-        // Outside of what is compared, as it vanishes by itself.
+        // Outside of the compared nodes, because the server removes it by itself.
         let abandoned = format!("/abandoned/{}", self.rounds);
         let mut short = Session::open(address, ABANDONED_TIMEOUT_MS).expect("a session");
         short.create(&abandoned, None, OPEN_ACL, 1).expect("an ephemeral node");
@@ -132,7 +134,7 @@ impl Crash {
                 .collect();
             let end = Instant::now() + load;
             while Instant::now() < end {
-                // It may expire early on a slow machine, which is as good.
+                // On a slow machine the session may expire early, which does not matter.
                 let _ = short.ping();
                 thread::sleep(Duration::from_millis(10));
             }
@@ -142,7 +144,7 @@ impl Crash {
         (reports, abandoned)
     }
 
-    /// Compares what is there with what the workers know, and takes up their sessions again.
+    /// Compares the state with what the workers know, and resumes their sessions.
     fn check(&mut self, server: SocketAddr, reports: &[Report], abandoned: &str) -> String {
         let mut session = Session::open(server, 10_000).expect("a session");
         let zxid = session.ping().expect("a ping").0;
@@ -199,7 +201,7 @@ impl Crash {
                 }
             }
         }
-        // Names of nodes whose creation was not acknowledged are taken as well.
+        // The names of nodes whose creation was not acknowledged count too.
         let names = tree.keys().filter(|path| path.starts_with(SEQUENCE));
         names.for_each(|path| self.names.seen(path));
         await_expiry(&mut session, abandoned);

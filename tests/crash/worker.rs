@@ -1,4 +1,4 @@
-//! One worker: a session that changes nodes of its own as fast as it can until its server dies.
+//! A worker: a session that changes its own nodes as fast as it can until the server is killed.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -18,13 +18,13 @@ const EPHEMERALS: usize = 4;
 const BATCH_MAX: usize = 16;
 const MULTI_MAX: usize = 4;
 const DATA_BYTES_MAX: usize = 1500;
-/// Long enough that it survives every restart of the test.
+/// The session timeout; long enough to survive every restart in the test.
 const TIMEOUT_MS: i32 = 120_000;
 
-/// Where the sequential nodes of all workers are.
+/// The parent of the sequential nodes of all workers.
 pub const SEQUENCE: &str = "/crash/seq";
 
-/// A session that a worker opened on the side, for its one ephemeral node, and closed again.
+/// A second session of a worker, opened for one ephemeral node and closed again.
 #[derive(Debug)]
 pub struct SideSession {
     /// Its id.
@@ -39,25 +39,25 @@ pub struct SideSession {
     pub close_acknowledged: bool,
 }
 
-/// What a round of one worker left.
+/// The results of a round of one worker.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Requests and answers.
+    /// The requests and acknowledgements.
     pub history: History,
     /// Names that sequential nodes got, in order.
     pub names: Vec<String>,
     /// The newest zxid of any answer.
     pub zxid: i64,
-    /// The session on the side, if there was time for one.
+    /// The second session, if there was time for one.
     pub side: Option<SideSession>,
 }
 
-/// A worker, from round to round.
+/// A worker; it lasts for all rounds.
 #[derive(Debug)]
 pub struct Worker {
     number: usize,
     session: Session,
-    /// What is there when a round begins.
+    /// The state at the beginning of a round.
     pub state: State,
     /// Names of this worker's sequential nodes that are there, by their data.
     sequential: Vec<(String, String)>,
@@ -92,7 +92,7 @@ impl Worker {
         format!("/crash/eph/w{}-", self.number)
     }
 
-    /// Takes the session up again after a restart, with the state that was found.
+    /// Resumes the session after a restart, with the recovered state.
     pub fn resume(&mut self, server: SocketAddr, found: State, sequential: Vec<(String, String)>) {
         let (id, password) = (self.session.id(), self.session.password());
         self.session = Session::resume(server, TIMEOUT_MS, id, password)
@@ -107,7 +107,7 @@ impl Worker {
         self.session.ephemerals("/").expect("getEphemerals")
     }
 
-    /// Works until the server is gone.
+    /// Works until the server is killed.
     pub fn round(&mut self, server: SocketAddr, random: &mut Random) -> Report {
         let mut report = Report::default();
         let mut state = self.state.clone();
@@ -122,7 +122,7 @@ impl Worker {
                 report.history.entries.push(entry.clone());
                 sent.push((op, entry));
             }
-            // If the server is gone, the answers that it gave before are still to be read.
+            // If the server is killed, the answers that it sent before must still be read.
             let _ = self.session.connection().send_raw(&frames);
             for (op, entry) in sent {
                 let reply = match self.session.receive() {

@@ -1,4 +1,4 @@
-//! Servers with several addresses, some of which nobody reaches (ZooKeeper's QuorumPeerMainMultiAddressTest).
+//! Servers with several addresses, some of which are unreachable (ZooKeeper's QuorumPeerMainMultiAddressTest).
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,20 +12,20 @@ use crate::ground::{LIMIT, LONG_MS, config, ours, turn};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Longer than two attempts to listen take, after which a server gives up that listens nowhere.
+/// Longer than two attempts to listen, after which a server without a listener gives up.
 const TWO_ATTEMPTS: Duration = Duration::from_secs(3);
 
-/// By RFC 2606 no such name will ever exist.
+/// RFC 2606 guarantees that no such name exists.
 const NO_HOST: &str = "invalid.hostname.unreachable.invalid";
 
-/// The address of a server, and another one beside it.
+/// The address of a server, and a second one.
 fn with_another(line: &str, host: &str) -> String {
     let (addresses, client) = line.split_once(';').expect("a client port");
     let addresses = addresses.strip_suffix(":participant").unwrap_or(addresses);
     format!("{addresses}|{host}:{}:{};{client}", free_port(), free_port())
 }
 
-/// Each server gets other lines of all servers, made of those that it would have.
+/// Gives each server changed lines of all servers.
 fn relined(ensemble: &mut Ensemble, line: impl Fn(&str) -> String) {
     let lines: Vec<String> = ensemble
         .ids()
@@ -34,7 +34,7 @@ fn relined(ensemble: &mut Ensemble, line: impl Fn(&str) -> String) {
     ensemble.reconfigure_all(|config| lines.iter().fold(config, |config, line| config.line(line)));
 }
 
-/// What is written at each server can be read at each.
+/// A write at each server can be read at every server.
 fn must_work(ensemble: &Ensemble) {
     must_work_after(ensemble, "the start");
 }
@@ -64,7 +64,7 @@ fn without_last(line: &str) -> String {
     format!("{addresses};{client}")
 }
 
-/// Changes the ensemble: members get other lines, or all of them are said anew.
+/// Changes the ensemble: some members get new lines, or all members are listed anew.
 fn reconfig(ensemble: &Ensemble, lines: &[String], anew: bool) {
     let text = lines.join(",");
     let (joining, members) = if anew { (None, Some(&text)) } else { (Some(&text), None) };
@@ -72,7 +72,7 @@ fn reconfig(ensemble: &Ensemble, lines: &[String], anew: bool) {
     let body = text(joining).append(&text(None)).append(&text(members)).long(-1);
     let begun = Instant::now();
     loop {
-        // A leader whose own addresses change may be on its way out, and another not yet there.
+        // A leader whose own addresses change may be stopping, and its successor may not lead yet.
         let outcome = Session::open(ensemble.address(1), LONG_MS)
             .map_err(|error| error.to_string())
             .and_then(|mut session| {
@@ -111,7 +111,7 @@ fn an_ensemble_forms_though_each_server_has_an_address_that_nobody_knows() {
                 thread::sleep(TWO_ATTEMPTS);
                 must_serve(&mut ensemble);
             }
-            // A restart finds its way back, and the others find it.
+            // A restarted server reaches the others, and the others reach it.
             let leader = ensemble.leader();
             ensemble.restart(leader);
             assert!(began.elapsed() < LIMIT, "{own} and {other}: {:?}", began.elapsed());
@@ -124,7 +124,7 @@ fn an_ensemble_forms_though_the_first_address_of_each_server_swallows_everything
     let _turn = turn();
     let network = Network::new(4);
     network.namespace(network.clients()).run(|| {
-        // A host of the network where no server is, and from which no packet comes back.
+        // An address of the network without a host, from which no packet comes back.
         let silent = network.address(3);
         network.set_around(3, Link::CUT);
         let config = config()
@@ -210,8 +210,8 @@ fn servers_get_and_lose_addresses_while_they_serve() {
     }
 }
 
-/// A server that waits to be added is on a host that nobody knows. Of the smallest one the others only hear a knock,
-/// and call it back.
+/// A server that waits to be added runs on a host that the members do not know. If it has the smallest id, the members
+/// only see its connection attempt, and connect to it themselves.
 #[test]
 fn a_server_joins_from_a_host_that_is_not_in_the_configuration() {
     let _turn = turn();
@@ -239,7 +239,7 @@ fn a_server_joins_from_a_host_that_is_not_in_the_configuration() {
             session.call(OpCode::Reconfig, &body).expect("a reconfiguration");
             println!("server {joining} was added within {} ms", begun.elapsed().as_millis());
             must_work_after(&ensemble, "it has joined");
-            // Its word counts: with it, and without one of the others, there is a quorum.
+            // Its vote counts: with it, and without one of the others, there is a quorum.
             ensemble.kill(others[1]);
             ensemble.restart(joining);
             ensemble.wait_leader_among(&[joining, others[0], others[2]], LIMIT);

@@ -1,5 +1,5 @@
-//! Three ringkeeper servers and three of Apache ZooKeeper 3.9.4 side by side under random operations, each client on another
-//! member: no answer may differ.
+//! An ensemble of three Ringkeeper servers and one of three Apache ZooKeeper 3.9.4 servers get the same random
+//! operations, each client on another member, and must give the same answers.
 
 use std::env;
 use std::time::Instant;
@@ -11,10 +11,11 @@ use crate::ground::{everything, ours, turn};
 
 const STEPS: usize = 1_200;
 const STEPS_OF_ALL: usize = 6_000;
-/// Of a bounded run.
+/// The operations of a bounded run.
 const CHOSEN: &[&str] = &["plain", "extended"];
 
-/// Apache ZooKeeper's followers stall under this one (a sync that is never answered), with or without ringkeeper beside them.
+/// With this profile, followers of Apache ZooKeeper stall (they never answer a sync), with or without Ringkeeper
+/// servers.
 const NOT_COMPARABLE: &str = "local-sessions";
 
 #[test]

@@ -1,4 +1,4 @@
-//! Servers that die and servers that hang, under load: nothing acknowledged is lost, and writes go on as soon as they can.
+//! Servers are killed or stopped (SIGSTOP) under load: no acknowledged write is lost, and writes soon continue.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use crate::ground::{LIMIT, Random, config, everything, number_from, ours, turn};
 use crate::load::{Load, Pace};
 use crate::same;
 
-/// 100 for a long run: `RINGKEEPER_FAULT_ROUNDS`.
+/// Rounds in an ordinary run; `RINGKEEPER_FAULT_ROUNDS=100` makes a long one.
 const ROUNDS: usize = 15;
 const ROUNDS_OF_COMPARISON: usize = 4;
 const BETWEEN_KILLS: Duration = Duration::from_millis(1500);
 const BEFORE_FAULT_MS: usize = 400;
 
-/// Who is struck.
+/// The server that a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
     Leader,
@@ -23,7 +23,7 @@ enum Victim {
     All,
 }
 
-/// What a round of faults told.
+/// The measurements of a round of faults.
 #[derive(Debug, Default)]
 struct Times {
     leader: Vec<Duration>,
@@ -49,7 +49,7 @@ fn nothing_acknowledged_is_lost_by_kill_9_of_members() {
     println!("until the next acknowledged write, ms: {}", times.text());
 }
 
-/// A figure, not a verdict: how long it takes depends on the machine and on what else it does.
+/// Only reported, not asserted: the time depends on the machine and its other load.
 #[test]
 fn a_killed_leader_is_replaced() {
     let _turn = turn();
@@ -61,7 +61,7 @@ fn a_killed_leader_is_replaced() {
             Ensemble::start(&[program.clone(), program.clone(), program.clone()], config());
         let load = Load::start(&ensemble.addresses(), Pace::GENTLE);
         for _ in 0..if everything() { ROUNDS } else { ROUNDS_OF_COMPARISON } {
-            // A leader that dies now and then, not one after the other.
+            // Kills the leader only now and then, not every leader in turn.
             thread::sleep(BETWEEN_KILLS);
             kill_round(&mut ensemble, &load, Victim::Leader, &mut random, &mut times);
         }
@@ -127,7 +127,7 @@ fn nothing_acknowledged_is_lost_when_servers_hang() {
         let moment = Instant::now();
         ensemble.pause(id);
         let took = load.wait_acknowledged(moment);
-        // Long enough that the others give it up.
+        // Long enough for the other servers to give this one up.
         let others: Vec<usize> = ensemble.ids().filter(|other| *other != id).collect();
         ensemble.wait_leader_among(&others, LIMIT);
         thread::sleep(Duration::from_millis(1500));
@@ -151,7 +151,7 @@ pub fn wait_quorum(ensemble: &mut Ensemble, load: &Load) {
     one_leader(ensemble);
 }
 
-/// Exactly one server says that it leads. One that has not noticed yet that it was deposed may say so too, so this waits.
+/// Waits until exactly one server says that it leads: a deposed leader may say so for a moment, until it notices.
 pub fn one_leader(ensemble: &mut Ensemble) {
     use ringkeeper_testkit::Mode;
     let begun = Instant::now();

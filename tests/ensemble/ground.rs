@@ -1,4 +1,5 @@
-//! What all these tests stand on: the program under test, turns, random numbers, a bounded or a whole run.
+//! What all tests of ensembles share: the program under test, a lock so that one ensemble runs at a time, random
+//! numbers, and the choice between a bounded and a whole run.
 
 use std::env;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,16 +7,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ringkeeper_testkit::{Config, Program};
 
-/// Longer than anything that works takes on a busy machine.
+/// How long a test waits for anything: longer than it takes on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
-/// Of sessions that must outlive everything that a test does.
+/// The timeout of sessions that must outlive everything that a test does.
 pub const LONG_MS: i32 = 60_000;
 
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Held by a test as long as its servers run.
+/// A test holds this lock as long as its servers run.
 pub fn turn() -> MutexGuard<'static, ()> {
-    // A test that failed with it in hand has left nothing behind.
+    // A test that failed while it held the lock has left no servers behind.
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -28,7 +29,7 @@ pub fn ours() -> Program {
     }
 }
 
-/// Whether everything is to be run, and not only what continuous integration has time for.
+/// Whether to run everything, and not only what continuous integration has time for.
 pub fn everything() -> bool {
     env::var("RINGKEEPER_ENSEMBLE").is_ok_and(|value| value == "all")
 }
@@ -39,8 +40,8 @@ pub fn number_from(variable: &str) -> Option<usize> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text}: expected a number")))
 }
 
-/// Options of all members: sessions may be long, and a server that comes back and lacks more than others have in memory gets
-/// a snapshot, never the log from their disk.
+/// The options of all members: long sessions are allowed, and a returning server that lacks more than the others have
+/// in memory gets a snapshot, never the log from their disk.
 pub fn config() -> Config {
     Config::new()
         .line("maxSessionTimeout=600000")
@@ -53,7 +54,7 @@ pub fn config() -> Config {
 pub struct Random(pub u64);
 
 impl Random {
-    /// From the clock, or from `RINGKEEPER_ENSEMBLE_SEED`; printed.
+    /// Takes the seed from `RINGKEEPER_ENSEMBLE_SEED`, or else from the clock, and prints it.
     pub fn seeded() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
         let clock = u64::try_from(since.as_millis()).expect("a time that fits into 64 bits");

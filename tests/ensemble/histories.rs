@@ -1,5 +1,5 @@
-//! Two histories in one ensemble, which must never become one: a quorum has lost its data and begun anew, and a server
-//! comes back that knows later epochs than the new ones.
+//! Two histories in one ensemble must never be mixed: a quorum has lost its data and started again from nothing, and
+//! then a server returns whose history has later epochs.
 
 use std::fs;
 use std::thread;
@@ -11,9 +11,9 @@ use ringkeeper_testkit::{Ensemble, Mode, Program};
 use crate::ground::{LIMIT, LONG_MS, config, ours, turn};
 use crate::same;
 
-/// How long the server is watched while it is kept out: it tries several times.
+/// How long the test watches the server that is kept out; it tries to join several times.
 const WATCHED: Duration = Duration::from_millis(3500);
-/// The one that keeps the old history.
+/// The server that keeps the old history.
 const OLD: usize = 3;
 
 fn create(ensemble: &Ensemble, id: usize, path: &str) {
@@ -23,8 +23,8 @@ fn create(ensemble: &Ensemble, id: usize, path: &str) {
 }
 
 /// Apache ZooKeeper's QuorumZxidSyncTest, testBehindLeader. 1. An ensemble has several epochs. 2. A quorum loses its
-/// folders, begins anew and acknowledges a write. 3. The server with the old history and its later epoch comes: neither may
-/// the leader leave for it, nor may it follow, for each then has a part of both.
+/// folders, starts again from nothing and acknowledges a write. 3. The server with the old history and a later epoch
+/// returns. The leader must not give up its role, and that server must not follow: both would mix the histories.
 #[test]
 fn a_server_of_a_later_epoch_is_kept_out_and_the_leader_stays() {
     let _turn = turn();
@@ -64,13 +64,13 @@ fn a_server_of_a_later_epoch_is_kept_out_and_the_leader_stays() {
     assert_eq!(ensemble.mode(leader), Some(Mode::Leader));
     assert_eq!(session.last_zxid().epoch(), epoch, "the leader never changed");
     if matches!(ours(), Program::Ringkeeper(_)) {
-        // The operator reads once on either side what can be done, however often it is tried.
+        // The log of each side says what to do, but not once for every attempt.
         let advice = "move its version-2 folders (in dataDir and dataLogDir) aside";
         assert_eq!(lines(&ensemble, OLD, log, advice), 1, "{}", ensemble.tails(40));
         assert_eq!(lines(&ensemble, leader, 0, advice), 1, "{}", ensemble.tails(40));
     }
 
-    // The operator does it.
+    // The operator does what the log says.
     ensemble.kill(OLD);
     let data = ensemble.server(OLD).data_dir().to_owned();
     fs::rename(data.join("version-2"), data.join("old")).expect("a folder to move");

@@ -1,11 +1,12 @@
-//! kazoo's own test suite against three servers that its own harness starts: no test may fail that passes with Apache
-//! ZooKeeper 3.8.
+//! kazoo's own test suite against three servers that its own harness starts: every test that passes with Apache
+//! ZooKeeper 3.8 must pass.
 //!
-//! The harness calls `java` with a zoo.cfg. Here that is a shim (`kazoo_java.sh`) that hands the zoo.cfg to ringkeeper,
-//! without what concerns TLS and SASL. With Apache ZooKeeper 3.8.0 in this harness all 491 tests pass and 2 are skipped (Kerberos);
+//! The harness calls `java` with a zoo.cfg. Here `java` is a script (`kazoo_java.sh`) that starts Ringkeeper with that
+//! zoo.cfg, without the lines about TLS and SASL. With Apache ZooKeeper 3.8.0 in this harness all 491 tests pass and 2
+//! are skipped (Kerberos);
 //! `RINGKEEPER_TEST_PEER=java` repeats that.
 //!
-//! A bounded run leaves out the files that never talk to a server.
+//! A bounded run omits the test files that need no server.
 
 use std::env;
 use std::fs;
@@ -17,12 +18,12 @@ use ringkeeper_testkit::{Environment, Program, free_port};
 
 use crate::ground::{everything, turn};
 
-/// Ports that the harness takes from its offset on.
+/// How many ports the harness uses.
 const PORTS: u16 = 30;
 const TEST_SECONDS_MAX: &str = "180";
-/// So many failures end the suite: where no server starts, each of its 491 tests would wait for one.
+/// So many failures end the suite: if no server starts, each of its 491 tests would wait for one.
 const FAILURES_MAX: &str = "5";
-/// Tests of what ringkeeper does not have yet, and says so: TLS and SASL. As pytest's `-k` knows them.
+/// Tests of features that Ringkeeper refuses: TLS and SASL. In the form of pytest's `-k`.
 const NOT_BUILT_YET: &[&str] = &["TestSSLClient", "test_sasl", "TestSASL"];
 const WITHOUT_SERVER: &[&str] = &[
     "test_build.py",
@@ -84,7 +85,7 @@ fn kazoo_passes_its_own_test_suite() {
     assert!(output.status.success(), "{words}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The first of enough free ports in a row, as far as can be told.
+/// The first of enough ports in a row that seem to be free.
 fn port_offset() -> u16 {
     let first = free_port();
     for _ in 0..PORTS {

@@ -1,4 +1,4 @@
-//! Clients that write all the time, whatever happens to the ensemble, and remember everything.
+//! Clients that write all the time, whatever happens to the ensemble, and record every request and answer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,26 +16,27 @@ use ringkeeper_rawclient::{Body, Failure, OPEN_ACL, Roaming};
 use crate::ground::{LIMIT, LONG_MS, Random};
 
 const BAD_VERSION: i32 = -103;
-/// After so many requests all workers go on to the next register: the search for a sequential order is quadratic.
+/// After so many requests all workers continue with the next register, because the search for a sequential order takes
+/// quadratic time.
 const REQUESTS_PER_REGISTER: u64 = 80;
-/// How long no server may take a session. A test may cut everything off for a while.
+/// How long it may happen that no server accepts a session: a test may cut all servers off for a while.
 const OUTAGE_LIMIT: Duration = Duration::from_secs(90);
 
-/// How a load behaves.
+/// The options of a load.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// How many sessions write.
     pub workers: usize,
-    /// What each of them waits after an answer.
+    /// How long each session waits after an answer.
     pub pause: Duration,
-    /// When a worker takes its server for dead.
+    /// After which time without an answer a worker takes its server for dead.
     pub patience: Duration,
-    /// Whether its requests are counted from 1 on each connection, which servers of Apache ZooKeeper cannot bear.
+    /// Whether xids start with 1 on each connection, which servers of Apache ZooKeeper do not cope with.
     pub restarts_xids: bool,
 }
 
 impl Pace {
-    /// Enough to notice everything, little enough to leave the two cores to the servers.
+    /// Enough load to notice every gap, and little enough to leave the two cores to the servers.
     pub const GENTLE: Pace = Pace {
         workers: 3,
         pause: Duration::from_millis(4),
@@ -43,7 +44,7 @@ impl Pace {
         restarts_xids: false,
     };
 
-    /// The same, of clients that make it as hard as they may for servers that are all ours.
+    /// The same with clients that are as demanding as the protocol allows, for ensembles of Ringkeeper servers only.
     pub const FORGETFUL: Pace = Pace { restarts_xids: true, ..Pace::GENTLE };
 }
 
@@ -55,7 +56,7 @@ struct Shared {
     registers: AtomicU32,
 }
 
-/// Workers at work.
+/// A running load.
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
@@ -64,7 +65,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts the workers, each on a server of its own while there are enough.
+    /// Starts the workers, each on a server of its own if there are enough servers.
     pub fn start(servers: &[SocketAddr], pace: Pace) -> Self {
         let shared = Arc::new(Shared {
             recorder: Recorder::new(),
@@ -105,13 +106,14 @@ impl Load {
         }
     }
 
-    /// Ends the load while the ensemble serves. Every session must still own its ephemeral node, and the whole history must
-    /// be one that a single server could have answered.
+    /// Ends the load while the ensemble serves. Every session must still own its ephemeral node, and the whole history
+    /// must be one that a single server could have answered.
     pub fn finish(self) -> Summary {
         self.try_finish().unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// [`Load::finish`] where the history may be one that no single server could have answered: then what is wrong with it.
+    /// [`Load::finish`] where the history may be one that no single server could have answered: then what is wrong with
+    /// it.
     pub fn try_finish(self) -> Result<Summary, String> {
         self.shared.stopping.store(true, Ordering::Relaxed);
         for worker in self.workers {
@@ -138,7 +140,7 @@ impl Load {
         }
         reader.close(LIMIT).expect("closeSession");
         let checked = self.shared.recorder.check();
-        // First who shows what: that a write is lost on one server alone is half of the story.
+        // First lists the values on each server: it matters whether only one server has lost a write.
         checked.map_err(|why| format!("{}{why}", shown_by_each(&self.servers, registers)))
     }
 }
@@ -155,7 +157,7 @@ fn shown_by_each(servers: &[SocketAddr], registers: Key) -> String {
             Err(failure) => format!("{failure:?}"),
         };
         let shown = (0..=registers).map(read).collect();
-        // It has told all that it was opened for.
+        // The session has served its purpose.
         session.close(LIMIT).ok();
         shown
     };
@@ -191,7 +193,7 @@ struct Worker<'a> {
     session: Roaming,
     random: Random,
     pace: Pace,
-    /// The versions that it saw last.
+    /// The versions that the worker saw last.
     versions: BTreeMap<Key, i32>,
     values: u64,
 }
@@ -224,7 +226,7 @@ impl<'a> Worker<'a> {
             self.versions.insert(key, 0);
             self.shared.registers.fetch_max(key, Ordering::Relaxed);
         }
-        // So that what is unknown is unknown because of the request, not because there was no server.
+        // Waits for a server first, so that an unknown outcome is due to the request.
         self.session
             .connect(OUTAGE_LIMIT)
             .unwrap_or_else(|failure| panic!("a server for the session: {failure:?}"));

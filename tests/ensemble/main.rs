@@ -1,9 +1,10 @@
-//! Whole ensembles of real processes: ringkeeper alone, and mixed with Apache ZooKeeper 3.8 and 3.9.
+//! Whole ensembles of real processes: Ringkeeper alone, and mixed with Apache ZooKeeper 3.8 and 3.9.
 //!
-//! One ensemble at a time, whatever the number of test threads: three Java machines fill two cores. A bounded choice runs by
-//! default; `RINGKEEPER_ENSEMBLE=all` runs everything, `RINGKEEPER_FAULT_ROUNDS=100` more rounds of faults.
-//! `RINGKEEPER_TEST_PEER=java` puts Apache ZooKeeper 3.9 in ringkeeper's place, to try the tests themselves; any other value
-//! is the path of a ringkeeper binary.
+//! One ensemble runs at a time, whatever the number of test threads, because three Java machines fill two cores. By
+//! default a part of the tests runs; `RINGKEEPER_ENSEMBLE=all` runs everything, `RINGKEEPER_FAULT_ROUNDS=100` more
+//! rounds of faults.
+//! `RINGKEEPER_TEST_PEER=java` tests Apache ZooKeeper 3.9 instead of Ringkeeper, to check the tests themselves; any
+//! other value is the path of a Ringkeeper binary.
 
 mod addresses;
 mod conformance;

@@ -1,5 +1,5 @@
-//! Rolling migration under load, server by server on the same folders: from Apache ZooKeeper 3.8 to ringkeeper and on to
-//! Apache ZooKeeper 3.9, with sessions that live throughout.
+//! A rolling migration under load, server by server on the same folders: from Apache ZooKeeper 3.8 to Ringkeeper, and
+//! then to Apache ZooKeeper 3.9. All sessions survive.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::ground::{LIMIT, config, ours, turn};
 use crate::load::{Load, Pace};
 use crate::same;
 
-/// Between two servers, as an operator would look at the first one before the next.
+/// The pause between two servers, in which an operator would check the first one.
 const LOOK: Duration = Duration::from_millis(700);
 
 #[test]
@@ -27,7 +27,7 @@ fn servers_are_replaced_one_by_one_there_and_back_under_load() {
     );
 }
 
-/// 3.8, then this, then 3.9. Returns the longest gap between acknowledged writes.
+/// ZooKeeper 3.8, then Ringkeeper, then ZooKeeper 3.9. Returns the longest gap between acknowledged writes.
 fn migrate(by_way_of: &Program) -> Duration {
     let begun = Instant::now();
     let mut ensemble = Ensemble::start(&[const { Program::ZooKeeper38 }; 3], config());
@@ -37,8 +37,8 @@ fn migrate(by_way_of: &Program) -> Duration {
     }
     let longest = longest_gap(&load.recorder().acknowledgements());
     if matches!(by_way_of, Program::ZooKeeper38) {
-        // ZooKeeper: Learner and LearnerHandler of 3.8. A follower that came back under load has missed a write for good,
-        // without any server of ours in the ensemble. These servers are here for the longest gap; what they lose is said.
+        // ZooKeeper: Learner and LearnerHandler of 3.8. A follower that returned under load has lost a write for good,
+        // in an ensemble without Ringkeeper. These runs only measure the longest gap; the test reports lost writes.
         match load.try_finish() {
             Ok(summary) => println!("3.8 and 3.9 alone: {summary:?}"),
             Err(why) => println!("3.8 and 3.9 alone are no single server: {why}"),

@@ -1,5 +1,5 @@
-//! Every mix of ringkeeper and Apache ZooKeeper 3.8 and 3.9, with each of them as leader: joining by DIFF, TRUNC and SNAP,
-//! sessions that move, and after each step the same on all servers.
+//! Every mix of Ringkeeper and Apache ZooKeeper 3.8 and 3.9, with each program as leader: servers join by DIFF, TRUNC
+//! and SNAP, sessions move from server to server, and after each step all servers hold the same data.
 
 use std::fs;
 use std::thread;
@@ -13,9 +13,9 @@ use ringkeeper_testkit::{Ensemble, Mode, PeerType, Program};
 use crate::ground::{LIMIT, LONG_MS, config, everything, ours, turn};
 use crate::same;
 
-/// More than servers keep in memory: 500, and ZooKeeper takes no smaller number.
+/// More transactions than servers keep in memory, which is 500; ZooKeeper allows no smaller number.
 const MANY_TXNS: usize = 520;
-/// Every 128th digest is listed.
+/// Servers list every 128th digest.
 const DIGEST_TXNS: usize = 130;
 const FEW_TXNS: usize = 6;
 const READ_ONLY_ACL: Acl<'static> =
@@ -29,7 +29,7 @@ enum Sync {
     Snap,
 }
 
-/// The programs of an ensemble; the first one is to lead first, the second one second.
+/// The programs of an ensemble: the first one leads first, then the second one.
 fn mixes_of_three() -> Vec<Vec<Program>> {
     let kinds = [ours(), Program::ZooKeeper38, Program::ZooKeeper39];
     let mut mixes: Vec<Vec<Program>> = Vec::new();
@@ -112,7 +112,8 @@ fn names(members: &[(Program, PeerType)]) -> String {
     names.join(", ")
 }
 
-/// An ensemble under test. Server 1 does not lead at first: the first of the members has the highest id, so that it wins.
+/// An ensemble under test. Server 1 does not lead at first: the first of the members has the highest id, so that it
+/// wins.
 struct Mix {
     ensemble: Ensemble,
     what: String,
@@ -121,7 +122,7 @@ struct Mix {
 }
 
 impl Mix {
-    /// Starts it with the first member as leader.
+    /// Starts the ensemble with the first member as leader.
     fn start(members: &[(Program, PeerType)]) -> Self {
         let reversed: Vec<_> = members.iter().rev().cloned().collect();
         let voter = |id: &usize| reversed[id - 1].1 == PeerType::Participant;
@@ -132,8 +133,8 @@ impl Mix {
         mix
     }
 
-    /// Starts the first voter and as many others as make a quorum with it, and none without: however long Java takes for
-    /// its first votes, nobody else can lead. Then the others.
+    /// Starts the first voter and as many others as make a quorum with it, and none without: however long Java takes
+    /// for its first votes, nobody else can lead. Then the others.
     fn start_all_after_the_first(&mut self) {
         let quorum = &self.voters[..self.voters.len() / 2 + 1];
         let first = quorum[0];
@@ -173,7 +174,7 @@ impl Mix {
             .unwrap_or_else(|error| panic!("{}: server {id}: {error}", self.what))
     }
 
-    /// A little of everything, through each server.
+    /// A few operations of every kind, through each server.
     fn fill(&mut self) {
         for id in self.ensemble.ids() {
             let mut session = self.session(id);
@@ -200,7 +201,7 @@ impl Mix {
                 .multi_op(OpCode::SetData.number(), &Body::set_data(&root, Some(b"m"), -1))
                 .multi_end();
             session.call(OpCode::Multi, &multi).expect("multi");
-            // One that fails takes a zxid too.
+            // A failed request takes a zxid too.
             assert!(session.delete(&root, -1).is_err());
             session.create(&format!("{root}/ephemeral"), None, OPEN_ACL, 1).expect("create");
             session.close().expect("closeSession");
@@ -245,7 +246,7 @@ impl Mix {
         }
     }
 
-    /// The leader logs a change that nobody else has, and dies; another one leads; the first one comes back.
+    /// The leader logs a change that no other server has, and dies; another server leads; the first one returns.
     fn join_by_trunc(&mut self) {
         let old = self.ensemble.leader();
         let next = *self.voters.iter().find(|id| **id != old).expect("another voter");
@@ -259,8 +260,9 @@ impl Mix {
         others.iter().for_each(|id| self.ensemble.kill(*id));
         self.ensemble.kill(old);
 
-        // ZooKeeper: once something was written in the new epoch the leader sends a snapshot instead, for a TRUNC must not
-        // go back over the end of an epoch (LearnerHandler). So nobody opens a session before the old leader is back.
+        // ZooKeeper: once something was written in the new epoch the leader sends a snapshot instead, for a TRUNC must
+        // not go back over the end of an epoch (LearnerHandler). So nobody opens a session before the old leader is
+        // back.
         self.lead_without(old, next);
         self.comes_back(old, Sync::Trunc, |mix| mix.ensemble.restart(old));
         let mut session = self.session(old);
@@ -268,7 +270,7 @@ impl Mix {
         session.close().expect("closeSession");
     }
 
-    /// Starts all but one; the wanted one leads unless another one has more.
+    /// Starts all servers except one; the wanted one leads, unless another one has more transactions.
     fn lead_without(&mut self, absent: usize, wanted: usize) {
         let mut order = vec![wanted];
         order.extend(self.ensemble.ids().filter(|id| ![absent, wanted].contains(id)));
@@ -302,7 +304,7 @@ impl Mix {
         }
     }
 
-    /// A server joins, in the way that it was meant to, and then holds what the others hold.
+    /// A server joins by the intended mode, and then holds the same data as the others.
     fn comes_back(&mut self, id: usize, sync: Sync, join: impl FnOnce(&mut Self)) {
         let before: Vec<usize> = self.ensemble.ids().map(|id| self.log(id).len()).collect();
         join(self);
@@ -322,7 +324,7 @@ impl Mix {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Sessions go from server to server and keep what they have.
+    /// Sessions move from server to server, and keep their ephemeral nodes.
     fn sessions_move(&mut self) {
         let all = self.ensemble.addresses();
         let patience = Duration::from_secs(10);

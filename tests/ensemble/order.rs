@@ -1,5 +1,5 @@
-//! The order in which learners of Apache ZooKeeper hear of their own requests: their CommitProcessor matches a COMMIT with
-//! the oldest request that it has passed on, so a leader that is busy must not propose a later one first.
+//! The order in which a leader proposes the requests of a learner. The CommitProcessor of a learner of Apache ZooKeeper
+//! matches a COMMIT with the oldest request that it has forwarded, so a busy leader must not propose a later one first.
 
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,13 +17,13 @@ use crate::same;
 const OBSERVER: usize = 1;
 const FOLLOWER: usize = 2;
 const LEADER: usize = 3;
-/// Long enough for thousands of requests of each learner to wait behind long ones.
+/// How long the test runs: long enough for thousands of requests of each learner to wait behind slow ones.
 const LONG: Duration = Duration::from_secs(8);
-/// Sessions of each learner that ask for many things at once.
+/// Sessions of each learner that send many requests at once.
 const SESSIONS: usize = 4;
 /// Requests that such a session sends before it reads a reply.
 const AT_ONCE: usize = 60;
-/// Operations of a multi that keeps the leader busy for some milliseconds.
+/// Operations in a multi that keeps the leader busy for some milliseconds.
 const HEAVY: usize = 4000;
 
 /// What was answered.

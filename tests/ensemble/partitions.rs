@@ -1,5 +1,6 @@
-//! Networks that break, under load: each server is a host of its own in a network that the test rules. Nothing acknowledged
-//! is lost, there is one history of writes, and after healing all servers hold the same.
+//! Network partitions under load: each server runs in a network namespace of its own, and the test controls the links.
+//! No acknowledged write is lost, there is one history of writes, and after the partition all servers hold the same
+//! data.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,14 +13,14 @@ use crate::load::{Load, Pace};
 use crate::same;
 
 const SERVERS: usize = 3;
-/// Longer than `syncLimit`, so that whoever is cut off is given up.
+/// Longer than `syncLimit`, so that the leader gives up a server that is cut off.
 const CUT_FOR: Duration = Duration::from_secs(6);
 const FLAPS: u32 = 12;
 const FLAP: Duration = Duration::from_millis(350);
 const LOSS_PER_MILLE: u32 = 50;
 const DELAY: Duration = Duration::from_millis(50);
 
-/// What is done to the network: a leader and two followers, by number of host.
+/// A change to the network: a leader and two followers, by number of host.
 struct Story {
     name: &'static str,
     breaks: fn(&Network, leader: usize, others: &[usize]),
@@ -88,7 +89,7 @@ fn nothing_acknowledged_is_lost_when_the_network_breaks() {
 
 fn tell_all(network: &Network, program: &Program) {
     let members = vec![(program.clone(), PeerType::Participant); SERVERS];
-    // Each host is a namespace of its own: who listens everywhere is heard by nobody else.
+    // Each host is a namespace of its own, so a server that listens on all addresses is reachable only there.
     let config = config().line("quorumListenOnAllIPs=true");
     let mut ensemble = Ensemble::prepare_in(network, &members, config);
     ensemble.start_all();

@@ -1,5 +1,5 @@
-//! What a reconfiguration leaves behind: the files beside `zoo.cfg` are those that Apache ZooKeeper leaves, and a server that
-//! is started with them is in the same ensemble.
+//! The files after a reconfiguration: Ringkeeper leaves the same files beside `zoo.cfg` as Apache ZooKeeper, and a
+//! server that starts with them joins the same ensemble.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,8 @@ fn reconfigurations_leave_the_files_that_zookeeper_leaves() {
 /// Files by name, with the ends of their names and what differs from ensemble to ensemble replaced.
 type Files = BTreeMap<String, Vec<String>>;
 
-/// Starts three servers; one that does not lead leaves and comes back as an observer. What stands beside the first one's
+/// Starts three servers; one that does not lead leaves and comes back as an observer. What stands beside the first
+/// one's
 /// `zoo.cfg` after each step; then the first one is started again with that.
 fn files_of(program: &Program) -> Vec<Files> {
     let config = config().line("reconfigEnabled=true").flag("-Dzookeeper.skipACL=yes");

@@ -1,5 +1,5 @@
-//! What members can be beside equal voters: added and removed under load, without a vote, read-only, with local sessions;
-//! and a new epoch when zxids run out.
+//! Members with other roles than equal voters: added and removed under load, observers, read-only servers, local
+//! sessions; and a new epoch when the zxids of an epoch are used up.
 
 use std::io::ErrorKind;
 use std::thread;
@@ -18,7 +18,7 @@ use crate::same;
 
 const ANY_CONFIG: i64 = -1;
 const PATIENCE: Duration = Duration::from_secs(5);
-/// So that a new epoch is near: 600 writes away, and the one after it not too near.
+/// The initial counter of zxids: a new epoch is 600 writes away, and the one after it is not too near.
 const INITIAL_COUNTER: i64 = 0xffff_ffff - 600;
 
 /// A request to change the ensemble, repeated while another change is under way.
@@ -32,7 +32,8 @@ fn reconfig(session: &mut Roaming, joining: Option<&str>, leaving: Option<&str>)
     loop {
         match session.call(OpCode::Reconfig, &body, LIMIT) {
             Ok(_) => return,
-            // The leader may be on its way out because of this very request, so nobody knows: it may be asked for twice.
+            // The leader may be stopping because of this very request, so its outcome is unknown, and it may be
+            // repeated.
             Err(Failure::Unknown) => {}
             Err(Failure::Refused(code)) if code == ErrorCode::ReconfigInProgress.code() => {}
             Err(Failure::Refused(code)) if code == ErrorCode::NewConfigNoQuorum.code() => {}
@@ -67,7 +68,7 @@ fn servers_come_and_go_and_change_their_roles_under_load() {
     let load = Load::start(&addresses[..3], Pace::FORGETFUL);
     let mut session = Roaming::open(&addresses[..3], LONG_MS, PATIENCE, LIMIT).expect("a session");
 
-    // A server that is not in the configuration follows nobody's vote, but it may already fetch what there is.
+    // A server that is not in the configuration does not vote, but it may already fetch the data.
     ensemble.spawn(4);
     let fourth = format!("server.4={}", ensemble.server_line(4));
     reconfig(&mut session, Some(&fourth), None);
@@ -81,7 +82,7 @@ fn servers_come_and_go_and_change_their_roles_under_load() {
     ensemble.wait_mode(4, LIMIT, |mode| mode == Some(Mode::Follower));
     println!("server 4 was an observer for a while");
 
-    // From now on each server starts with the configuration that it has written down itself.
+    // From now on each server starts with the configuration that it has saved itself.
     ensemble.ids().for_each(|id| ensemble.server_mut(id).keep_config_file());
     ensemble.restart(4);
     assert_eq!(ensemble.mode(4), Some(Mode::Follower), "as it wrote it down");
@@ -99,7 +100,7 @@ fn servers_come_and_go_and_change_their_roles_under_load() {
     ensemble.kill(leader);
     load.wait_acknowledged(Instant::now());
 
-    // And back. What it wrote down itself has no place for it any more, so its operator writes the file anew.
+    // And back. The configuration that the server has saved no longer contains it, so its operator rewrites the file.
     ensemble.server_mut(leader).write_config_file();
     ensemble.spawn(leader);
     let line = format!("server.{leader}={}", ensemble.server_line(leader));
@@ -214,7 +215,7 @@ fn zxids_run_out_and_no_client_sees_an_error() {
     println!("epoch {first_epoch} to {}: {summary:?}", epoch(&ensemble));
 }
 
-/// Of the last zxid of server 1.
+/// The epoch of the last zxid of server 1.
 fn epoch(ensemble: &Ensemble) -> u64 {
     let zxid = ensemble.server(1).try_four_letter("srvr").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("Zxid: 0x"))?.to_owned();
@@ -234,7 +235,7 @@ fn weights_decide_what_a_quorum_is() {
     ensemble.kill(3);
     load.wait_acknowledged(Instant::now());
     ensemble.restart(3);
-    // The other two cannot do without each other.
+    // The other two servers need each other for a quorum.
     ensemble.kill(1);
     ensemble.wait_mode(2, LIMIT, |mode| mode.is_none());
     ensemble.restart(1);

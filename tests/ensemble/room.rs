@@ -1,4 +1,4 @@
-//! A member whose disk has no room for what its leader sends, and gets some.
+//! A member whose disk is too full for the snapshot of its leader, until the test makes room.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use ringkeeper_testkit::{Ensemble, PeerType};
 use crate::ground::{LIMIT, LONG_MS, config, ours, turn};
 use crate::same;
 
-/// A file system of its own in place of a folder, with the folder's files.
+/// A file system mounted in place of a folder, with the files of the folder.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -32,7 +32,7 @@ impl SmallDisk {
         disk
     }
 
-    /// Leaves so much room; 0: nothing is in the way any more.
+    /// Leaves so much room; 0: removes the file that takes the room.
     fn leave(&self, mib: u64) {
         let filler = self.0.join("filler");
         fs::write(&filler, b"").expect("an empty file");
@@ -84,7 +84,7 @@ fn a_member_without_room_for_its_leaders_tree_begins_anew_until_there_is_some() 
     assert_eq!(ensemble.server(1).pid(), pid);
     assert_eq!(ensemble.leader(), leader, "nobody else was disturbed");
     same::trees(&mut ensemble, "with room");
-    // And it ends as any other.
+    // It also ends like any other server.
     let (status, _) = ensemble.server_mut(1).terminate(LIMIT);
     assert!(status.success(), "{status}");
 }

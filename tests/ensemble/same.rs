@@ -1,4 +1,5 @@
-//! All servers of an ensemble hold the same: trees with Stats and ACLs, digests, sessions' ephemerals.
+//! Checks that all servers of an ensemble hold the same data: trees with Stats and ACLs, digests, and the ephemeral
+//! nodes of sessions.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -11,8 +12,8 @@ use crate::ground::{LIMIT, LONG_MS};
 
 const CONFIG_NODE: &str = "/zookeeper/config";
 
-/// Compares all servers that run, while nobody writes, and their digests; returns the tree. Java has found no digest that is
-/// not its own.
+/// Compares all running servers and their digests while no client writes; returns the tree. Servers of Apache ZooKeeper
+/// must have found no digest that differs from their own.
 ///
 /// # Panics
 /// With the first difference.
@@ -26,7 +27,8 @@ pub fn check(ensemble: &mut Ensemble, what: &str) -> Tree {
     tree
 }
 
-/// The same without the digests. Apache ZooKeeper alone finds mismatches at times when servers are replaced under load.
+/// The same without the digests: even without Ringkeeper, Apache ZooKeeper sometimes finds mismatches when servers are
+/// replaced under load.
 pub fn trees(ensemble: &mut Ensemble, what: &str) -> Tree {
     let running = running(ensemble);
     let trees: Vec<Tree> = running.iter().map(|id| tree(ensemble, *id, what)).collect();
@@ -47,7 +49,7 @@ fn running(ensemble: &mut Ensemble) -> Vec<usize> {
     ensemble.ids().filter(|id| ensemble.server_mut(*id).is_running()).collect()
 }
 
-/// How many digests a server found that were not its own.
+/// How many digests a server has found that differ from its own.
 pub fn mismatches(ensemble: &Ensemble, id: usize) -> u64 {
     let count = ensemble.mntr(id, "digest_mismatches_count");
     match ensemble.server(id).program() {
@@ -56,14 +58,14 @@ pub fn mismatches(ensemble: &Ensemble, id: usize) -> u64 {
     }
 }
 
-/// What one server shows after a sync.
+/// The state that one server shows after a sync.
 fn tree(ensemble: &Ensemble, id: usize, what: &str) -> Tree {
     let begun = Instant::now();
     let mut tree = loop {
         match read_tree(ensemble, id) {
             Ok(tree) => break tree,
-            // A Java server that has just come back has once left a read without an answer, on a busy machine. Ours may
-            // not, at any time.
+            // A Java server that had just returned has once left a read without an answer, on a busy machine.
+            // Ringkeeper must always answer.
             Err(error)
                 if is_silence(&error) && is_java(ensemble, id) && begun.elapsed() < LIMIT =>
             {
@@ -73,7 +75,8 @@ fn tree(ensemble: &Ensemble, id: usize, what: &str) -> Tree {
         }
     };
     if let Some(node) = tree.get_mut(CONFIG_NODE) {
-        // ZooKeeper: each server writes this node when it starts, without a transaction, with the time of its own clock.
+        // ZooKeeper: each server writes this node when it starts, without a transaction, with the time of its own
+        // clock.
         node.stat = None;
     }
     tree
@@ -97,8 +100,8 @@ fn is_java(ensemble: &Ensemble, id: usize) -> bool {
     !matches!(ensemble.server(id).program(), Program::Ringkeeper(_))
 }
 
-/// Digests at the zxids that all list are equal. Returns how many zxids all of them list: it is every 128th one, of those
-/// that came while all of them were there.
+/// Digests at the zxids that all list are equal. Returns how many zxids all of them list: it is every 128th one, of
+/// those that came while all of them were there.
 pub fn same_digests(ensemble: &Ensemble, running: &[usize], what: &str) -> usize {
     let all: Vec<_> = running.iter().map(|id| ensemble.digests(*id)).collect();
     let common =

@@ -15,7 +15,7 @@ use ringkeeper::proto::request::{
 };
 use ringkeeper::proto::response::{GetDataResponse, ReplyHeader};
 
-/// Long enough for a loaded machine.
+/// How long a socket waits; long enough for a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection with its session.
@@ -76,12 +76,12 @@ pub fn connect_frame(timeout_ms: i32) -> Vec<u8> {
 }
 
 impl Client {
-    /// A new session.
+    /// Opens a new session.
     pub fn connect(address: SocketAddr) -> Client {
         Self::connect_with(address, 10_000)
     }
 
-    /// A new session with a timeout.
+    /// Opens a new session with a timeout.
     pub fn connect_with(address: SocketAddr, timeout_ms: i32) -> Client {
         let mut socket = dial(address);
         socket.write_all(&connect_frame(timeout_ms)).unwrap();
@@ -114,7 +114,7 @@ impl Client {
         Ok(Reply { header, body: frame[16..].to_vec() })
     }
 
-    /// A request and its reply.
+    /// Sends a request, and returns its reply.
     pub fn call(&mut self, op: OpCode, body: &RequestBody<'_>) -> Reply {
         self.send(op, body);
         let reply = self.receive().expect("a reply");
@@ -160,7 +160,7 @@ impl Client {
 
 pub type Acl = VectorBuf<AclEntry<'static>>;
 
-/// Everybody may do everything.
+/// The ACL that allows all operations to all clients.
 pub fn open_acl() -> Acl {
     let entry = AclEntry { perms: 31, id: Id { scheme: Some("world"), id: Some("anyone") } };
     let mut acl = Acl::default();

@@ -8,7 +8,7 @@
 //! ```text
 //! seed → Plan → World { servers: Replica on Disk and Clock, Network, clients } → History, Chain → check
 //! ```
-//! The replicas are driven as the real edge drives them (`src/server/host.rs` of the server). The easy rule to break:
+//! The replicas are driven as the real edge drives them (`src/server/host` of the server). The easy rule to break:
 //! nothing here may depend on anything but the seed, such as the order of a hash table.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]

@@ -1,0 +1,153 @@
+//! The ends of the queues on a session core.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+
+use super::{Down, MESSAGES_PER_DISPATCH, SessionEnds, Up, UpEvent};
+use crate::admin::word::FourLetterWord;
+use crate::id::ConnectionId;
+use crate::net::{Connections, Core};
+use crate::runtime::{Inbox, Receiver, Sender};
+
+/// Gathers the events of a session core for the replica.
+pub struct Uplink {
+    pub(super) next: RefCell<Up>,
+    pub(super) queue: RefCell<Sender<Up>>,
+}
+
+impl Uplink {
+    fn push(&self, event: UpEvent, bytes: &[u8]) {
+        let mut next = self.next.borrow_mut();
+        next.events.push(event);
+        next.bytes.extend_from_slice(bytes);
+    }
+
+    /// Puts the gathered events into the queue, if it has room.
+    pub fn flush(&self) {
+        let mut next = self.next.borrow_mut();
+        if next.events.is_empty() {
+            return;
+        }
+        let up = std::mem::take(&mut *next);
+        let bytes = up.bytes.len();
+        if let Err(back) = self.queue.borrow_mut().push(up, bytes) {
+            *next = back;
+        }
+    }
+
+    /// Whether [`Uplink::flush`] would send anything.
+    pub(super) fn can_flush(&self) -> bool {
+        !self.next.borrow().events.is_empty() && self.queue.borrow().has_room()
+    }
+}
+
+impl Core for Uplink {
+    fn open(&self, conn: ConnectionId, remote: SocketAddr) {
+        self.push(UpEvent::Open { conn, remote }, &[]);
+    }
+
+    fn frames(&self, conn: ConnectionId, frames: &[u8]) {
+        self.push(UpEvent::Frames { conn, bytes: frames.len() }, frames);
+    }
+
+    fn word(
+        &self,
+        conn: ConnectionId,
+        remote: SocketAddr,
+        word: FourLetterWord,
+        argument: Option<[u8; 8]>,
+    ) {
+        self.push(UpEvent::Word { conn, remote, word, argument }, &[]);
+    }
+
+    fn end(&self, conn: ConnectionId) {
+        self.push(UpEvent::End { conn }, &[]);
+    }
+
+    fn written(&self, conn: ConnectionId, bytes: usize) {
+        self.push(UpEvent::Written { conn, bytes }, &[]);
+    }
+
+    fn close(&self, conn: ConnectionId) {
+        self.push(UpEvent::Close { conn }, &[]);
+    }
+}
+
+/// Takes the replica's messages on a session core.
+pub struct SessionInbox {
+    queue: RefCell<Receiver<Down>>,
+    uplink: Rc<Uplink>,
+    connections: Connections,
+    /// Messages that are not about a connection, oldest first.
+    orders: RefCell<VecDeque<Order>>,
+    /// The replica has closed the queue, and all of its messages are taken.
+    over: Cell<bool>,
+}
+
+/// A message of the replica that is not about a connection.
+pub enum Order {
+    /// [`Down::Listen`].
+    Listen(TcpListener),
+    /// [`Down::StopAccepting`].
+    StopAccepting,
+    /// Close the connections after their last bytes, and end: the replica has closed the queue. Closing needs
+    /// no room in the queue, so the order also reaches a session core whose queue is full.
+    Stop,
+}
+
+impl SessionEnds {
+    /// Opens the way to the replica, and the way from the replica to these connections.
+    pub fn open(self, connections: &Connections) -> (Rc<Uplink>, Rc<SessionInbox>) {
+        let uplink = Rc::new(Uplink { next: RefCell::default(), queue: RefCell::new(self.up) });
+        let inbox = SessionInbox {
+            queue: RefCell::new(self.down),
+            uplink: uplink.clone(),
+            connections: connections.clone(),
+            orders: RefCell::default(),
+            over: Cell::new(false),
+        };
+        (uplink, Rc::new(inbox))
+    }
+}
+
+impl SessionInbox {
+    /// The next order, oldest first.
+    pub fn order(&self) -> Option<Order> {
+        self.orders.borrow_mut().pop_front()
+    }
+}
+
+impl Inbox for SessionInbox {
+    fn has_mail(&self) -> bool {
+        let queue = self.queue.borrow();
+        // After the end of the queue the replica takes no more events.
+        !queue.is_empty() || (!self.over.get() && (queue.is_over() || self.uplink.can_flush()))
+    }
+
+    fn take_in(&self) {
+        for _ in 0..MESSAGES_PER_DISPATCH {
+            let message = self.queue.borrow_mut().pop();
+            match message {
+                None => return self.maybe_end(),
+                Some(Down::Sends(sends)) => self.connections.deliver_all(sends),
+                Some(Down::Listen(socket)) => self.order_to(Order::Listen(socket)),
+                Some(Down::StopAccepting) => self.order_to(Order::StopAccepting),
+            }
+        }
+    }
+}
+
+impl SessionInbox {
+    /// The queue is empty; if the replica has closed it, the last order follows.
+    fn maybe_end(&self) {
+        if self.queue.borrow().is_over() && !self.over.replace(true) {
+            self.order_to(Order::Stop);
+        }
+    }
+
+    fn order_to(&self, order: Order) {
+        self.orders.borrow_mut().push_back(order);
+    }
+}

@@ -1,0 +1,177 @@
+//! The host's side of the clients: bytes for them, answers to four-letter words, and the address where they
+//! connect.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpListener};
+
+use super::super::client_port::{ClientPort, Moved};
+use crate::admin::word::{FourLetterWord, TRACE_MASK_BYTES};
+use crate::admin::{Asking, Desk};
+use crate::metrics;
+use crate::net::{Budget, Census};
+use crate::quorum;
+use crate::replica::{Outgoing, Output, Replica};
+use crate::runtime::Doorbell;
+use crate::time::Now;
+
+/// Carries bytes to clients: the connections of this executor, or the queues to other executors.
+pub trait Deliver {
+    /// Carries out one send; returns its buffer if that is free again.
+    fn deliver(&self, send: Outgoing) -> Option<Vec<u8>>;
+    /// Called once after the sends of each turn.
+    fn flush(&self) {}
+}
+
+/// A four-letter word that waits for its answer.
+pub(super) struct Asked {
+    pub asking: Asking,
+    pub word: FourLetterWord,
+    pub argument: [u8; TRACE_MASK_BYTES],
+}
+
+/// The answer to a four-letter word when connections hold as much as they may.
+const NO_ROOM: &str = "Too much waits for clients that do not read (ringkeeper.connectionMemoryMax). \
+                       Ask again later.\n";
+
+/// Words answered in one turn. Of words that list everything, a turn answers only one.
+const WORDS_PER_TURN: usize = 16;
+
+/// Everything that bytes for clients need.
+pub struct ClientSide {
+    carrier: Box<dyn Deliver>,
+    /// Bounds what connections hold together.
+    budget: Budget,
+    /// Bounds how many connections there are.
+    census: Census,
+    /// Answers four-letter words.
+    desk: Desk,
+    /// Answers that have not been sent yet; the replica does not make them.
+    answers: Vec<Outgoing>,
+    port: ClientPort,
+    /// Sockets at a new address, until the turn loop takes them.
+    new_sockets: Option<Vec<TcpListener>>,
+}
+
+impl ClientSide {
+    /// `carrier` carries bytes to clients, which connect at `port`.
+    pub fn new(
+        carrier: Box<dyn Deliver>,
+        budget: Budget,
+        census: Census,
+        desk: Desk,
+        port: ClientPort,
+    ) -> ClientSide {
+        ClientSide { carrier, budget, census, desk, answers: Vec::new(), port, new_sockets: None }
+    }
+
+    /// Bytes that may still wait for clients.
+    pub fn room(&self) -> usize {
+        self.budget.room()
+    }
+
+    /// Sends the answers of the replica and those to four-letter words.
+    pub fn send(&mut self, output: &mut Output) {
+        let mut sends = std::mem::take(&mut output.sends);
+        for send in sends.drain(..).chain(self.answers.drain(..)) {
+            if let Some(spare) = self.carrier.deliver(send) {
+                output.recycle(spare);
+            }
+        }
+        output.sends = sends;
+        self.carrier.flush();
+    }
+
+    /// Answers some of the waiting `words`.
+    pub(super) fn answer_words(
+        &mut self,
+        words: &mut VecDeque<Asked>,
+        now: Now,
+        replica: &mut Replica,
+        stalls: &mut metrics::Stalls,
+    ) {
+        for _ in 0..WORDS_PER_TURN {
+            let Some(asked) = words.pop_front() else { return };
+            self.answer_word(&asked, now, replica, stalls);
+            if asked.word.tells_of_everything() {
+                return;
+            }
+        }
+    }
+
+    fn answer_word(
+        &mut self,
+        asked: &Asked,
+        now: Now,
+        replica: &mut Replica,
+        stalls: &mut metrics::Stalls,
+    ) {
+        let Asked { asking, word, argument } = *asked;
+        // Answers about all watches are long, and any client may ask for a hundred of them.
+        let made: usize = self.answers.iter().map(|answer| answer.bytes.len()).sum();
+        let text = match made < self.budget.room() {
+            true => {
+                self.fill_in(replica);
+                self.desk.stalls = *stalls;
+                let text = self.desk.answer(word, argument, replica, asking, now);
+                // `srst` resets them.
+                *stalls = self.desk.stalls;
+                text
+            }
+            false => NO_ROOM.to_owned(),
+        };
+        let Some(conn) = asking.conn else { return };
+        self.answers.push(Outgoing {
+            conn,
+            bytes: text.into_bytes(),
+            answered: 0,
+            close: true,
+            // The replica does not know of this send.
+            is_reported: false,
+        });
+    }
+
+    /// Fills in the figures of the edge.
+    fn fill_in(&mut self, replica: &Replica) {
+        let (connections, bytes) = self.budget.closed();
+        self.desk.held = metrics::Held {
+            bytes: self.budget.held(),
+            bytes_max: self.budget.bytes_max(),
+            closed: connections,
+            closed_bytes: bytes,
+            watches: replica.database().watches().held_bytes(),
+            watches_max: replica.database().options().watches.bytes_max,
+            watches_refused: replica.stats().watches_refused,
+        };
+        self.desk.connections_refused = self.census.refused();
+    }
+
+    /// The answer to `srvr`, for the log.
+    pub fn state(&mut self, replica: &mut Replica, now: Now) -> String {
+        let asking = Asking { conn: None, remote: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        self.desk.answer(FourLetterWord::Srvr, Default::default(), replica, asking, now)
+    }
+
+    /// Lets clients connect where the active configuration says. `bell` rings when it is time for
+    /// [`ClientSide::settle`].
+    pub fn follow(&mut self, config: &quorum::Config, bell: &Doorbell) {
+        let moved = self.port.follow(config, bell);
+        self.move_to(moved);
+    }
+
+    /// The same for a configuration whose name is resolved by now.
+    pub fn settle(&mut self) {
+        let moved = self.port.settle();
+        self.move_to(moved);
+    }
+
+    fn move_to(&mut self, moved: Option<Moved>) {
+        let Some((sockets, port)) = moved else { return };
+        self.desk.conf.client_port = port.into();
+        self.new_sockets = Some(sockets);
+    }
+
+    /// Sockets at the new address of the clients, if it has just changed.
+    pub fn new_sockets(&mut self) -> Option<Vec<TcpListener>> {
+        self.new_sockets.take()
+    }
+}

@@ -1,0 +1,158 @@
+//! The host's side of the disk: log writes through the ring, everything else through threads.
+
+use super::super::past::Past;
+use super::super::recover::Opener;
+use crate::io::{Completion, Op, SegmentId};
+use crate::replica::{Reload, Reloaded, Replica};
+use crate::runtime::{DataFolder, DiskWorker, Doorbell, LogRing};
+use crate::time::Now;
+use crate::zab::LogRead;
+
+/// The disk.
+pub struct Disk {
+    ring: LogRing,
+    worker: DiskWorker,
+    /// Finished log writes that the replica has not got yet.
+    completions: Vec<Completion>,
+    /// Closings of segments that wait for the last write to their segment.
+    closings: Vec<(SegmentId, Op)>,
+    past: Past,
+    opener: Opener,
+    /// Holds the locks of the folders. Invariant: the last field, so that the locks go last.
+    _folder: DataFolder,
+}
+
+impl Disk {
+    /// `ring` writes the log, `worker` all other files; `past` reads the log for learners, and `opener` reads
+    /// the state anew.
+    pub fn new(
+        ring: LogRing,
+        worker: DiskWorker,
+        past: Past,
+        opener: Opener,
+        folder: DataFolder,
+    ) -> Disk {
+        let (completions, closings) = (Vec::new(), Vec::new());
+        Disk { ring, worker, completions, closings, past, opener, _folder: folder }
+    }
+
+    /// Takes in finished log writes; returns whether the replica has some to get.
+    pub fn reap(&mut self) -> bool {
+        self.ring.reap(&mut self.completions);
+        !self.completions.is_empty()
+    }
+
+    /// Gives the replica the finished log writes.
+    pub fn hand_over_log_writes(&mut self, now: Now, replica: &mut Replica) {
+        for completion in self.completions.drain(..) {
+            replica.handle_completion(now, completion);
+        }
+    }
+
+    /// Gives the replica finished work on files; returns whether there was any.
+    pub fn hand_over_files(&mut self, now: Now, replica: &mut Replica) -> bool {
+        self.release_closings();
+        let mut had_some = false;
+        while let Some(done) = self.worker.done() {
+            had_some = true;
+            if let Some(opened) = done.opened {
+                self.ring.open_segment(opened.segment, opened.file, opened.name);
+            }
+            replica.handle_completion(now, done.completion);
+        }
+        while let Some((id, txns)) = self.past.done() {
+            replica.handle_log_read(now, id, txns);
+            had_some = true;
+        }
+        had_some
+    }
+
+    fn release_closings(&mut self) {
+        if self.closings.is_empty() {
+            return;
+        }
+        for (segment, op) in std::mem::take(&mut self.closings) {
+            self.close_segment(segment, op);
+        }
+    }
+
+    /// Starts an operation.
+    ///
+    /// # Errors
+    /// A log write could not be submitted. Its state is unknown, so the process must stop, as after any failed
+    /// write.
+    pub fn perform(&mut self, op: Op) -> Result<(), String> {
+        match op {
+            Op::LogWrite { token, segment, offset, buf, bytes, sync } => {
+                self.worker.note_log_write();
+                let written = self.ring.write(token, segment, offset, buf, bytes, sync);
+                return written.map_err(|error| {
+                    format!("submitting a write to the transaction log failed: {error}")
+                });
+            }
+            Op::SegmentClose { segment, .. } => self.close_segment(segment, op),
+            Op::SegmentPrepare { .. }
+            | Op::SegmentName { .. }
+            | Op::SnapshotCreate { .. }
+            | Op::SnapshotWrite { .. }
+            | Op::SnapshotCommit { .. }
+            | Op::SnapshotAbandon { .. }
+            | Op::FileReplace { .. }
+            | Op::Remove { .. } => self.worker.submit(op),
+        }
+        Ok(())
+    }
+
+    /// Closes a segment, as soon as its last write is done.
+    fn close_segment(&mut self, segment: SegmentId, op: Op) {
+        if self.ring.is_writing_to(segment) {
+            self.closings.push((segment, op));
+        } else {
+            self.ring.close_segment(segment);
+            self.worker.submit(op);
+        }
+    }
+
+    /// Reads transactions of the log for a learner; false if too many reads are waiting.
+    pub fn read_log(&mut self, wish: LogRead) -> bool {
+        self.past.submit(wish)
+    }
+
+    /// Cuts the history as the leader said, and reads the state anew.
+    ///
+    /// # Errors
+    /// As for [`Opener::reload`].
+    pub fn reload(&self, reload: Reload) -> Result<Reloaded, String> {
+        self.opener.reload(reload)
+    }
+
+    /// From now on a thread writes the log if `by_thread`, otherwise the kernel for the ring.
+    pub fn write_log_by_thread(&mut self, by_thread: bool) {
+        self.ring.write_by_thread(by_thread);
+    }
+
+    /// From now on completions ring the bell; false if there already is one.
+    pub fn park_log(&mut self) -> bool {
+        self.ring.ring_when_done()
+    }
+
+    /// Completions no longer ring the bell.
+    pub fn unpark_log(&mut self) {
+        self.ring.ring_no_more();
+    }
+
+    /// Whether the log waits for a segment: then work on segments does not slow down.
+    pub fn note_log_waits(&self, waits: bool) {
+        self.worker.note_log_waits(waits);
+    }
+
+    /// Log writes in flight.
+    pub fn log_writes_in_flight(&self) -> usize {
+        self.ring.in_flight()
+    }
+
+    /// The bell of the replica's executor.
+    pub fn bell(&self) -> &Doorbell {
+        self.ring.bell()
+    }
+}

@@ -1,0 +1,114 @@
+//! Makes the host on the replica's executor, because a replica does not move between threads.
+
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+use super::again::{Failure, Lack};
+use super::client_port::ClientPort;
+use super::host::{ClientSide, Deliver, Disk, Host, Parts};
+use super::membership::Teller;
+use super::past::Past;
+use super::recover::{self, Opener};
+use super::{options, oracle};
+use crate::config::Config;
+use crate::config::dynamic::Keeper;
+use crate::net::links::{LinkOptions, Links};
+use crate::net::{Budget, Census};
+use crate::runtime::{
+    Clock, DataFolder, DiskWorker, Doorbell, LogDevice, LogRing, Reactor, Reading,
+};
+
+/// What the start of the process has made of a host.
+pub struct HostMaker {
+    /// The configuration.
+    pub config: Config,
+    /// The locked folders.
+    pub folder: DataFolder,
+    /// How the device of the log is written.
+    pub device: LogDevice,
+    /// Where clients connect.
+    pub client_port: ClientPort,
+    /// Keeps the files of the ensemble's configuration.
+    pub keeper: Keeper,
+    /// Logs the role of this server in its ensemble.
+    pub teller: Teller,
+    /// Gets the progress of reading the data.
+    pub reading: Reading,
+    /// Bounds what connections hold together.
+    pub budget: Budget,
+    /// Bounds how many connections there are.
+    pub census: Census,
+}
+
+impl HostMaker {
+    /// Reads the data, starts the threads of the disk, and makes the host. `carrier` carries bytes to clients.
+    ///
+    /// # Errors
+    /// The data cannot be read, or the system denies a thread or a ring.
+    pub fn make(
+        self,
+        carrier: Box<dyn Deliver>,
+        bell: Doorbell,
+        reactor: Reactor,
+    ) -> Result<Host, Failure> {
+        let HostMaker {
+            config,
+            folder,
+            device,
+            client_port,
+            keeper,
+            teller,
+            reading,
+            budget,
+            census,
+        } = self;
+        let clock = Clock::start();
+        let seed = std::hash::RandomState::new().build_hasher().finish();
+        let options = options::replica(&config, device)?;
+        let opener = Opener::new(&config, &folder.folders, seed, reading);
+        let recovered = opener.open().map_err(|error| Failure {
+            reason: recover::told(&error),
+            lack: error.lacks_room().then_some(Lack::Room),
+        })?;
+        let has_gaps = recovered.gaps;
+        let now = clock.now();
+        let mut replica = recover::replica(&config, &folder, options, recovered, now, seed)?;
+        if has_gaps {
+            // The next start reads this snapshot, and needs no permission to skip the gaps again.
+            replica.request_snapshot();
+        }
+        let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())
+            .map_err(|error| Failure::of_ring("the ring of the log", &error))?;
+        for lack in lacks {
+            tracing::warn!("{lack}");
+        }
+        let worker = DiskWorker::start(folder.folders.clone(), bell.clone(), device.direct)
+            .map_err(|error| format!("the disk worker: {error}"))?;
+        let between = options::between_servers(&config);
+        let link_options = LinkOptions {
+            keep_alive: between.keep_alive,
+            bind_attempts_max: between.bind_attempts_max,
+            peer_address_check: between.peer_address_check,
+        };
+        let links = Links::new(link_options, bell.clone(), reactor.clone());
+        let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)
+            .map_err(|error| format!("the reader of the log: {error}"))?;
+        let desk = options::desk(&config, &folder, client_port.address().port());
+        let parts = Parts {
+            disk: Disk::new(ring, worker, past, opener, folder),
+            clients: ClientSide::new(carrier, budget, census, desk, client_port),
+            links,
+            keeper,
+            teller,
+            clock,
+            reactor,
+            stall_ms: config.own.stall_millis,
+        };
+        let host = Host::new(replica, parts);
+        if let Some(path) = between.oracle_path.filter(|_| config.quorum.is_distributed()) {
+            let every = Duration::from_millis(config.sessions.tick_time_ms.into());
+            oracle::watch(path, every, host.entrance());
+        }
+        Ok(host)
+    }
+}

@@ -1,0 +1,215 @@
+//! Turns the configuration into the options of each part of the server.
+
+mod bounds;
+mod ensemble;
+mod listen;
+#[cfg(test)]
+mod tests;
+
+pub use bounds::{budget, census, net, watch_bytes_max};
+pub use ensemble::{between_servers, peer};
+pub use listen::listen_address;
+
+use bounds::{clamp, requests_outstanding_max, unsent_bytes_max};
+
+use crate::acl::{AuthenticationOptions, DigestAlgorithm};
+use crate::admin::answer::ConfFacts;
+use crate::admin::member_lines::Limits;
+use crate::admin::word::FourLetterWord;
+use crate::admin::{Desk, EnsembleDesk, Whitelist};
+use crate::config::{self, Config};
+use crate::database::DatabaseOptions;
+use crate::id::ServerId;
+use crate::limits;
+use crate::metrics::process::Machine;
+use crate::metrics::{Held, Stalls};
+use crate::recovery::RecoveryOptions;
+use crate::replica::{ReplicaOptions, ThrottleOptions};
+use crate::runtime::{DataFolder, LogDevice};
+use crate::snapshot;
+use crate::txnlog::WriterOptions;
+use crate::watch::WatchBounds;
+
+/// The server id in the high byte of a standalone server's session ids.
+// ZooKeeper: ZooKeeperServer's default serverId for SessionTrackerImpl.
+const STANDALONE_SESSION_SERVER: ServerId = ServerId(1);
+
+/// The server id that a standalone server shows in `conf`.
+const STANDALONE_SERVER_ID: i64 = 0;
+
+/// The options of the tree.
+fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
+    DatabaseOptions {
+        extended_types: config.nodes.extended_types_enabled,
+        emulate_353_ttl: config.nodes.emulate_353_ttl_nodes,
+        digest_enabled: config.storage.digest_enabled,
+        hash_seed,
+        watches: WatchBounds {
+            per_connection_max: config.own.watches_per_connection_max,
+            bytes_max: watch_bytes_max(config, crate::runtime::memory_of_process()),
+        },
+        record: false,
+        planted: None,
+    }
+}
+
+/// The options of the replica.
+///
+/// # Errors
+/// The configuration asks for something that this build lacks.
+pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, String> {
+    let millis = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
+    let security = &config.security;
+    let digest_name = security.digest_algorithm.name();
+    let digest_algorithm = DigestAlgorithm::from_name(digest_name).ok_or_else(|| {
+        format!("DigestAuthenticationProvider.digestAlg: {digest_name} is not built in")
+    })?;
+    let is_member = config.quorum.is_distributed();
+    let ensemble_names = security
+        .ensemble_auth_enabled
+        .then(|| security.ensemble_auth_names.clone().unwrap_or_default());
+    Ok(ReplicaOptions {
+        server_id: config.quorum.me().filter(|_| is_member).unwrap_or(STANDALONE_SESSION_SERVER),
+        tick_ms: config.sessions.tick_time_ms,
+        session_timeout_ms_min: millis(config.sessions.min_session_timeout_ms),
+        session_timeout_ms_max: millis(config.sessions.max_session_timeout_ms),
+        skip_acl: security.skip_acl,
+        reconfig: config.quorum.reconfig_enabled,
+        authentication: AuthenticationOptions {
+            digest_enabled: security.digest_enabled,
+            digest_algorithm,
+            super_digest: security.super_digest.clone(),
+            ensemble_names,
+        },
+        enforced_auth_schemes: security.enforced_auth_schemes.clone(),
+        enforce_quota: config.nodes.enforce_quota,
+        extended_types: config.nodes.extended_types_enabled,
+        emulate_353_ttl: config.nodes.emulate_353_ttl_nodes,
+        digest: config.storage.digest_enabled,
+        close_session_paths: config.storage.close_session_txn,
+        frame_bytes_max: config.network.jute_max_buffer,
+        txn_extra_bytes_max: config.network.jute_max_buffer_extra,
+        requests_outstanding_max: requests_outstanding_max(config) as usize,
+        output_pause_bytes: clamp(config.own.output_bytes_per_connection_max),
+        connection_output_bytes_max: unsent_bytes_max(config),
+        large_request_bytes: config.limits.large_request_threshold_bytes,
+        large_requests_bytes_max: config.limits.large_request_max_bytes as usize,
+        acl_entries_max: clamp(config.own.acl_entries_max),
+        reply_bytes_max: limits::REPLY_BYTES_MAX,
+        turn_work_units: limits::TURN_WORK_UNITS,
+        turn_events_max: limits::TURN_EVENTS_MAX,
+        multi_operations_max: clamp(config.own.multi_operations_max),
+        ephemerals_per_session_max: clamp(config.own.ephemerals_per_session_max),
+        multi_read_bytes_max: clamp(config.own.multi_read_reply_bytes_max),
+        throttle: throttle(&config.limits.connection_throttle),
+        container_check_interval_ms: config.nodes.container_check_interval_ms.into(),
+        container_removals_per_minute_max: config.nodes.container_max_per_minute,
+        container_never_used_ms_max: config.nodes.container_max_never_used_interval_ms.unwrap_or(0),
+        log_write_warning_ms: config.storage.fsync_warning_threshold_ms,
+        txnlog: txnlog(config, device),
+        snapshot: snapshot::WriterOptions {
+            digest: config.storage.digest_enabled,
+            last_zxid: config.storage.serialize_last_processed_zxid,
+            ..snapshot::WriterOptions::default()
+        },
+        local_sessions: config.sessions.local_sessions_enabled,
+        local_sessions_upgrading: config.sessions.local_sessions_upgrading_enabled,
+        read_only_mode: config.sessions.read_only_mode_enabled,
+        leader_serves: config.quorum.leader_serves,
+        eager_acl_check: security.eager_acl_check,
+        sync_enabled: config.quorum.observer_sync_enabled.unwrap_or(config.quorum.sync_enabled),
+        planted: None,
+    })
+}
+
+fn throttle(throttle: &config::ConnectionThrottle) -> ThrottleOptions {
+    let (tokens, fill_tokens) = throttle.bucket();
+    let cost = |weight: u32| if throttle.weight_enabled { weight.into() } else { 1 };
+    ThrottleOptions {
+        tokens,
+        fill_ms: throttle.fill_time_ms.into(),
+        fill_tokens,
+        freeze_ms: throttle.freeze_time_ms.map(Into::into),
+        drop_increase: throttle.drop_increase,
+        drop_decrease: throttle.drop_decrease,
+        decrease_ratio: throttle.decrease_ratio,
+        new_session_tokens: cost(throttle.global_session_weight),
+        renewal_tokens: cost(throttle.renew_session_weight),
+    }
+}
+
+/// The options of reading the state from the disk.
+pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
+    RecoveryOptions {
+        database: database(config, hash_seed),
+        trust_empty: config.storage.snapshot_trust_empty,
+        autocreate: config.storage.db_autocreate,
+        allow_gaps: config.own.allow_log_gaps,
+        ensemble: config.quorum.is_distributed(),
+        recent_txns_max: if config.quorum.is_distributed() {
+            config.quorum.commit_log_count as usize
+        } else {
+            0
+        },
+        planted: None,
+    }
+}
+
+fn txnlog(config: &Config, device: LogDevice) -> WriterOptions {
+    WriterOptions {
+        block_bytes: device.block_bytes,
+        segment_bytes: config.storage.pre_alloc_bytes,
+        txn_bytes_max: config.network.jute_max_buffer as usize
+            + config.network.jute_max_buffer_extra as usize,
+        sync: config.storage.force_sync,
+        snap_count: config.storage.snap_count.into(),
+        snap_bytes: config.storage.snap_size_limit_bytes.unwrap_or(0),
+        snapshot_share_percent: config.own.snapshot_share_percent.into(),
+        log_bytes_max: config.storage.txn_log_size_limit_bytes,
+        ..WriterOptions::default()
+    }
+}
+
+/// The facts for the answers to four-letter words.
+pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
+    let millis = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
+    let absolute = |path: &std::path::Path| {
+        path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
+    };
+    let words: Vec<&str> = FourLetterWord::ALL
+        .iter()
+        .map(|word| word.name())
+        .filter(|name| config.admin.four_letter_words.allows(name))
+        .collect();
+    let conf = ConfFacts {
+        client_port: port.into(),
+        secure_client_port: -1,
+        data_dir: absolute(&folder.folders.snapshots),
+        data_log_dir: absolute(&folder.folders.logs),
+        tick_ms: config.sessions.tick_time_ms,
+        client_connections_max: config.network.max_client_cnxns.unwrap_or(0),
+        session_timeout_ms_min: millis(config.sessions.min_session_timeout_ms),
+        session_timeout_ms_max: millis(config.sessions.max_session_timeout_ms),
+        listen_backlog: config
+            .network
+            .listen_backlog
+            .map_or(-1, |backlog| i32::try_from(backlog).unwrap_or(i32::MAX)),
+        server_id: config
+            .quorum
+            .me()
+            .filter(|_| config.quorum.is_distributed())
+            .map_or(STANDALONE_SERVER_ID, |me| me.0),
+    };
+    Desk {
+        whitelist: Whitelist::new(Some(&words.join(",")), config.sessions.read_only_mode_enabled),
+        conf,
+        machine: Machine::read(),
+        stalls: Stalls::default(),
+        held: Held::default(),
+        connections_refused: 0,
+        ensemble: config.quorum.is_distributed().then_some(EnsembleDesk {
+            limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
+            local_sessions: config.sessions.local_sessions_enabled,
+        }),
+    }
+}

@@ -124,7 +124,7 @@ impl Prepared {
     }
 }
 
-/// Measures a disk for so many seconds altogether; a file of 64 MiB lies in `folder` meanwhile.
+/// Measures a disk for `seconds` altogether; a file of 64 MiB lies in `folder` meanwhile.
 ///
 /// # Errors
 /// The folder cannot be written; the message names it.

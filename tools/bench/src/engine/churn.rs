@@ -67,7 +67,7 @@ impl Workload for ChurnWorkload {
         self.lives.len()
     }
 
-    /// Nobody connects before the load begins.
+    /// No session opens before the load begins.
     fn start(&mut self, _io: &mut Io) {}
 
     fn on_live(&mut self, io: &mut Io, index: usize, resumed: bool) {

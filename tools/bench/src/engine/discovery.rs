@@ -1,4 +1,4 @@
-//! Services whose instances come and go, and clients that keep a list of who is there.
+//! Services whose instances come and go, and clients that keep a list of the instances.
 //!
 //! An instance is an ephemeral node in a session of its own, below its service's node. A client
 //! watches the list and reads it again whenever it changes. A node's name carries which instance it

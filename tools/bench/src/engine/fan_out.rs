@@ -1,4 +1,4 @@
-//! One writes a node, and everybody who watches it hears of it, reads it again and watches on.
+//! One session writes a node; every watcher hears of it, reads the node again and watches on.
 //!
 //! The value carries when its write was due, so that a watcher knows what it reads the news of,
 //! whichever thread it belongs to and however many writes are under way.

@@ -29,7 +29,7 @@ const CHILDREN: u16 = 3;
 const WATCH: u16 = 4;
 const DELETE: u16 = 5;
 
-/// ZooKeeper ends the name of a sequential node with so many digits.
+/// Digits at the end of a sequential node's name.
 const SEQUENCE_DIGITS: usize = 10;
 
 /// The clients of one thread.
@@ -166,7 +166,7 @@ impl Workload for LockWorkload {
         let operation = request.operation;
         let is_gone = reply.error == Some(ErrorCode::NoNode.code()) && operation == WATCH;
         match reply.error_name() {
-            // That the one before goes while it is looked at is part of the pattern.
+            // The node before may go while the client looks at it: that is part of the pattern.
             None => io.succeeded(operation, request.due),
             Some(_) if is_gone => io.succeeded(operation, request.due),
             Some(name) => {

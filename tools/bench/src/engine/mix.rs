@@ -223,7 +223,7 @@ impl Workload for MixWorkload {
 
     fn on_lost(&mut self, io: &mut Io, index: usize, lost: &[Pending]) {
         let member = &mut self.members[index];
-        // Which of them took effect is not known: what was created stays where it is.
+        // Nobody knows which requests took effect: what they created stays where it is.
         member.deleted = member.created;
         if !member.is_ready {
             let watches = lost.iter().filter(|request| request.operation == WATCH).count();
@@ -273,7 +273,7 @@ impl Workload for MixWorkload {
     }
 }
 
-/// The node that a session creates or deletes as its so-manieth.
+/// The node that a session creates or deletes when it has created or deleted `count` before.
 fn created(mix: &Mix, share: Share, index: usize, count: u32) -> Node {
     let session = share.first + number_of(index);
     if mix.create_among_them {

@@ -49,7 +49,7 @@ impl Default for OpRecord {
 /// A slice as one thread saw it.
 #[derive(Debug)]
 pub struct RawSlice {
-    /// Which one, counted from the beginning of the measurement; negative while warming up.
+    /// The slice's number from the beginning of the measurement; negative while warming up.
     pub number: i64,
     /// Latencies in ns of the successes.
     pub latencies: Histogram<u64>,
@@ -75,7 +75,7 @@ pub struct Recorded {
 /// Writes down what one thread sees.
 pub struct Recorder {
     all: Recorded,
-    /// Which operations the slices count: those that the workload is about.
+    /// Whether the slices count an operation: they count those that the workload is about.
     primary: Vec<bool>,
     window: Option<Window>,
     slice: RawSlice,
@@ -193,7 +193,7 @@ impl Recorder {
                 errors: 0,
             };
             let over = std::mem::replace(&mut self.slice, next);
-            // Nobody listens any more only if the run was given up.
+            // The receiver is gone only if the run was given up.
             let _ = self.reports.send(Report::Slice(over));
             self.slice_end += window.slice;
             if self.slice_end > window.end {

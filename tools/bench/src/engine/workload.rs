@@ -1,4 +1,4 @@
-//! What a kind of work has to say, and what it hears of.
+//! What every kind of work implements: it hears of events, and answers them through [`Io`].
 
 use ringkeeper::error::ErrorCode;
 use ringkeeper::proto::event::WatcherEvent;
@@ -29,7 +29,7 @@ impl Reply<'_> {
 pub trait Workload {
     /// How many sessions this thread has.
     fn sessions(&self) -> usize;
-    /// Opens what it wants to have open first; all of them, unless it says otherwise.
+    /// Opens the sessions that must be open first: all, by default.
     fn start(&mut self, io: &mut Io) {
         for index in 0..self.sessions() {
             io.open(index);
@@ -53,7 +53,7 @@ pub trait Workload {
     fn next_time(&self) -> u64 {
         u64::MAX
     }
-    /// That time has come.
+    /// The time that [`Workload::next_time`] named has come.
     fn on_time(&mut self, _io: &mut Io) {}
     /// After the end: whether something is still on its way, beside the answers to requests.
     fn awaits(&self, _io: &Io) -> bool {

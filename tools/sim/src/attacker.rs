@@ -1,4 +1,4 @@
-//! An ensemble in good weather, and somebody who speaks to it on the ports between servers.
+//! An ensemble without faults of its own, and an attacker that speaks to it on the ports between servers.
 //!
 //! Nothing else goes wrong here: what an ensemble does under attack, it does for the attacker's sake. He
 //! has a machine of his own, or speaks from the address of a member, or stands in the place of a member

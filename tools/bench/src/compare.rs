@@ -88,7 +88,9 @@ impl Comparison<'_> {
                 Some(turn) => turn,
                 None => {
                     let size = if servers == 1 { String::new() } else { format!(" × {servers}") };
-                    self.narrator.say(&format!("round {round}: {}{size}", launch.name));
+                    let commit = launch.commit.as_ref().map(|commit| format!(" {commit}"));
+                    let who = format!("{}{}{size}", launch.name, commit.unwrap_or_default());
+                    self.narrator.say(&format!("round {round}: {who}"));
                     let Plan { threads, warm_up, folder, .. } = self.plan;
                     match Turn::begin(launch, servers, round, *threads, *warm_up, folder) {
                         Ok(turn) => turn,

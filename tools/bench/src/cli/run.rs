@@ -20,8 +20,8 @@ pub struct Arguments {
     #[arg(required = true, value_name = "WORKLOAD")]
     workloads: Vec<String>,
     /// Client addresses of one server or of an ensemble, the leader's first.
-    #[arg(long, required = true, value_name = "HOST:PORT,…", value_delimiter = ',')]
-    server: Vec<String>,
+    #[arg(long, required = true, value_name = "HOST:PORT,…", value_delimiter = ',', value_parser = resolve)]
+    server: Vec<SocketAddr>,
     /// Only these steps of a ladder; all of them otherwise.
     #[arg(long, value_name = "VALUE,…", value_delimiter = ',')]
     step: Vec<u64>,
@@ -49,14 +49,12 @@ pub struct Arguments {
 /// # Errors
 /// A definition cannot be used, or a workload could not be prepared.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let servers =
-        arguments.server.iter().map(|name| resolve(name)).collect::<Result<Vec<_>, _>>()?;
     let definitions = arguments
         .workloads
         .iter()
         .map(|name| read(&arguments.places, name))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut target = Target::new(servers);
+    let mut target = Target::new(arguments.server.clone());
     target.threads = arguments.threads;
     target.clean_up = !arguments.keep;
     let mut output = arguments.places.results.output()?;
@@ -150,8 +148,7 @@ fn read(places: &Places, name: &str) -> Result<Definition, String> {
 }
 
 fn resolve(name: &str) -> Result<SocketAddr, String> {
-    let mut found = name
-        .to_socket_addrs()
-        .map_err(|error| format!("--server {name}: {error}; it is given as HOST:PORT"))?;
-    found.next().ok_or_else(|| format!("--server {name}: the name has no address"))
+    let mut found =
+        name.to_socket_addrs().map_err(|error| format!("{error}; it is given as HOST:PORT"))?;
+    found.next().ok_or_else(|| "the name has no address".to_owned())
 }

@@ -10,11 +10,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ringkeeper::proto::opcode::OpCode;
 use rustix::event::epoll;
 
+use super::frames;
 use super::recorder::Recorder;
 use super::session::{Session, State};
 use super::worker::Shared;
+use super::workload::error_name;
 
 /// Between two attempts to connect; a real client waits longer, at random.
 const RETRY_NS: u64 = 20_000_000;
@@ -136,6 +139,27 @@ impl Io {
     ) {
         self.sessions[index].request(operation, due, fill);
         self.mark(index);
+    }
+
+    /// Sends a request of this opcode, whose body `fill` appends.
+    pub fn send(
+        &mut self,
+        index: usize,
+        operation: u16,
+        due: u64,
+        op: OpCode,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.request(index, operation, due, |out| frames::encode(out, op, fill));
+    }
+
+    /// A request is answered: it succeeded now, or failed.
+    #[inline]
+    pub fn answered(&mut self, operation: u16, due: u64, error: Option<i32>) {
+        match error {
+            None => self.succeeded(operation, due),
+            Some(code) => self.failed(operation, error_name(code), due),
+        }
     }
 
     /// A request of this operation succeeded now.

@@ -8,7 +8,7 @@ use super::io::Io;
 use super::keys::Draw;
 use super::schedule::Schedule;
 use super::session::{Pending, State};
-use super::workload::{Reply, Workload, error_name};
+use super::workload::{Reply, Workload};
 use crate::definition::{Load, Mix};
 
 /// What the operations are called in results.
@@ -206,10 +206,7 @@ impl Workload for MixWorkload {
             let is_multi = [MULTI, MULTI_READ].contains(&request.operation);
             is_multi.then(|| part_error(reply.body)).flatten()
         });
-        match error {
-            None => io.succeeded(request.operation, request.due),
-            Some(code) => io.failed(request.operation, error_name(code), request.due),
-        }
+        io.answered(request.operation, request.due, error);
         if request.operation == WATCH {
             return self.place_watches(io, index);
         }

@@ -15,13 +15,6 @@ pub struct Reply<'a> {
     pub body: &'a [u8],
 }
 
-impl Reply<'_> {
-    /// The error's name for the result.
-    pub fn error_name(&self) -> Option<&'static str> {
-        self.error.map(error_name)
-    }
-}
-
 /// What the sessions of one thread do.
 ///
 /// The worker calls it when something happens; it answers by calling [`Io`]. Requests that were in

@@ -39,8 +39,8 @@ pub struct Plan {
 
 /// Compares, and keeps each line in `output` when it is known.
 ///
-/// A workload that fails is told and left out; the others go on. So is a program that does not start,
-/// if it did before.
+/// A workload that fails is reported and left out; the others go on. So is a program that does not start, if it started
+/// before.
 ///
 /// # Errors
 /// A program does not start at all, the results cannot be written, or the floor cannot be measured.

@@ -57,7 +57,7 @@ pub struct Definition {
 #[serde(deny_unknown_fields)]
 pub struct Steps {
     /// `sessions`, `depth`, `value_bytes`, `znodes`, `children`, `watches`, `read_percent`,
-    /// `multi_size`, `per_second`, or `servers`, which is for who starts them.
+    /// `multi_size`, `per_second`, or `servers`, which only `compare` and `ab` can vary.
     pub parameter: String,
     /// Its values.
     pub values: Vec<u64>,

@@ -70,7 +70,7 @@ impl Drop for NullServer {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // Whoever loaded it has noticed if it ended early.
+            // Its load has noticed if the server ended early.
             let _ = thread.join();
         }
     }

@@ -2,8 +2,8 @@
 //! and itself, and then asks for the change through a client; he stops a server that was taken out when the others no
 //! longer need it.
 //!
-//! He looks at files and at what servers say of themselves. What he asks for may be refused, or be
-//! lost with the client or with the leader; then he tries something else.
+//! He looks at files and at what servers report about themselves. If his request is refused, or lost with the client or
+//! the leader, he tries something else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -102,7 +102,7 @@ pub fn check(
     Ok((checked, model, begun))
 }
 
-/// A request, in a line for who reads about a failure.
+/// A request in one line, for the message about a failure.
 pub fn what(call: &Call) -> String {
     let Call { client, session, xid, request, invoked, .. } = call;
     let text = format!("{request:?}");

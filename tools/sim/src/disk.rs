@@ -165,7 +165,7 @@ impl Disk {
         }
     }
 
-    /// The files as they are, for who wants to know what they hold.
+    /// A copy of the files, to look into.
     pub fn copy(&self) -> MemoryFolder {
         self.folder.clone()
     }

@@ -112,7 +112,7 @@ impl Config {
         self
     }
 
-    /// Runs in a network namespace of its own. Whoever asks the server must be in a namespace with a way to it.
+    /// Runs in a network namespace of its own. A client of the server must be in a namespace with a way to it.
     #[must_use]
     pub fn namespace(mut self, namespace: Namespace) -> Self {
         self.namespace = Some(namespace);

@@ -297,7 +297,7 @@ impl Ensemble {
         self.find_leader_among(ids, limit).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// The leader, for who can do without one.
+    /// The leader, for a caller that can do without one.
     ///
     /// # Errors
     /// No server says within a minute and a half that it leads; the text has the end of all logs.

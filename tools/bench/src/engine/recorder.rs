@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::worker::Report;
 
-/// The longest latency that is told from longer ones.
+/// Longer latencies count as this long.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
 const DIGITS: u8 = 3;
 /// For the slices, of which there are many.
@@ -103,7 +103,7 @@ impl Recorder {
         }
     }
 
-    /// Begins: slices are told from `now` on, measurement from `window.from` on.
+    /// Begins: reports slices from `now` on, and measures from `window.from` on.
     pub fn begin(&mut self, now: u64, window: Window) {
         self.window = Some(window);
         let before = window.from.saturating_sub(now).div_ceil(window.slice);

@@ -28,7 +28,7 @@ pub const BESIDE: &str = "writes-beside-snapshots";
 const NEVER: &str = "snapCount=2000000000";
 /// The size of the log asks for snapshots too.
 const NEVER_BY_SIZE: &str = "-Dzookeeper.snapSizeLimitInKb=2000000000";
-/// A program that waits with a snapshot until it is worth it is told not to.
+/// Ringkeeper waits with a snapshot until the log is worth it; this line turns that off.
 const AT_ONCE: &str = "ringkeeper.snapshotSharePercent=0";
 /// Znodes under each parent.
 const CHILDREN: u32 = 1000;

@@ -61,7 +61,7 @@ pub struct Duration {
     pub seconds: Figure,
 }
 
-/// One workload against one size of ensemble, by whoever was measured.
+/// One workload on one size of ensemble, with every program that was measured.
 #[derive(Clone, Debug)]
 pub struct Workload {
     /// The definition's name.

@@ -22,7 +22,7 @@ const SEGMENT: SegmentId = SegmentId(1);
 enum Wait {
     /// Looks at the completion queue until it is there.
     Look,
-    /// The same, and gives the processor away after each look.
+    /// Looks again and again, and gives the processor away after each look.
     LookAndYield,
     /// Sleeps until the ring rings its bell.
     Sleep,

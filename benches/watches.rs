@@ -96,7 +96,7 @@ fn watches(criterion: &mut Criterion<ThreadTime>) {
     group.finish();
 }
 
-/// Writes to nodes that so many connections watch, each to another node.
+/// Writes to nodes, each of which a number of connections watch; each write goes to another node.
 fn fire(world: &mut World, watchers: u64, iters: u64) -> Duration {
     let watch = |world: &mut World, turn| -> Vec<Txn> {
         let nodes: Vec<String> = (0..turn).map(path).collect();

@@ -142,10 +142,10 @@ pub const LEARNER_SYNCS_MAX: usize = 100_000;
 pub const LEARNER_SYNCS_PASSED_MAX: usize = 1000;
 const _: () = assert!(LEARNER_SYNCS_PASSED_MAX * 50 < LEARNER_SYNCS_MAX);
 
-/// Requests of all observers of one follower that it forwards before their leader has handled them: twice the number
-/// that one server of Apache ZooKeeper has in progress for its clients. The follower's acknowledgements are queued
-/// behind them. Half of it is for observers that are members, half for other observers; one observer may have half of
-/// that, but only a sixteenth of all while that much of its kind is in progress.
+/// Requests of all its observers that a follower has forwarded and that the leader has not reached, as far as its answers
+/// to fences tell: twice the number that one server of Apache ZooKeeper has in progress for its clients. The follower's
+/// acknowledgements are queued behind them. Observers that are members may together have half of it, all others the
+/// other half. One observer may have a quarter of it; a sixteenth while its kind has a quarter or more.
 pub const OBSERVERS_REQUESTS_MAX: usize = 2 * REQUESTS_OUTSTANDING_MAX;
 /// The same in bytes.
 pub const OBSERVERS_BYTES_MAX: usize = 6 << 20;

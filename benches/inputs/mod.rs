@@ -64,7 +64,7 @@ pub fn criterion() -> Criterion<ThreadTime> {
         .measurement_time(Duration::from_secs(3))
 }
 
-/// So many things are done in each iteration.
+/// The number of things that each iteration does.
 pub fn elements(count: usize) -> Throughput {
     Throughput::Elements(count as u64)
 }

@@ -47,7 +47,7 @@ pub fn run(data: &[u8]) {
     run_on(data, SLOWNESS);
 }
 
-/// The same in a build that takes so many times longer than one for use.
+/// Runs the script in a build that is `slowness` times slower than a release.
 pub fn run_on(data: &[u8], slowness: u64) {
     let mut slow = play(data, slowness);
     for _ in 0..REPEATS {

@@ -20,15 +20,15 @@ use super::witness::{Witness, check_folder};
 /// What a turn may take of a processor, in a build for use: a leader is silent meanwhile, everybody waits, and
 /// with a few of them in a row it is taken for dead.
 pub const TURN_CPU_MAX_US: u64 = 50_000;
-/// A unit is about a microsecond: a turn takes at most so many times what it was told.
+/// A unit is about a microsecond: a turn takes at most this many times what it was told.
 const CPU_PER_UNIT_MAX: u64 = 8;
 /// What a turn may take that was told nothing: a snapshot's slice, a few long transactions to apply.
 const CPU_UNTOLD_MAX_US: u64 = 20_000;
-/// Nobody wonders what so few units took.
+/// The time of so few units proves nothing.
 const FREE_UNITS: u64 = 500;
 
-/// Bytes that the server may hold for each byte of requests: a node, a watch, an entry of a session takes so
-/// many times what it takes to ask for it.
+/// Bytes that the server may hold for each byte of requests: a node, a watch or an entry of a session takes
+/// this many times what the request for it takes.
 const HELD_PER_REQUEST_BYTE: u64 = 40;
 /// What it holds of its own: tables that grow by doubling, buffers of the log.
 const HELD_BY_ITSELF: u64 = 16 << 20;
@@ -153,7 +153,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// A server on an empty folder, in a build that takes so many times longer than one for use.
+    /// A server on an empty folder, in a build that is `slowness` times slower than a release.
     pub fn new(options: ReplicaOptions, slowness: u64) -> Edge {
         let live_before = meter::live_bytes();
         let recovery = RecoveryOptions {
@@ -226,7 +226,7 @@ impl Edge {
         self.sessions.get(number).copied()
     }
 
-    /// A frame, its length included, begins its way to the server; it has so many operations.
+    /// A frame, its length included, begins its way to the server; `operations` says how many operations it has.
     pub fn send(&mut self, slot: usize, frame: Vec<u8>, operations: u64) {
         self.sums.operations += operations;
         let connection = self.connections.get_mut(&slot).expect("the caller opened it");
@@ -268,7 +268,7 @@ impl Edge {
         self.replica.request_snapshot();
     }
 
-    /// Clients that do not read take so many pieces of what waits for them.
+    /// Clients that do not read take this many pieces of what waits for them.
     pub fn read(&mut self, slot: usize, pieces: usize) {
         for _ in 0..pieces {
             let Some(connection) = self.connections.get_mut(&slot) else { return };
@@ -283,7 +283,7 @@ impl Edge {
         }
     }
 
-    /// Turns until there is nothing to do, or so many.
+    /// Turns until there is nothing to do, or until the number of turns is used up.
     pub fn settle(&mut self, turns: usize) {
         let mut idle = 0;
         for _ in 0..turns {
@@ -291,7 +291,7 @@ impl Edge {
                 idle = 0;
                 continue;
             }
-            // Those who wait for memory are looked at after a moment.
+            // The server looks after a moment at the clients that wait for memory.
             let soon = self.now.mono.plus_ms(limits::STARVING_LOOK_MS);
             if idle > 3 || self.replica.next_timeout().is_none_or(|at| at > soon) {
                 return;

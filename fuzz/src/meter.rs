@@ -15,7 +15,7 @@ pub struct Counting;
 thread_local! {
     /// Bytes allocated so far.
     static ALLOCATED: Cell<u64> = const { Cell::new(0) };
-    /// Those of them that were not given back; below zero where others' were.
+    /// Bytes that this thread has not given back; below zero if it gave back those of others.
     static LIVE: Cell<i64> = const { Cell::new(0) };
     /// The most that were, since somebody asked.
     static PEAK: Cell<i64> = const { Cell::new(0) };

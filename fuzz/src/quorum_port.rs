@@ -1,4 +1,4 @@
-//! A live ensemble, and somebody who speaks to its servers on the ports between them.
+//! A live ensemble, and an attacker that speaks to its servers on the ports between them.
 //!
 //! Three voters, perhaps an observer, and clients that read and write; nothing goes wrong but what the
 //! script does. It opens connections to the quorum, election and observer master ports and says what the
@@ -777,7 +777,7 @@ impl Attack {
         self.pass(3 * MS);
     }
 
-    /// The same vote to all servers, over new connections where there are none.
+    /// Sends one vote to all servers, over new connections where there are none.
     fn vote_whole(&mut self, script: &mut Script<'_>) {
         let greeting = self.greeting(script);
         let notification = self.notification(script);

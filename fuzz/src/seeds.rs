@@ -472,7 +472,7 @@ pub fn amplification() -> Seeds {
     // Places in the target's tables, of counts and of lengths.
     let (once, thirty, hundred, thousand, thousands, most, all) = (0, 6, 7, 9, 12, 13, 15);
     let (none, short, name, long, longer, large, longest) = (0, 1, 4, 8, 10, 13, 14);
-    // A command about so many things of such a length, below the root or `/a`; or about `/a` itself.
+    // A command about a number of things of one length, below the root or `/a`; or about `/a` itself.
     let below = |command: u8, count: u8, length: u8, base: u8, flavour: u8| {
         vec![command, count << 4 | length, flavour << 4 | 8 | base]
     };

@@ -134,8 +134,8 @@ pub trait Folder {
 /// Folders in memory, for tests and for the simulated disk.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryFolder {
-    /// The files by folder and name. If logs and snapshots share a folder, it is that of the snapshots.
-    files: RefCell<BTreeMap<(u8, String), Vec<u8>>>,
+    /// Files by their [`MemoryFolder::key`].
+    pub files: RefCell<BTreeMap<(u8, String), Vec<u8>>>,
     /// Whether logs have a folder of their own.
     pub apart: bool,
 }
@@ -156,7 +156,8 @@ impl MemoryFolder {
         self.files.borrow().get(&self.key(place, name)).cloned()
     }
 
-    fn key(&self, place: Place, name: &str) -> (u8, String) {
+    /// The number of a file's folder, and its name. With logs and snapshots in one folder, all are in `Snapshots`.
+    pub fn key(&self, place: Place, name: &str) -> (u8, String) {
         let number = match place {
             Place::DataDir => 0,
             Place::Logs if self.apart => 2,

@@ -113,7 +113,8 @@ const THREADS_PER_EXECUTOR: u32 = 2;
 /// purge, resolvers of names; and workers of the kernel's rings, which also count.
 const THREADS_BESIDE_EXECUTORS: u32 = 12;
 
-/// Bytes by which a log file may exceed `preAllocSize`, because its last record may be that long.
+/// Room above `preAllocSize` that a log file must find. A file has that size, rounded up to whole blocks; if that is
+/// less than the largest group of transactions, the file has the size of the group, twice the longest frame.
 const FILE_BYTES_BEYOND: u64 = 1 << 20;
 
 /// All limits that keep a server with these needs from starting here.

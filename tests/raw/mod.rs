@@ -1,5 +1,6 @@
-#![allow(dead_code, clippy::missing_panics_doc, reason = "each test binary uses a part")]
 //! A client that says exactly what a test tells it to: one socket, frames, the project's codec.
+
+#![allow(dead_code, clippy::missing_panics_doc, reason = "each test binary uses a part")]
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

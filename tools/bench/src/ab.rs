@@ -30,7 +30,7 @@ pub struct Built {
 ///
 /// # Errors
 /// There is no such revision, or it does not build.
-pub fn build(revision: &str, tell: &mut dyn FnMut(&str)) -> Result<Built, String> {
+pub fn build(revision: &str) -> Result<Built, String> {
     let root = PathBuf::from(header::git(&["rev-parse", "--show-toplevel"]).ok_or(
         "`ab` builds revisions of the repository around the current folder, and there is none",
     )?);
@@ -44,7 +44,7 @@ pub fn build(revision: &str, tell: &mut dyn FnMut(&str)) -> Result<Built, String
             .ok_or_else(|| format!("`{revision}` is no commit of {}", root.display()))?
     };
     if name == WORKING_TREE {
-        tell("building the working tree");
+        eprintln!("building the working tree");
         cargo_build(&root, &root.join("target"))?;
         let binary = kept.join("ringkeeper-working-tree");
         copy(&root.join("target/release/ringkeeper"), &binary)?;
@@ -52,7 +52,7 @@ pub fn build(revision: &str, tell: &mut dyn FnMut(&str)) -> Result<Built, String
     }
     let binary = kept.join(format!("ringkeeper-{name}"));
     if !binary.exists() {
-        tell(&format!("building {name}"));
+        eprintln!("building {name}");
         let worktree = Worktree::add(&root, place.join("source"), &name)?;
         cargo_build(&worktree.folder, &place)?;
         copy(&place.join("release/ringkeeper"), &binary)?;
@@ -193,33 +193,21 @@ fn run(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use crate::result::{Measured, OpResult, Percentiles, Resources};
 
     use super::*;
 
     fn row(commit: &str, workload: &str, round: u32, per_second: f64) -> Line {
         let percentiles = Percentiles { p50_us: 100.0, p99_us: 200.0, ..Percentiles::default() };
+        let all = OpResult { per_second, percentiles, ..OpResult::default() };
         Line::Row(Row {
             workload: workload.to_owned(),
-            title: workload.to_owned(),
-            program: "ringkeeper".to_owned(),
             commit: Some(commit.to_owned()),
             servers: 1,
             round,
-            step: None,
-            measured: Measured {
-                seconds: 2.0,
-                all: OpResult { per_second, percentiles, ..OpResult::default() },
-                operations: BTreeMap::new(),
-                errors: BTreeMap::new(),
-                sessions_lost: 0,
-                timeline: Vec::new(),
-                generator_busy: 0.0,
-            },
+            measured: Measured { seconds: 2.0, all, ..Measured::default() },
             resources: Some(Resources { cpu_seconds: 1.0, ..Resources::default() }),
-            load_average: 0.0,
+            ..Row::default()
         })
     }
 

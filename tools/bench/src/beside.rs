@@ -1,5 +1,5 @@
 //! What servers share their processors with: threads that compute without end, or a control group
-//! that lets them have no more than so much of a processor, as a container with `cpu.max` does.
+//! that bounds their share of a processor, as a container with `cpu.max` does.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::definition::Definition;
-use crate::engine::Progress;
 use crate::null_server;
 use crate::output::Output;
 use crate::peers::Launch;
+use crate::progress::Narrator;
 use crate::result::Line;
-use crate::turn::{Job, Turn, suits};
+use crate::turn::{Job, Turn};
 
 /// A parameter of ladders that is the size of the ensemble.
 const SERVERS: &str = "servers";
@@ -37,60 +37,15 @@ pub struct Plan {
     pub folder: PathBuf,
 }
 
-/// What is going on, for whoever watches.
-#[derive(Debug, Clone, Copy)]
-pub enum News<'a> {
-    /// A program starts and is warmed up.
-    Starting {
-        /// Its name in results.
-        program: &'a str,
-        /// Servers of the ensemble.
-        servers: usize,
-        /// From 1.
-        round: u32,
-    },
-    /// A workload is going on.
-    Progress {
-        /// Its title.
-        title: &'a str,
-        /// How far it is.
-        progress: &'a Progress,
-    },
-    /// Something is known.
-    Line(&'a Line),
-    /// A program is not meant for a workload, and why.
-    Unsuitable {
-        /// Its name in results.
-        program: &'a str,
-        /// The workload's title.
-        title: &'a str,
-        /// In words.
-        why: &'a str,
-    },
-    /// A program failed at a workload, and how.
-    Missing {
-        /// Its name in results.
-        program: &'a str,
-        /// The workload's title.
-        title: &'a str,
-        /// In words.
-        why: &'a str,
-    },
-}
-
-/// Compares, and returns all lines, each of which is also written to `output` when it is known.
+/// Compares, and keeps each line in `output` when it is known.
 ///
-/// A workload that fails is told and left out; the others go on. So is a program that does not start,
-/// if it did before.
+/// A workload that fails is reported and left out; the others go on. So is a program that does not start, if it started
+/// before.
 ///
 /// # Errors
 /// A program does not start at all, the results cannot be written, or the floor cannot be measured.
-pub fn run(
-    plan: &Plan,
-    output: &mut Output,
-    watcher: &mut dyn FnMut(&News<'_>),
-) -> Result<Vec<Line>, String> {
-    let mut comparison = Comparison { plan, output, watcher, lines: Vec::new() };
+pub fn run(plan: &Plan, output: &mut Output, narrator: &mut Narrator) -> Result<(), String> {
+    let mut comparison = Comparison { plan, output, narrator };
     let mut sizes: Vec<usize> =
         plan.workloads.iter().flat_map(|(_, servers)| servers.iter().copied()).collect();
     sizes.sort_unstable();
@@ -109,14 +64,13 @@ pub fn run(
             }
         }
     }
-    Ok(comparison.lines)
+    Ok(())
 }
 
 struct Comparison<'a> {
     plan: &'a Plan,
     output: &'a mut Output,
-    watcher: &'a mut dyn FnMut(&News<'_>),
-    lines: Vec<Line>,
+    narrator: &'a mut Narrator,
 }
 
 impl Comparison<'_> {
@@ -130,31 +84,25 @@ impl Comparison<'_> {
                 turn = None;
             }
             before = Some(job.definition);
-            if let Err(why) = suits(launch.peer, job.definition) {
-                (self.watcher)(&News::Unsuitable { program: &launch.name, title, why: &why });
-                continue;
-            }
             let mut begun = match turn.take() {
                 Some(turn) => turn,
                 None => {
-                    (self.watcher)(&News::Starting { program: &launch.name, servers, round });
+                    let size = if servers == 1 { String::new() } else { format!(" × {servers}") };
+                    let commit = launch.commit.as_ref().map(|commit| format!(" {commit}"));
+                    let who = format!("{}{}{size}", launch.name, commit.unwrap_or_default());
+                    self.narrator.say(&format!("round {round}: {who}"));
                     let Plan { threads, warm_up, folder, .. } = self.plan;
                     match Turn::begin(launch, servers, round, *threads, *warm_up, folder) {
                         Ok(turn) => turn,
                         Err(why) if self.has_run(launch) => {
-                            (self.watcher)(&News::Missing {
-                                program: &launch.name,
-                                title,
-                                why: &why,
-                            });
+                            self.narrator.miss(title, &launch.name, &why);
                             continue;
                         }
                         Err(why) => return Err(why),
                     }
                 }
             };
-            let watcher = &mut *self.watcher;
-            match begun.run(&job, &mut |progress| watcher(&News::Progress { title, progress })) {
+            match begun.run(&job, &mut |progress| self.narrator.show(title, progress)) {
                 Ok(mut row) => {
                     if is_servers_ladder(job.definition) {
                         row.step = Some((SERVERS.to_owned(), as_u64(servers)));
@@ -164,7 +112,7 @@ impl Comparison<'_> {
                 }
                 // The next workload meets fresh servers: nobody knows what these are still busy
                 // with.
-                Err(why) => watcher(&News::Missing { program: &launch.name, title, why: &why }),
+                Err(why) => self.narrator.miss(title, &launch.name, &why),
             }
         }
         Ok(())
@@ -173,16 +121,14 @@ impl Comparison<'_> {
     /// Whether a row of it is there: then it is no mistake on the command line that keeps it from
     /// starting.
     fn has_run(&self, launch: &Launch) -> bool {
-        self.lines.iter().any(|line| {
+        self.output.lines().iter().any(|line| {
             matches!(line, Line::Row(row) if row.program == launch.name && row.commit == launch.commit)
         })
     }
 
     fn keep(&mut self, line: Line) -> Result<(), String> {
-        self.output.line(&line)?;
-        (self.watcher)(&News::Line(&line));
-        self.lines.push(line);
-        Ok(())
+        self.narrator.tell(&line);
+        self.output.keep(line)
     }
 }
 

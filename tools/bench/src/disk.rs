@@ -36,7 +36,7 @@ const GOOD_US: f64 = 1000.0;
 const BEARABLE_US: f64 = 10_000.0;
 /// A disk that stalls for so long makes followers look dead: half of the usual limit of 10 s.
 const STALL_US: f64 = 5_000_000.0;
-/// The longest write that is told from longer ones.
+/// Longer writes count as this long.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
 /// No device is so fast: what answers sooner is memory.
 const MEMORY_US: f64 = 3.0;
@@ -124,7 +124,7 @@ impl Prepared {
     }
 }
 
-/// Measures a disk for so many seconds altogether; a file of 64 MiB lies in `folder` meanwhile.
+/// Measures a disk for `seconds` altogether; a file of 64 MiB lies in `folder` meanwhile.
 ///
 /// # Errors
 /// The folder cannot be written; the message names it.

@@ -25,7 +25,7 @@ pub struct Goals {
     pub goal: Vec<Goal>,
 }
 
-/// One of them. Either `at_most` or `at_least` is given.
+/// One goal. Either `at_most` or `at_least` is given.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Goal {
@@ -51,16 +51,16 @@ pub enum Subject {
         name: String,
         /// Servers of the ensemble; 1: alone.
         servers: usize,
-        /// Which of its figures.
+        /// The figure that counts.
         figure: Figure,
     },
-    /// The same of a row that `failures` stages; `compare` does not know it.
+    /// A row that `failures` stages; `compare` does not know it.
     Staged {
         /// What the row is called.
         name: String,
         /// Servers of the ensemble; 1: alone.
         servers: usize,
-        /// Which of its figures.
+        /// The figure that counts.
         figure: Figure,
     },
     /// Bytes for each `znode`, `watch` or `session`.
@@ -208,7 +208,7 @@ impl Goal {
 }
 
 impl Subject {
-    /// The same of another workload.
+    /// The same figure of another workload.
     fn at(&self, other: &str) -> Subject {
         match self {
             Subject::Workload { name: _, servers, figure } => {
@@ -244,7 +244,7 @@ impl Subject {
             (Subject::Elapsed(what), Line::Elapsed(row)) => {
                 (row.what == *what && of(&row.program)).then_some((row.round, row.seconds))
             }
-            // Nobody else's core is in this process.
+            // No other program has its core in this process.
             (Subject::Core(request), Line::Core(row)) => {
                 (row.request == *request && program == OURS).then_some((row.round, row.per_second))
             }
@@ -352,35 +352,21 @@ mod tests {
 
     fn row(program: &str, workload: &str, round: u32, per_second: f64, us: f64) -> Line {
         let percentiles = Percentiles { p50_us: us, p99_us: us, ..Percentiles::default() };
+        let all = OpResult { per_second, percentiles, ..OpResult::default() };
         Line::Row(Row {
             workload: workload.to_owned(),
-            title: workload.to_owned(),
             program: program.to_owned(),
-            commit: None,
             servers: 1,
             round,
-            step: None,
-            measured: Measured {
-                seconds: 1.0,
-                all: OpResult { per_second, percentiles, ..OpResult::default() },
-                operations: BTreeMap::new(),
-                errors: BTreeMap::new(),
-                sessions_lost: 0,
-                timeline: Vec::new(),
-                generator_busy: 0.5,
-            },
-            resources: None,
-            load_average: 1.0,
+            measured: Measured { all, ..Measured::default() },
+            ..Row::default()
         })
     }
 
     fn floor_line(round: u32, write_us: f64, trip_us: f64) -> Line {
-        Line::Floor(Floor {
-            round,
-            dsync_write: Percentiles { p50_us: write_us, ..Percentiles::default() },
-            null_round_trip: Percentiles { p50_us: trip_us, ..Percentiles::default() },
-            null_ops_per_second: 1e6,
-        })
+        let p50 = |p50_us| Percentiles { p50_us, ..Percentiles::default() };
+        let (dsync_write, null_round_trip) = (p50(write_us), p50(trip_us));
+        Line::Floor(Floor { round, dsync_write, null_round_trip, ..Floor::default() })
     }
 
     #[test]
@@ -421,29 +407,16 @@ mod tests {
     fn memory_durations_and_other_workloads_are_judged_too() {
         let goals = Goals::parse(TEXT).unwrap();
         let elapsed = |program: &str, seconds| {
-            Line::Elapsed(Elapsed {
-                program: program.to_owned(),
-                servers: 1,
-                round: 1,
-                what: "restart".to_owned(),
-                seconds,
-            })
+            let (program, what) = (program.to_owned(), "restart".to_owned());
+            Line::Elapsed(Elapsed { program, round: 1, what, seconds, ..Elapsed::default() })
         };
         let core = |request: &str, per_second| {
             Line::Core(CoreRow { round: 1, request: request.to_owned(), per_second })
         };
         let memory = |program: &str, resident_bytes, bytes_each| {
-            Line::Memory(MemoryRow {
-                program: program.to_owned(),
-                round: 1,
-                what: "znode".to_owned(),
-                count: 1_000_000,
-                resident_bytes_before: 0,
-                resident_bytes,
-                live_bytes_before: None,
-                live_bytes: None,
-                bytes_each,
-            })
+            let (program, what) = (program.to_owned(), "znode".to_owned());
+            let row = MemoryRow { program, round: 1, what, resident_bytes, ..MemoryRow::default() };
+            Line::Memory(MemoryRow { bytes_each, ..row })
         };
         let lines = [
             memory("ringkeeper", 300_000_000, 290.0),

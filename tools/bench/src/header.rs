@@ -41,7 +41,7 @@ pub fn load_average() -> f64 {
     text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0)
 }
 
-/// A sentence for who measures while others work on the same machine; `None` on a quiet one.
+/// A warning that others work on the same machine; `None` on a quiet one.
 pub fn machine_is_busy() -> Option<String> {
     let (load, cores) = (load_average(), thread::available_parallelism().map_or(1, usize::from));
     let busy = load > f64::from(u32::try_from(cores).unwrap_or(u32::MAX)) / 2.0;

@@ -1,4 +1,4 @@
-//! Many sessions at once that then say nothing.
+//! Many sessions that are opened at once and then stay idle.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -7,34 +7,18 @@ use ringkeeper_rawclient::Session;
 
 use crate::engine;
 
-/// Threads that open sessions: a session is a durable write, and they share one.
+/// Threads that open sessions: each session is a durable write, and those of several threads share one.
 const OPENERS: u32 = 32;
 
-/// Opens so many.
+/// Opens `count` sessions.
 ///
 /// # Errors
-/// The server does not open one of them, or the process may not have so many files.
+/// The server does not open one of them, or the process may not open a file for each.
 pub fn open(server: SocketAddr, timeout_ms: i32, count: u32) -> Result<Vec<Session>, String> {
-    open_with(server, timeout_ms, count, |_, _| Ok(()))
-}
-
-/// The same, and does something with each; its number among all counts from 0.
-///
-/// # Errors
-/// Those, and what `prepare` says.
-pub fn open_with(
-    server: SocketAddr,
-    timeout_ms: i32,
-    count: u32,
-    prepare: impl Fn(&mut Session, u32) -> Result<(), String> + Sync,
-) -> Result<Vec<Session>, String> {
-    engine::allow_files(u64::from(count)).map_err(|error| error.to_string())?;
-    let prepare = &prepare;
-    let one = move |number| {
-        let mut session = Session::open(server, timeout_ms)
-            .map_err(|error| format!("{server}: opening a session: {error}"))?;
-        prepare(&mut session, number)?;
-        Ok(session)
+    engine::allow_files(u64::from(count))?;
+    let one = move |_| {
+        Session::open(server, timeout_ms)
+            .map_err(|error| format!("{server}: opening a session: {error}"))
     };
     thread::scope(|scope| {
         let openers: Vec<_> = (0..OPENERS)

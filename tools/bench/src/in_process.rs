@@ -33,7 +33,7 @@ const ZNODES: u64 = 10_000;
 const DATA: [u8; 100] = [7; 100];
 /// The parent of everything.
 const TOP: &str = "/bench";
-/// Measured after so much of the time: memory that is used for the first time costs more.
+/// The warm-up is this part of the measured time: memory that is used for the first time costs more.
 const WARM_UP_PART: u32 = 5;
 
 /// A replica with its clients.
@@ -191,8 +191,8 @@ impl Core {
         self.longest = Some(longest.max(thread_time() - begun));
     }
 
-    /// Makes so many requests, at most [`TURN`], sends them all, and returns the time that this thread had until all
-    /// were answered; what has to be made before and to be removed after that does not count.
+    /// Makes `count` requests, at most [`TURN`], sends them all, and returns the processor time of this thread until all
+    /// are answered. Nodes that must be made before that, or removed after it, do not count.
     pub fn turn(&mut self, kind: &Kind, count: u64) -> Duration {
         let parent = node(0);
         let new = |n: u64| format!("{parent}/c-{n}");
@@ -229,7 +229,7 @@ impl Core {
         assert_eq!(self.children(TOP).len(), usize::try_from(ZNODES).expect("64 bits"));
     }
 
-    /// So many requests, dealt out to the clients in turn; each is made of its number.
+    /// `count` requests, dealt out to the clients in turn; `make` turns the number of each into a request.
     fn batch(&mut self, count: u64, make: impl Fn(u64) -> Request) -> Batch {
         let mut batch: Vec<_> = (1..=CLIENTS).map(|id| (ConnectionId(id), Vec::new())).collect();
         let clients = batch.len();
@@ -252,7 +252,7 @@ impl Core {
         self.settle();
     }
 
-    /// Deletes the nodes under `parent`, so many.
+    /// Deletes the nodes under `parent`; `count` says how many there are.
     fn clear(&mut self, parent: &str, expected: u64) {
         let paths = self.children(parent);
         assert_eq!(paths.len(), usize::try_from(expected).expect("64 bits"), "all were made");

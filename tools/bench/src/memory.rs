@@ -19,7 +19,7 @@ use crate::engine::{self, Phase};
 use crate::idle;
 use crate::peers::{Launch, Peer, Running};
 use crate::resources::memory;
-use crate::result::{Elapsed, MemoryRow, float};
+use crate::result::{Elapsed, Line, MemoryRow, float};
 use crate::turn::Watcher;
 
 /// Znodes under each parent.
@@ -38,7 +38,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 const START_WITHIN: Duration = Duration::from_secs(180);
 const SAMPLE_EVERY_S: f64 = 5.0;
 
-/// How many of each.
+/// How many things of each kind.
 #[derive(Debug, Clone, Copy)]
 pub struct Counts {
     /// Znodes with 100 bytes of data.
@@ -47,15 +47,6 @@ pub struct Counts {
     pub watches: u32,
     /// Idle sessions.
     pub sessions: u32,
-}
-
-/// What was found out.
-#[derive(Debug)]
-pub struct Memory {
-    /// Of znodes, watches and sessions.
-    pub rows: Vec<MemoryRow>,
-    /// How long the server takes to start with all those znodes.
-    pub restart: Elapsed,
 }
 
 /// Memory as it is at a moment.
@@ -72,7 +63,7 @@ struct Subject<'a> {
     round: u32,
 }
 
-/// Fills one server and weighs it.
+/// Fills one server and weighs it: rows of memory, and how long it takes to start with all those znodes.
 ///
 /// # Errors
 /// It does not start, refuses, or `jcmd` is missing for a Java server.
@@ -82,11 +73,10 @@ pub fn weigh(
     round: u32,
     folder: &Path,
     tell: &mut dyn FnMut(&str),
-) -> Result<Memory, String> {
+) -> Result<Vec<Line>, String> {
     let patient = launch.clone().line(SESSION_TIMEOUT_LINE);
     let mut subject = Subject { launch, running: patient.start(1, folder)?, round };
-    let explain = |error: engine::Error| format!("{}: {error}", launch.name);
-    let mut rows = Vec::new();
+    let explain = |why: String| format!("{}: {why}", launch.name);
     let target = subject.running.target()?;
     // One of each kind of request, so that what is made once is not counted as a znode.
     let warm = engine::populate(&target, 100, CHILDREN, VALUE_BYTES).map_err(explain)?;
@@ -100,7 +90,7 @@ pub fn weigh(
     tell("restart");
     let restart = subject.restart(counts.znodes)?;
     let filled = subject.sample()?;
-    rows.push(subject.row("znode", counts.znodes, empty, filled));
+    let znodes = subject.row("znode", counts.znodes, empty, filled);
 
     tell("watches");
     let server = subject.address()?;
@@ -109,7 +99,7 @@ pub fn weigh(
     leave_watches(&mut watchers, &root, watches)?;
     let with = subject.sample()?;
     ping(&mut watchers)?;
-    rows.push(subject.row("watch", watches, filled, with));
+    let watch = subject.row("watch", watches, filled, with);
     drop(watchers);
 
     // Another one: sessions would find the room that the watches left.
@@ -119,8 +109,9 @@ pub fn weigh(
     let mut idle = idle::open(server, SESSION_TIMEOUT_MS, counts.sessions)?;
     let with = subject.sample()?;
     ping(&mut idle)?;
-    rows.push(subject.row("session", counts.sessions, before, with));
-    Ok(Memory { rows, restart })
+    let session = subject.row("session", counts.sessions, before, with);
+    let rows = [znodes, watch, session].map(Line::Memory);
+    Ok(rows.into_iter().chain([Line::Elapsed(restart)]).collect())
 }
 
 /// Runs a load that makes and removes things for as long as it says, and samples memory meanwhile.
@@ -166,7 +157,7 @@ impl Subject<'_> {
         let pid = self.pid()?;
         let live = match self.launch.peer {
             Peer::ZooKeeper39 | Peer::ZooKeeper38 => Some(live_heap(pid)?),
-            Peer::Ringkeeper | Peer::Etcd => None,
+            Peer::Ringkeeper => None,
         };
         let resident = memory(pid, "VmRSS").map_err(|error| error.to_string())?;
         Ok(Sample { resident, live })
@@ -194,7 +185,7 @@ impl Subject<'_> {
     /// kill -9, start, and how long until it answers.
     fn restart(&mut self, znodes: u32) -> Result<Elapsed, String> {
         let name = &self.launch.name;
-        let server = self.running.server_mut().ok_or("a server of ZooKeeper's kind is needed")?;
+        let server = self.running.server()?;
         server.kill();
         let begun = Instant::now();
         server.spawn();
@@ -248,7 +239,7 @@ fn leave_watches(sessions: &mut [Session], root: &str, watches: u32) -> Result<(
     Ok(())
 }
 
-/// All of them must have survived until now.
+/// Fails unless every session has survived until now.
 fn ping(sessions: &mut [Session]) -> Result<(), String> {
     for session in sessions {
         session.ping().map_err(|error| format!("a session was lost meanwhile: {error:?}"))?;

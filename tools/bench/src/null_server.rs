@@ -20,7 +20,6 @@ use ringkeeper::proto::opcode::OpCode;
 use ringkeeper::proto::response::{GetChildrenResponse, GetDataResponse, MultiHeader, ReplyHeader};
 use rustix::event::epoll;
 
-use crate::beside::Beside;
 use crate::definition::{Definition, Load, Mix, Operations, Work};
 use crate::disk;
 use crate::engine::{self, Target};
@@ -71,7 +70,7 @@ impl Drop for NullServer {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // Whoever loaded it has noticed if it ended early.
+            // Its load has noticed if the server ended early.
             let _ = thread.join();
         }
     }
@@ -282,20 +281,9 @@ impl Client {
 /// A mix for the null server: nothing is kept there, so nothing needs to be made or removed.
 pub fn workload(name: &str, sessions: u32, depth: u32, operations: Operations) -> Definition {
     let kind = if operations.get > 0 { "reads" } else { "writes" };
-    Definition {
-        name: name.to_owned(),
-        title: format!("{sessions} × {depth} {kind}"),
-        why: "What the generator itself can do on this machine.".to_owned(),
-        groups: Vec::new(),
-        servers: vec![1],
-        warm_up_s: 0.5,
-        seconds: 2.0,
-        slice_ms: 500,
-        fresh: false,
-        beside: Beside::default(),
-        step: None,
-        work: Work::Mix(Mix::new(sessions, Load::Closed { depth }, operations)),
-    }
+    let work = Work::Mix(Mix::new(sessions, Load::Closed { depth }, operations));
+    let title = format!("{sessions} × {depth} {kind}");
+    Definition { title, warm_up_s: 0.5, seconds: 2.0, slice_ms: 500, ..Definition::of(name, work) }
 }
 
 /// Loads a null server of its own.
@@ -304,12 +292,11 @@ pub fn workload(name: &str, sessions: u32, depth: u32, operations: Operations) -
 /// This machine refuses sockets or threads.
 pub fn load(definition: &Definition, threads: usize) -> Result<Measured, String> {
     // Both ends of every connection are here.
-    engine::allow_files(2 * u64::from(definition.work.sessions()))
-        .map_err(|error| error.to_string())?;
+    engine::allow_files(2 * u64::from(definition.work.sessions()))?;
     let server = NullServer::start().map_err(|error| format!("the null server: {error}"))?;
     let mut target = Target::new(vec![server.address()]);
     target.threads = threads;
-    engine::run(&target, definition, None, &mut |_| {}).map_err(|error| error.to_string())
+    engine::run(&target, definition, None, &mut |_| {})
 }
 
 /// What no server can beat here and now: a durable write in `folder`, a round trip, a rate.

@@ -1,5 +1,8 @@
-//! The results file: JSON lines, each on the disk's way as soon as it is measured, so that a run
-//! that is stopped half-way leaves what it has.
+//! What a command measures: lines that it keeps for its own conclusions, and writes to a results file if one is
+//! wanted.
+//!
+//! Each line is on its way to the disk as soon as it is measured, so that a run that is stopped half-way leaves what
+//! it has.
 
 use std::fs::File;
 use std::io::Write;
@@ -7,39 +10,46 @@ use std::path::{Path, PathBuf};
 
 use crate::result::Line;
 
-/// A results file, or none.
+/// The lines of a run, and perhaps a results file.
 #[derive(Debug)]
 pub struct Output {
     file: Option<(PathBuf, File)>,
+    lines: Vec<Line>,
 }
 
 impl Output {
-    /// Creates the file, over one that is there; without a path, lines go nowhere.
+    /// Creates the file, over one that is there; without a path, lines are kept only.
     ///
     /// # Errors
     /// The file cannot be created.
     pub fn create(path: Option<&Path>) -> Result<Output, String> {
-        let file = match path {
-            None => None,
-            Some(path) => {
-                let file = File::create(path)
-                    .map_err(|error| format!("{}: cannot be created: {error}", path.display()))?;
-                Some((path.to_owned(), file))
-            }
+        let create = |path: &Path| {
+            let file = File::create(path)
+                .map_err(|error| format!("{}: cannot be created: {error}", path.display()))?;
+            Ok::<_, String>((path.to_owned(), file))
         };
-        Ok(Output { file })
+        Ok(Output { file: path.map(create).transpose()?, lines: Vec::new() })
     }
 
-    /// Appends a line.
+    /// Keeps a line, and appends it to the file.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn line(&mut self, line: &Line) -> Result<(), String> {
-        let Some((path, file)) = &mut self.file else { return Ok(()) };
-        let mut text = serde_json::to_string(line)
-            .map_err(|error| format!("a result cannot be written as JSON: {error}"))?;
-        text.push('\n');
-        file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
+    pub fn keep(&mut self, line: Line) -> Result<(), String> {
+        if let Some((path, file)) = &mut self.file {
+            let mut text = serde_json::to_string(&line)
+                .map_err(|error| format!("a result cannot be written as JSON: {error}"))?;
+            text.push('\n');
+            file.write_all(text.as_bytes())
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// All lines so far.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
     }
 }
 
@@ -54,24 +64,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.jsonl");
         let mut output = Output::create(Some(&path)).unwrap();
-        let line = Line::Goal(GoalResult {
-            title: "a".to_owned(),
-            workload: "b".to_owned(),
-            servers: 1,
-            goal: "≥ 2 ×".to_owned(),
-            limit: 2.0,
-            at_most: false,
-            unit: "×".to_owned(),
-            reached: 2.5,
-            spread: (2.0, 3.0),
-            met: true,
-        });
+        let line = Line::Goal(GoalResult { title: "≥ 2 ×".to_owned(), ..GoalResult::default() });
         for count in 1..=2 {
-            output.line(&line).unwrap();
+            output.keep(line.clone()).unwrap();
             let text = std::fs::read_to_string(&path).unwrap();
             let lines: Vec<Line> =
                 text.lines().map(|text| serde_json::from_str(text).unwrap()).collect();
             assert_eq!(lines, vec![line.clone(); count]);
+            assert_eq!(output.lines(), lines);
         }
     }
 

@@ -1,36 +1,35 @@
-//! What a person sees while something is measured: one line in the terminal, written anew with each
-//! slice. Where the output is no terminal, nothing; the results are told by whoever measures.
+//! What a person sees while something is measured: a line for each result, which stays, and below
+//! them, in a terminal, one line that is written anew with each slice.
+//!
+//! All of it goes to the standard error stream, so that tables can be redirected alone.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::{Phase, Progress};
-use crate::result::OpResult;
+use crate::report::words;
+use crate::result::{Line, OpResult, float};
 
-/// How often a line is written anew although nothing was heard, so that its clock goes on.
+/// How often the moving line is written anew although nothing was heard, so that its clock goes on.
 const TICK: Duration = Duration::from_millis(500);
 const STEPS: u64 = 1000;
 
-/// The line of one run.
-pub struct Display {
-    bar: ProgressBar,
+/// Tells what happens.
+#[derive(Debug, Default)]
+pub struct Narrator {
+    /// What is going on, and its moving line.
+    moving: Option<(String, ProgressBar)>,
+    missing: usize,
 }
 
-impl Display {
-    /// Begins a line for what is being run.
-    pub fn new(what: &str) -> Display {
-        let bar = ProgressBar::new(STEPS);
-        let style = ProgressStyle::with_template("{prefix}  {bar:20} {elapsed:>4}  {wide_msg}")
-            .expect("a template without mistakes");
-        bar.set_style(style);
-        bar.set_prefix(what.to_owned());
-        bar.enable_steady_tick(TICK);
-        Display { bar }
-    }
-
-    /// Shows how far it is.
-    pub fn show(&mut self, progress: &Progress) {
+impl Narrator {
+    /// Shows how far something is.
+    pub fn show(&mut self, what: &str, progress: &Progress) {
+        let bar = match self.moving.take() {
+            Some((of, bar)) if of == what => bar,
+            Some(_) | None => moving_line(what),
+        };
         let phase = match progress.phase {
             Phase::Preparing => "preparing",
             Phase::WarmingUp => "warming up",
@@ -39,75 +38,128 @@ impl Display {
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
         let done = (progress.done * 1000.0) as u64;
-        self.bar.set_position(done.min(STEPS));
-        let rate = progress.slice.map(|slice| {
-            let errors = match slice.errors {
-                0 => String::new(),
-                errors => format!("  {errors} errors"),
-            };
-            let rate = per_second(progress.per_second);
-            format!("  {rate}/s  p99 {}{errors}", duration_us(slice.p99_us))
+        bar.set_position(done.min(STEPS));
+        let slice = progress.slice.map(|slice| {
+            let rate = words::count(progress.per_second);
+            format!("  {rate}/s  p99 {}{}", words::micros(slice.p99_us), errors(slice.errors))
         });
-        self.bar.set_message(format!("{phase}{}", rate.unwrap_or_default()));
+        bar.set_message(format!("{phase}{}", slice.unwrap_or_default()));
+        self.moving = Some((what.to_owned(), bar));
     }
 
-    /// Removes the line.
-    pub fn end(self) {
-        self.bar.finish_and_clear();
+    /// Says something in place of the moving line.
+    pub fn say(&mut self, text: &str) {
+        self.end();
+        eprintln!("{text}");
     }
+
+    /// Says what was measured.
+    pub fn tell(&mut self, line: &Line) {
+        if let Some(text) = in_words(line) {
+            self.say(&text);
+        }
+    }
+
+    /// Says what could not be measured, and counts it.
+    pub fn miss(&mut self, what: &str, program: &str, why: &str) {
+        self.missing += 1;
+        self.say(&format!("  {what}: {program} FAILED: {why}"));
+    }
+
+    /// Ends the moving line.
+    ///
+    /// # Errors
+    /// Something could not be measured.
+    pub fn conclude(mut self) -> Result<(), String> {
+        self.end();
+        match self.missing {
+            0 => Ok(()),
+            missing => Err(format!("{missing} rows are missing; the lines above say why")),
+        }
+    }
+
+    /// Removes the moving line.
+    pub fn end(&mut self) {
+        if let Some((_, bar)) = self.moving.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn moving_line(what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(STEPS);
+    let style = ProgressStyle::with_template("{prefix}  {bar:20} {elapsed:>4}  {wide_msg}")
+        .expect("a template without mistakes");
+    bar.set_style(style);
+    bar.set_prefix(what.to_owned());
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// A line of results in words; `None` of one that says nothing new.
+fn in_words(line: &Line) -> Option<String> {
+    Some(match line {
+        Line::Row(row) => {
+            let step = row.step.as_ref().map(|(parameter, value)| format!(", {parameter} {value}"));
+            let title = format!("{}{}", row.title, step.unwrap_or_default());
+            let measured = &row.measured;
+            let lost = match measured.sessions_lost {
+                0 => String::new(),
+                lost => format!("   {lost} sessions lost"),
+            };
+            let busy = if measured.generator_busy > 0.9 {
+                format!(
+                    "   the generator was busy for {:.0} % of the time: these may be its own limits",
+                    measured.generator_busy * 100.0
+                )
+            } else {
+                String::new()
+            };
+            format!("  {title:<34}{}{lost}{busy}", summary(&measured.all))
+        }
+        Line::Floor(floor) => format!(
+            "round {}: floor: 4 KiB write p50 {}, round trip p50 {}, a server that only answers {}/s",
+            floor.round,
+            words::micros(floor.dsync_write.p50_us),
+            words::micros(floor.null_round_trip.p50_us),
+            words::count(floor.null_ops_per_second)
+        ),
+        Line::Failures(timeline) => {
+            let events =
+                timeline.events.iter().map(|(at, event)| format!("\n  {at:6.2} s  {event}"));
+            let title = format!("{} × {}: {}", timeline.program, timeline.servers, timeline.title);
+            title + &events.collect::<String>()
+        }
+        Line::Elapsed(elapsed) => {
+            let took = words::seconds(elapsed.seconds);
+            format!("{}: {}: {took}", elapsed.program, elapsed.what)
+        }
+        Line::Memory(row) => format!(
+            "{}: {} × {}: {} each, resident {} to {}",
+            row.program,
+            row.count,
+            row.what,
+            words::bytes_each(row.bytes_each),
+            words::bytes(float(row.resident_bytes_before)),
+            words::bytes(float(row.resident_bytes))
+        ),
+        Line::Core(row) => format!("  {:<24} {:>12.0}/s", row.request, row.per_second),
+        Line::Run(_) | Line::Difference(_) | Line::Goal(_) => return None,
+    })
 }
 
 /// One line about an operation.
 pub fn summary(result: &OpResult) -> String {
-    let errors = match result.errors {
-        0 => String::new(),
-        errors => format!("   {errors} errors"),
-    };
     let of = &result.percentiles;
+    let [p50, p99, p99_9, p99_99, max] =
+        [of.p50_us, of.p99_us, of.p99_9_us, of.p99_99_us, of.max_us].map(words::micros);
     format!(
-        "{:>8}/s   p50 {:>7}  p99 {:>7}  p99.9 {:>7}  p99.99 {:>7}  max {:>7}{errors}",
-        per_second(result.per_second),
-        duration_us(of.p50_us),
-        duration_us(of.p99_us),
-        duration_us(of.p99_9_us),
-        duration_us(of.p99_99_us),
-        duration_us(of.max_us),
+        "{:>8}/s   p50 {p50:>7}  p99 {p99:>7}  p99.9 {p99_9:>7}  p99.99 {p99_99:>7}  max {max:>7}{}",
+        words::count(result.per_second),
+        errors(result.errors),
     )
 }
 
-/// A rate with three digits.
-pub fn per_second(rate: f64) -> String {
-    match rate {
-        rate if rate < 1000.0 => format!("{rate:.0}"),
-        rate if rate < 10_000.0 => format!("{:.2} k", rate / 1e3),
-        rate if rate < 100_000.0 => format!("{:.1} k", rate / 1e3),
-        rate if rate < 1e6 => format!("{:.0} k", rate / 1e3),
-        rate => format!("{:.2} M", rate / 1e6),
-    }
-}
-
-/// A latency with three digits.
-pub fn duration_us(us: f64) -> String {
-    match us {
-        us if us < 1000.0 => format!("{us:.0} µs"),
-        us if us < 10_000.0 => format!("{:.2} ms", us / 1e3),
-        us if us < 100_000.0 => format!("{:.1} ms", us / 1e3),
-        us if us < 1e6 => format!("{:.0} ms", us / 1e3),
-        us => format!("{:.1} s", us / 1e6),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_are_told_with_about_three_digits() {
-        assert_eq!(per_second(2_345_678.0), "2.35 M");
-        assert_eq!(per_second(59_049.0), "59.0 k");
-        assert_eq!(per_second(12.3), "12");
-        assert_eq!(duration_us(71.3), "71 µs");
-        assert_eq!(duration_us(1830.0), "1.83 ms");
-        assert_eq!(duration_us(2_400_000.0), "2.4 s");
-    }
+fn errors(count: u64) -> String {
+    if count == 0 { String::new() } else { format!("   {count} errors") }
 }

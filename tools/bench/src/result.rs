@@ -36,7 +36,7 @@ pub enum Line {
 }
 
 /// Under which circumstances the rest of the file was measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunHeader {
     /// The command line that repeats it.
     pub command: String,
@@ -67,9 +67,9 @@ pub struct RunHeader {
 }
 
 /// What no server can beat on this machine, at this minute.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Floor {
-    /// Which round it belongs to, from 1.
+    /// The round, from 1.
     pub round: u32,
     /// A durable 4 KiB write to a prepared file.
     pub dsync_write: Percentiles,
@@ -80,13 +80,13 @@ pub struct Floor {
 }
 
 /// One program's turn at one workload.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Name of the definition.
     pub workload: String,
     /// Its title.
     pub title: String,
-    /// `ringkeeper`, `zookeeper 3.9.4`, `etcd 3.5 (own protocol)`, …
+    /// `ringkeeper`, `zookeeper 3.9.4`, …
     pub program: String,
     /// The commit that the program was built from, if it is ours.
     pub commit: Option<String>,
@@ -105,14 +105,14 @@ pub struct Row {
 }
 
 /// What the engine measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// How long was measured.
     pub seconds: f64,
     /// What the workload is about, in one: all requests of a mix together; of a lock, acquiring it;
     /// of a fan-out, each watcher's notice; and so on.
     pub all: OpResult,
-    /// The same by operation: `get`, `set`, `create`, …, or a scenario's steps.
+    /// Results by operation: `get`, `set`, `create`, …, or a scenario's steps.
     pub operations: BTreeMap<String, OpResult>,
     /// Errors by name (`NoNode`, `connection lost`, `unanswered`), none left out.
     pub errors: BTreeMap<String, u64>,
@@ -194,7 +194,7 @@ pub struct Resources {
 }
 
 /// Throughput and latency while servers fail and come back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FailureTimeline {
     /// What was done to the servers.
     pub title: String,
@@ -213,7 +213,7 @@ pub struct FailureTimeline {
 }
 
 /// What a number of things cost a server in memory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MemoryRow {
     /// The program, as in a [`Row`].
     pub program: String,
@@ -229,14 +229,14 @@ pub struct MemoryRow {
     pub resident_bytes: u64,
     /// Of a program with a garbage collector, what is left after a full collection: before.
     pub live_bytes_before: Option<u64>,
-    /// The same with them.
+    /// What is left with them.
     pub live_bytes: Option<u64>,
     /// The difference for each: of what is live where that is known, else of what is resident.
     pub bytes_each: f64,
 }
 
 /// How long something took, by one clock from beginning to end.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Elapsed {
     /// The program, as in a [`Row`].
     pub program: String,
@@ -251,7 +251,7 @@ pub struct Elapsed {
 }
 
 /// What ringkeeper's replica does on one core, without sockets and disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CoreRow {
     /// From 1.
     pub round: u32,
@@ -262,7 +262,7 @@ pub struct CoreRow {
 }
 
 /// How two commits differ at one workload, by pairs of turns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// Name of the definition.
     pub workload: String,
@@ -272,7 +272,7 @@ pub struct Difference {
     pub step: Option<(String, u64)>,
     /// Servers of the ensemble; 1: alone.
     pub servers: usize,
-    /// Which figure: `per second`, `p50 µs`, `p99 µs`, `CPU µs each`.
+    /// The figure: `per second`, `p50 µs`, `p99 µs`, `CPU µs each`.
     pub figure: String,
     /// The commits, abbreviated; `.` is the working tree.
     pub commits: (String, String),
@@ -284,14 +284,14 @@ pub struct Difference {
     pub ratio: f64,
     /// The probability that two equal programs look as different as these.
     pub p: f64,
-    /// The same with regard to how many figures were tested at once (Holm's method).
+    /// `p`, corrected for the number of figures that were tested at once (Holm's method).
     pub p_adjusted: f64,
     /// Whether that is below 0.05.
     pub significant: bool,
 }
 
 /// A goal, and what was reached.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GoalResult {
     /// What is measured, such as `1 server, 100 × 16 reads`.
     pub title: String,
@@ -301,7 +301,7 @@ pub struct GoalResult {
     pub servers: usize,
     /// The goal in words, such as `≥ 8 × ZooKeeper 3.9.4`.
     pub goal: String,
-    /// The same as a number.
+    /// The goal as a number.
     pub limit: f64,
     /// Whether `reached` may be at most `limit`, instead of at least.
     pub at_most: bool,
@@ -442,12 +442,8 @@ mod tests {
 
     #[test]
     fn a_line_says_which_kind_it_is_and_comes_back_as_it_was() {
-        let line = Line::Floor(Floor {
-            round: 2,
-            dsync_write: Percentiles { p50_us: 70.5, ..Percentiles::default() },
-            null_round_trip: Percentiles::default(),
-            null_ops_per_second: 2e6,
-        });
+        let dsync_write = Percentiles { p50_us: 70.5, ..Percentiles::default() };
+        let line = Line::Floor(Floor { round: 2, dsync_write, ..Floor::default() });
         let text = serde_json::to_string(&line).unwrap();
         assert!(text.starts_with(r#"{"line":"floor","round":2,"#), "{text}");
         assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);

@@ -3,7 +3,7 @@
 //! A folder that is named on the command line takes their place. What is added to `benches/definitions`
 //! is added here; a test compares the two.
 
-use crate::definition::{Definition, DefinitionError};
+use crate::definition::Definition;
 
 macro_rules! texts {
     ($($name:literal,)*) => {
@@ -63,18 +63,12 @@ const SHIPPED: &[(&str, &str)] = texts![
     "zipfian-90",
 ];
 
-/// All of them, by name.
+/// All definitions, by name.
 ///
 /// # Errors
-/// One of them is malformed, which a test rules out.
-pub fn all() -> Result<Vec<Definition>, DefinitionError> {
+/// A definition is malformed, which a test rules out.
+pub fn all() -> Result<Vec<Definition>, String> {
     SHIPPED.iter().map(|(name, text)| Definition::parse(name, text)).collect()
-}
-
-/// The one of this name, if there is one.
-pub fn named(name: &str) -> Option<Result<Definition, DefinitionError>> {
-    let (name, text) = SHIPPED.iter().find(|(other, _)| *other == name)?;
-    Some(Definition::parse(name, text))
 }
 
 #[cfg(test)]
@@ -95,6 +89,5 @@ mod tests {
         };
         let there = names(Definition::read_folder(Path::new(folder)).unwrap());
         assert_eq!(names(all().unwrap()), there);
-        assert!(named(&there[0]).is_some() && named("none-such").is_none());
     }
 }

@@ -68,7 +68,7 @@ impl SmallDisk {
     pub fn fill(&self) -> io::Result<()> {
         let mut ballast = File::options().create(true).append(true).open(self.ballast())?;
         let mut bytes = BLOCK_BYTES;
-        // Smaller and smaller pieces: the last ones matter to whoever needs one block.
+        // Smaller and smaller pieces: a server may need only one block.
         while bytes >= 512 {
             match ballast.write_all(&vec![1; bytes]) {
                 Ok(()) => {}

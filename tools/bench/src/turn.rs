@@ -1,17 +1,15 @@
-//! One program's turn: it is started on fresh folders, warmed up, and runs one workload after the
-//! other, with what each cost its servers.
+//! One program's turn: the program starts on fresh folders, is warmed up, and runs one workload after the other. Each
+//! row says what the workload cost the servers.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::beside::Beside;
 use crate::definition::{Definition, Load, Mix, Operations, Work};
-use crate::engine::{self, Phase, Progress, Target};
-use crate::etcd;
+use crate::engine::{self, Phase, Progress};
 use crate::header;
-use crate::peers::{Launch, Peer, Running};
+use crate::peers::{Launch, Running};
 use crate::resources::Meter;
-use crate::result::{Measured, Row};
+use crate::result::Row;
 
 /// The load that compilers and caches are warmed up with: enough of each kind of request, on all
 /// sessions.
@@ -38,7 +36,7 @@ pub struct Turn<'a> {
     running: Running,
 }
 
-/// Who is told how far a row is.
+/// Hears how far a row is.
 pub type Watcher<'a> = &'a mut dyn FnMut(&Progress);
 
 impl<'a> Turn<'a> {
@@ -81,7 +79,7 @@ impl<'a> Turn<'a> {
             watcher(progress);
         };
         let neighbours = job.definition.beside.begin(&pids)?;
-        let measured = load(self.launch.peer, &target, job, &mut watch);
+        let measured = engine::run(&target, job.definition, job.step, &mut watch);
         drop(neighbours);
         let measured = measured?;
         let Definition { name, title, step: steps, .. } = job.definition;
@@ -101,11 +99,6 @@ impl<'a> Turn<'a> {
         })
     }
 
-    /// The servers.
-    pub fn running(&mut self) -> &mut Running {
-        &mut self.running
-    }
-
     fn warm_up(&mut self, time: Duration) -> Result<(), String> {
         let begun = Instant::now();
         let target = self.running.target()?;
@@ -114,61 +107,15 @@ impl<'a> Turn<'a> {
             Operations { create: 1, ..Operations::default() },
             Operations { get: 1, ..Operations::default() },
         ] {
-            let definition = warm_up(operations, time.as_secs_f64() / 3.0);
-            let job = Job { definition: &definition, step: None };
-            load(self.launch.peer, &target, &job, &mut |_| {})
+            let mix = Mix::new(WARM_UP_SESSIONS, Load::Closed { depth: WARM_UP_DEPTH }, operations);
+            let mut definition = Definition::of("warm-up", Work::Mix(mix));
+            (definition.warm_up_s, definition.seconds) = (0.0, time.as_secs_f64() / 3.0);
+            engine::run(&target, &definition, None, &mut |_| {})
                 .map_err(|why| format!("warm-up of {}: {why}", self.launch.name))?;
             if begun.elapsed() >= time {
                 break;
             }
         }
         Ok(())
-    }
-}
-
-/// Whether a program can run a workload at all.
-///
-/// # Errors
-/// It cannot; says why.
-pub fn suits(peer: Peer, definition: &Definition) -> Result<(), String> {
-    match peer {
-        Peer::Ringkeeper | Peer::ZooKeeper39 | Peer::ZooKeeper38 => Ok(()),
-        Peer::Etcd => etcd::suits(definition),
-    }
-}
-
-fn load(
-    peer: Peer,
-    target: &Target,
-    job: &Job<'_>,
-    watcher: Watcher<'_>,
-) -> Result<Measured, String> {
-    match peer {
-        Peer::Ringkeeper | Peer::ZooKeeper39 | Peer::ZooKeeper38 => {
-            engine::run(target, job.definition, job.step, watcher)
-                .map_err(|error| error.to_string())
-        }
-        Peer::Etcd => etcd::run(&target.servers, job.definition, watcher),
-    }
-}
-
-fn warm_up(operations: Operations, seconds: f64) -> Definition {
-    Definition {
-        name: "warm-up".to_owned(),
-        title: "warm-up".to_owned(),
-        why: String::new(),
-        groups: Vec::new(),
-        servers: Vec::new(),
-        warm_up_s: 0.0,
-        seconds,
-        slice_ms: 1000,
-        fresh: false,
-        beside: Beside::default(),
-        step: None,
-        work: Work::Mix(Mix::new(
-            WARM_UP_SESSIONS,
-            Load::Closed { depth: WARM_UP_DEPTH },
-            operations,
-        )),
     }
 }

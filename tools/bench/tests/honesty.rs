@@ -35,7 +35,7 @@ enum Fate {
 
 /// What the server does, and what it saw.
 struct Script {
-    /// The fate of the so-manieth setData.
+    /// What becomes of a setData, by its number.
     fate: fn(u32) -> Fate,
     /// Whether a session may be resumed.
     resumes: bool,

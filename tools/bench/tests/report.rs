@@ -1,6 +1,6 @@
 //! The report on example lines: everything that was measured is in it, nothing else is, and it
 //! needs nothing from anywhere. The page lies in the build's folder for temporary files afterwards,
-//! as `report-example.html`, for who wants to look at it.
+//! as `report-example.html`, for people who want to look at it.
 
 #[path = "report/example.rs"]
 mod example;
@@ -172,16 +172,6 @@ fn two_commits_of_one_program_are_two_series_and_the_first_is_the_reference() {
 }
 
 #[test]
-fn a_peer_with_a_protocol_of_its_own_gets_no_ratio() {
-    let etcd = "etcd 3.5 (own protocol)";
-    let summary = Summary::of([rows(&[(OURS, 1, 2.0), (ZOOKEEPER, 1, 1.0), (etcd, 1, 1.0)])]);
-    let entries = &summary.workloads[0].entries;
-    let of = |name: &str| entries.iter().find(|entry| summary.series[entry.series] == name);
-    assert!(summary.ratios(of(OURS).unwrap(), entries).is_some());
-    assert!(summary.ratios(of(etcd).unwrap(), entries).is_none());
-}
-
-#[test]
 fn a_clean_run_raises_no_doubt_and_each_flaw_one() {
     assert_eq!(doubts(&Summary::of([example::run()])), Vec::<String>::new());
 
@@ -196,8 +186,8 @@ fn a_clean_run_raises_no_doubt_and_each_flaw_one() {
     let doubts = doubts(&Summary::of([lines])).join("\n");
     for doubt in [
         "changes on top of commit c708519",
-        "load average 1.5",
-        "two rounds",
+        "load average up to 1.5",
+        "fewer than three rounds",
         "7 × connection lost",
         "sessions expire",
         "97 %",
@@ -237,13 +227,9 @@ fn after_an_event_the_longest_silence_is_found_and_belongs_to_it_alone() {
     let operations = [9, 9, 9, 0, 0, 0, 9, 0, 9, 9, 9, 0];
     let slices = (0..).zip(operations).map(|(at, count)| slice(at, count)).collect();
     let timeline = FailureTimeline {
-        title: String::new(),
-        program: OURS.to_owned(),
-        servers: 3,
         slices,
         events: vec![(0.25, "leader killed".to_owned()), (0.9, "it is back".to_owned())],
-        errors: BTreeMap::new(),
-        sessions_lost: 0,
+        ..FailureTimeline::default()
     };
     let after = charts::aftermath(&timeline);
     let silences: Vec<f64> = after.iter().map(|after| (after.silent_s * 10.0).round()).collect();
@@ -259,13 +245,9 @@ fn what_happens_again_and_again_is_listed_once_by_its_worst() {
         ..Slice::default()
     });
     let timeline = FailureTimeline {
-        title: String::new(),
-        program: OURS.to_owned(),
-        servers: 1,
         slices: slices.collect(),
         events: [0.5, 2.5, 4.5, 6.5].map(|at| (at, "snapshot begins".to_owned())).to_vec(),
-        errors: BTreeMap::new(),
-        sessions_lost: 0,
+        ..FailureTimeline::default()
     };
     let after = charts::aftermath(&timeline);
     assert_eq!(after.len(), 1);
@@ -303,10 +285,10 @@ fn a_line_that_is_no_result_is_named_by_file_and_number() {
     let path = folder.path().join("run.jsonl");
     let good = serde_json::to_string(&Line::Run(example::header())).unwrap();
     std::fs::write(&path, format!("{good}\n\n{{\"line\":\"row\"}}\n")).unwrap();
-    let error = report::read(&path).unwrap_err().to_string();
+    let error = report::read(&path).unwrap_err();
     assert!(error.contains("run.jsonl, line 3: missing field"), "{error}");
     std::fs::write(&path, "\n").unwrap();
-    assert!(report::read(&path).unwrap_err().to_string().contains("no results in it"));
+    assert!(report::read(&path).unwrap_err().contains("no results in it"));
 }
 
 #[test]

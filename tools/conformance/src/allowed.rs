@@ -11,7 +11,7 @@ pub struct Allowed {
     pub why: &'static str,
 }
 
-/// All of them.
+/// All allowed differences.
 pub const ALLOWED: &[Allowed] = &[
     Allowed {
         name: "times",

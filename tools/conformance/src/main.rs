@@ -30,13 +30,13 @@ struct Arguments {
     /// Only these steps of the plan, by number.
     #[arg(long, value_delimiter = ',')]
     keep: Vec<usize>,
-    /// Take steps out while the servers still differ: at most so many runs.
+    /// Take steps out while the servers still differ: at most this many runs.
     #[arg(long, default_value_t = 0)]
     shrink: usize,
     /// Goes on with the next plan after a difference.
     #[arg(long)]
     keep_going: bool,
-    /// Goes on within a plan after so many differences, without the steps before them.
+    /// Goes on within a plan after this many differences, without the steps before them.
     #[arg(long, default_value_t = 0)]
     past: usize,
     /// Prints the steps and runs nothing.

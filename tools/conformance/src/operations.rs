@@ -8,7 +8,7 @@ use crate::plan::Request;
 use crate::rng::Rng;
 use crate::universe::{self, LIMITS};
 
-/// Which operations a plan draws from.
+/// The operations that a plan draws from.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// `jute.maxbuffer`.

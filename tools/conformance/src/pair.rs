@@ -95,7 +95,7 @@ pub fn run_plan(plan: &Plan, programs: &[Program; 2]) -> Verdict {
     run_plan_past(plan, programs, 0, |_| {})
 }
 
-/// The same with an ensemble on each side, and each slot's connections to another member. Before a client acts, its member
+/// Compares an ensemble on each side, and each slot's connections to another member. Before a client acts, its member
 /// is brought up to date.
 pub fn run_plan_on_ensembles(plan: &Plan, programs: &[Program; 2]) -> Verdict {
     Pair::start(plan, programs, Shape::Ensemble).run(plan, 0, |_| {})

@@ -146,7 +146,7 @@ impl Plan {
         Plan { profile, seed: None, length: steps.len(), steps }
     }
 
-    /// The same plan with only some of its steps.
+    /// The plan with only some of its steps.
     #[must_use]
     pub fn keeping(&self, numbers: &[usize]) -> Self {
         let mut plan = self.clone();

@@ -30,7 +30,7 @@ pub fn timers() -> Plan {
         Step::Wait(3_000),
         Step::Connect(SHORT_LIVED, Connect::Resume),
         read("/p"),
-        // The same after the connection is gone.
+        // Once more after the connection is gone.
         Step::Connect(SHORT_LIVED, short),
         ephemeral("/p/f", 1),
         Step::Drop(SHORT_LIVED),

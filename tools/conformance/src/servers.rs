@@ -77,7 +77,7 @@ impl Servers {
         panic!("in {START_ATTEMPTS_MAX} attempts server {MEMBERS} did not lead the first epoch");
     }
 
-    /// Which program it is.
+    /// The program.
     pub fn name(&self) -> &'static str {
         match self {
             Servers::Alone(server) => server.program().name(),

@@ -82,7 +82,7 @@ impl Side {
         }
     }
 
-    /// Which server it is.
+    /// The server.
     pub fn name(&self) -> &'static str {
         self.servers.name()
     }

@@ -154,7 +154,7 @@ impl Call<'_> {
         entries.list.push(Entry { call: self.number, at: Instant::now(), moment });
     }
 
-    /// Nobody will ever know.
+    /// Unknown for ever.
     pub fn unknown(self) {}
 }
 

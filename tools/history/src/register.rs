@@ -26,14 +26,14 @@ pub enum Operation {
 pub enum Answer {
     /// The version that the write made.
     Written {
-        /// That of the Stat.
+        /// The version in the Stat.
         version: i32,
     },
     /// BADVERSION.
     BadVersion,
     /// What is there.
     Seen {
-        /// That of the Stat.
+        /// The version in the Stat.
         version: i32,
         /// The value; 0 if nobody has written.
         value: u64,

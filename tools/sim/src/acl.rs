@@ -1,5 +1,5 @@
-//! ACLs in the naive model: lists as they are asked for, as they are stored and as they are shown, and
-//! who may do what. Nothing here is shared with the server but the form on the wire.
+//! ACLs in the naive model: lists as clients ask for them, as a server stores and shows them, and what they permit. The
+//! model shares nothing with the server but the form on the wire.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which transaction came of which request.
+//! Finds the request that each transaction came from.
 //!
 //! A transaction carries the session and the xid of its request. Within one connection that is the
 //! request's own; but some clients count from the beginning again on each connection (kazoo does), and

@@ -1,12 +1,12 @@
-//! An ensemble in good weather, and somebody who speaks to it on the ports between servers.
+//! An ensemble without faults of its own, and an attacker that speaks to it on the ports between servers.
 //!
-//! Nothing else goes wrong here: what an ensemble does under attack, it does for the attacker's sake. He
-//! has a machine of his own, or speaks from the address of a member, or stands in the place of a member
-//! whose process is down. What he says is the caller's business (the fuzz target `quorum_port`): here
-//! are his connections, and the questions that tell how the ensemble fares.
+//! Nothing else goes wrong here, so the attacker is the cause of whatever the ensemble does. It has a machine of its own,
+//! or speaks from the address of a member, or takes the place of a member whose process is down. The caller (the fuzz
+//! target `quorum_port`) decides what it says; this module has its connections, and the questions that show how the
+//! ensemble fares.
 //!
-//! What the other runs check of the one history is checked while he speaks from an address of no member.
-//! From the address of one nobody can tell him from it, so that there may be more histories than one.
+//! An attacker from an address of no member must leave the one history as it is, and the checks of the other runs apply.
+//! Servers cannot tell an attacker at a member's address from the member, so there may be several histories then.
 
 use std::collections::BTreeMap;
 
@@ -452,7 +452,7 @@ impl Siege {
         self.world.schedule(now + 10 * MS, Event::Start(server));
     }
 
-    /// What each server is, for who reads of a failure.
+    /// The state of each server, for the message about a failure.
     pub fn states(&self) -> String {
         super::run::states(&self.world)
     }

@@ -1,9 +1,9 @@
-//! The operator who changes the ensemble while it runs, as the manual tells him to: a server that is
-//! to join is started with the members there are and itself, then the change is asked for through
-//! some client; a server that was taken out is stopped when the others no longer need it.
+//! The operator, who changes the running ensemble as the manual says: he starts a new server with the present members
+//! and itself, and then asks for the change through a client; he stops a server that was taken out when the others no
+//! longer need it.
 //!
-//! He looks at files and at what servers say of themselves. What he asks for may be refused, or be
-//! lost with the client or with the leader; then he tries something else.
+//! He looks at files and at what servers report about themselves. If his request is refused, or lost with the client or
+//! the leader, he tries something else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! The checkers: whether what clients were told can have come of the one history there is.
+//! The checkers: they decide whether the one history can explain everything that clients were told.
 //!
 //! A reply carries the zxid of the state that it was made from. So every reply can be compared with
 //! a simple model at exactly that zxid; nothing has to be searched for.
@@ -102,7 +102,7 @@ pub fn check(
     Ok((checked, model, begun))
 }
 
-/// A request, in a line for who reads about a failure.
+/// A request in one line, for the message about a failure.
 pub fn what(call: &Call) -> String {
     let Call { client, session, xid, request, invoked, .. } = call;
     let text = format!("{request:?}");

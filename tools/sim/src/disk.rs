@@ -7,16 +7,18 @@
 //! lost with the power until somebody syncs the file; so are names, until the folder is synced
 //! ([`super::names`]).
 
+mod crash;
+mod folder;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io;
 
 use ringkeeper::io::{
     Completion, Done, IoFailure, IoFailureKind, Op, Place, SegmentId, segment_temporary,
 };
-use ringkeeper::recovery::{FileInfo, Folder, MemoryFolder, ReadSeek};
+use ringkeeper::recovery::MemoryFolder;
 
-use super::names::{Named, Names};
+use super::names::Names;
 use super::reads::Reads;
 use super::rng::Rng;
 
@@ -53,8 +55,7 @@ pub(super) type Key = (u8, String);
 pub struct Disk {
     rng: Rng,
     /// What survives the power.
-    files: RefCell<BTreeMap<Key, Vec<u8>>>,
-    apart: bool,
+    folder: MemoryFolder,
     /// Where each log's last group begins.
     last_groups: RefCell<BTreeMap<String, u64>>,
     /// Open segments of the process, by their present names.
@@ -120,8 +121,7 @@ impl Disk {
         let names_rng = rng.clone().fork();
         Disk {
             rng,
-            files: RefCell::default(),
-            apart,
+            folder: MemoryFolder { apart, ..MemoryFolder::default() },
             last_groups: RefCell::default(),
             segments: BTreeMap::new(),
             snapshot: None,
@@ -153,9 +153,8 @@ impl Disk {
         let from = overwritten.len().saturating_sub(writes);
         for old in overwritten.drain(from..).rev() {
             let Some(name) = self.segments.get(&old.segment) else { continue };
-            let number = if self.apart { 2 } else { 1 };
-            let key = (number, name.clone());
-            if let Some(file) = self.files.borrow_mut().get_mut(&key) {
+            let key = self.folder.key(Place::Logs, name);
+            if let Some(file) = self.folder.files.borrow_mut().get_mut(&key) {
                 file[old.offset..old.offset + old.bytes.len()].copy_from_slice(&old.bytes);
             }
             let mut groups = self.last_groups.borrow_mut();
@@ -166,39 +165,23 @@ impl Disk {
         }
     }
 
-    /// The files as they are, for who wants to know what they hold.
+    /// A copy of the files, to look into.
     pub fn copy(&self) -> MemoryFolder {
-        let mut copy = MemoryFolder::new();
-        copy.apart = self.apart;
-        for ((number, name), content) in &*self.files.borrow() {
-            let place = match number {
-                0 => Place::DataDir,
-                2 => Place::Logs,
-                _ => Place::Snapshots,
-            };
-            copy.put(place, name, content.clone());
-        }
-        copy
+        self.folder.clone()
     }
 
     fn key(&self, place: Place, name: &str) -> Key {
-        let number = match place {
-            Place::DataDir => 0,
-            Place::Logs if self.apart => 2,
-            Place::Snapshots | Place::Logs => 1,
-        };
-        (number, name.to_owned())
+        self.folder.key(place, name)
     }
 
     /// Creates a file that an operator puts there.
     pub fn put(&self, place: Place, name: &str, content: &[u8]) {
-        let key = self.key(place, name);
-        self.files.borrow_mut().insert(key, content.to_vec());
+        self.folder.put(place, name, content.to_vec());
     }
 
     /// The content of a file.
     pub fn get(&self, place: Place, name: &str) -> Option<Vec<u8>> {
-        self.files.borrow().get(&self.key(place, name)).cloned()
+        self.folder.get(place, name)
     }
 
     /// Takes an op. Returns its number and the true time at which it ends.
@@ -293,7 +276,7 @@ impl Disk {
 
     /// What an op does to the files.
     fn change(&mut self, op: Op) -> Result<Done, IoFailure> {
-        let mut files = self.files.borrow_mut();
+        let mut files = self.folder.files.borrow_mut();
         match op {
             Op::LogWrite { segment, offset, buf, bytes, .. } => {
                 let name = self.segments.get(&segment).expect("the segment is open");
@@ -382,192 +365,11 @@ impl Disk {
         Ok(Done::Plain)
     }
 
-    /// The process is gone. `power`: and with it what only the system knew.
-    pub fn crash(&mut self, power: bool) {
-        if power {
-            self.lose_writes();
-            self.lose_names();
-        }
-        // In any order: they were under way at the same time.
-        while !self.pending.is_empty() {
-            let at = self.rng.index(self.pending.len());
-            let number = *self.pending.keys().nth(at).expect("below the length");
-            let op = self.pending.remove(&number).expect("it is there");
-            self.do_in_part(op);
-        }
-        if let Some((name, mut content)) = self.snapshot.take()
-            && !(power && self.rng.one_in(3))
-        {
-            if power {
-                self.tear(&mut content);
-            }
-            self.put(Place::Snapshots, &name, &content);
-        }
-        self.segments.clear();
-        if power {
-            // Of these it was drawn whether they happened.
-            *self.names.get_mut() = Names::default();
-            self.unsynced.get_mut().clear();
-        }
-        if let Some(overwritten) = &mut self.overwritten {
-            overwritten.clear();
-        }
-        self.snapshot_failed = false;
-        self.snapshot_busy_until = 0;
-        self.erred = false;
-    }
-
-    /// Any sectors that were not synced are again what they were.
-    fn lose_writes(&mut self) {
-        let unsynced = std::mem::take(self.unsynced.get_mut());
-        if unsynced.is_empty() {
-            return;
-        }
-        let lost_of_four = self.names_rng.below(5);
-        let files = self.files.get_mut();
-        for Unsynced { key, offset, old } in unsynced.into_iter().rev() {
-            let is_lost = self.names_rng.below(4) < lost_of_four;
-            let Some(file) = files.get_mut(&key).filter(|_| is_lost) else { continue };
-            if let Some(sector) = file.get_mut(offset..offset + old.len()) {
-                sector.copy_from_slice(&old);
-            }
-        }
-    }
-
-    /// Files have their old names again.
-    fn lose_names(&mut self) {
-        let count = self.names.get_mut().count();
-        if count == 0 {
-            return;
-        }
-        let kept = self.names_rng.index(count + 1);
-        let (files, groups) = (self.files.get_mut(), self.last_groups.get_mut());
-        for lost in self.names.get_mut().lose(kept) {
-            match lost {
-                Named::Renamed { from, to } => {
-                    if let Some(file) = files.remove(&to) {
-                        if let Some(group) = groups.remove(&to.1) {
-                            groups.insert(from.1.clone(), group);
-                        }
-                        files.insert(from, file);
-                    }
-                }
-                Named::Replaced { key, old } => {
-                    match old {
-                        Some(old) => files.insert(key, old),
-                        None => files.remove(&key),
-                    };
-                }
-            }
-        }
-    }
-
-    /// Any content that a file may have whose writing was not finished.
-    fn tear(&mut self, content: &mut Vec<u8>) {
-        content.truncate(self.rng.index(content.len() + 1));
-        for sector in content.chunks_mut(SECTOR_BYTES) {
-            if self.rng.one_in(4) {
-                sector.fill(0);
-            }
-        }
-    }
-
-    /// Of an op that never ended, something has happened.
-    fn do_in_part(&mut self, op: Op) {
-        let happened = self.rng.one_in(2);
-        match op {
-            Op::LogWrite { segment, offset, buf, bytes, .. } => {
-                let Some(name) = self.segments.get(&segment).cloned() else { return };
-                let lost_of_four = self.rng.below(5);
-                let key = self.key(Place::Logs, &name);
-                let mut files = self.files.borrow_mut();
-                let Some(file) = files.get_mut(&key) else { return };
-                let from = index(offset);
-                for at in (0..bytes as usize).step_by(SECTOR_BYTES) {
-                    if self.rng.below(4) >= lost_of_four {
-                        let to = from + at;
-                        let old = file[to..to + SECTOR_BYTES].to_vec();
-                        let sector = Unsynced { key: key.clone(), offset: to, old };
-                        self.unsynced.borrow_mut().push(sector);
-                        file[to..to + SECTOR_BYTES].copy_from_slice(&buf[at..at + SECTOR_BYTES]);
-                    }
-                }
-                // It does not count as the last group: the one before it is the last durable one.
-            }
-            Op::SegmentPrepare { segment, bytes, header, .. } => {
-                if happened {
-                    let mut file = vec![0; index(self.rng.below(bytes)).max(header.len())];
-                    file[..header.len()].copy_from_slice(&header);
-                    self.put(Place::Logs, &segment_temporary(segment), &file);
-                }
-            }
-            // Both are whole or not at all.
-            Op::SegmentName { segment, ref name, .. } => {
-                if happened {
-                    let from = self.segments.get(&segment).map(|old| self.key(Place::Logs, old));
-                    let to = self.key(Place::Logs, name);
-                    if let (Ok(_), Some(from)) = (self.change(op), from) {
-                        self.names.get_mut().give(Named::Renamed { from, to });
-                    }
-                }
-            }
-            Op::SegmentClose { .. } => {
-                if happened {
-                    // What it says to nobody is of no interest.
-                    drop(self.change(op));
-                }
-            }
-            Op::SnapshotCreate { temporary, .. } => {
-                if happened {
-                    self.snapshot = Some((temporary, Vec::new()));
-                }
-            }
-            Op::SnapshotWrite { mut bytes, .. } => {
-                self.tear(&mut bytes);
-                if let Some((_, content)) = &mut self.snapshot {
-                    content.extend_from_slice(&bytes);
-                }
-            }
-            // Synced before it is renamed: the final name never has less than all of it. And the
-            // writer asks for the name only when every write is done.
-            Op::SnapshotCommit { name, .. } => {
-                if happened && let Some((temporary, content)) = self.snapshot.take() {
-                    self.put(Place::Snapshots, &name, &content);
-                    let [from, to] = [temporary, name].map(|it| self.key(Place::Snapshots, &it));
-                    self.names.get_mut().give(Named::Renamed { from, to });
-                }
-            }
-            Op::SnapshotAbandon { .. } => {
-                if happened {
-                    self.snapshot = None;
-                }
-            }
-            Op::FileReplace { place, name, mut content, .. } => {
-                if happened {
-                    let (key, old) = (self.key(place, &name), self.get(place, &name));
-                    self.put(place, &name, &content);
-                    self.names.get_mut().give(Named::Replaced { key, old });
-                } else if self.rng.one_in(2) {
-                    self.tear(&mut content);
-                    self.put(place, &format!("{name}.tmp"), &content);
-                }
-            }
-            Op::Remove { place, names, .. } => {
-                for name in names {
-                    if self.rng.one_in(2) {
-                        let key = self.key(place, &name);
-                        self.files.borrow_mut().remove(&key);
-                    }
-                }
-            }
-        }
-    }
-
     /// Turns one bit of a log or snapshot, behind which something durable stands: the last group of
     /// the last log is left alone, for damage there cannot be told from a write that was torn.
     pub fn flip_a_bit(&mut self) -> Option<Flip> {
         let mut candidates: Vec<(Key, usize)> = Vec::new();
-        let files = self.files.borrow();
+        let files = self.folder.files.borrow();
         let groups = self.last_groups.borrow();
         for (key, content) in files.iter() {
             let name = key.1.as_str();
@@ -596,8 +398,12 @@ impl Disk {
 
     /// Turns a bit, or turns it back.
     pub fn turn(&self, flip: &Flip) {
-        if let Some(byte) =
-            self.files.borrow_mut().get_mut(&flip.key).and_then(|file| file.get_mut(flip.offset))
+        if let Some(byte) = self
+            .folder
+            .files
+            .borrow_mut()
+            .get_mut(&flip.key)
+            .and_then(|file| file.get_mut(flip.offset))
         {
             *byte ^= 1 << flip.bit;
         }
@@ -607,7 +413,7 @@ impl Disk {
     pub fn set_aside(&mut self) {
         *self.names.get_mut() = Names::default();
         self.unsynced.get_mut().clear();
-        self.files.borrow_mut().clear();
+        self.folder.files.borrow_mut().clear();
         self.last_groups.borrow_mut().clear();
     }
 
@@ -616,26 +422,9 @@ impl Disk {
         self.changes_left.set(changes);
     }
 
-    /// A file is on the disk as it is, or is gone.
-    fn forget_unsynced(&self, place: Place, name: &str) {
-        let key = self.key(place, name);
-        self.unsynced.borrow_mut().retain(|sector| sector.key != key);
-    }
-
-    fn may_change(&self) -> io::Result<()> {
-        match self.changes_left.get() {
-            None => Ok(()),
-            Some(0) => Err(io::Error::other("the power went during recovery")),
-            Some(left) => {
-                self.changes_left.set(Some(left - 1));
-                Ok(())
-            }
-        }
-    }
-
     /// Whether there is a snapshot of anything.
     pub fn has_history(&self) -> bool {
-        let files = self.files.borrow();
+        let files = self.folder.files.borrow();
         let names = files.keys().map(|(_, name)| name.as_str());
         ringkeeper::txnlog::plan::snapshots(names).iter().any(|(zxid, _)| zxid.0 > 0)
     }
@@ -653,80 +442,4 @@ fn is_of_snapshot(op: &Op) -> bool {
 
 fn index(offset: u64) -> usize {
     usize::try_from(offset).expect("simulated files are small")
-}
-
-impl Folder for Disk {
-    fn list(&self, place: Place) -> io::Result<Vec<FileInfo>> {
-        let (number, _) = self.key(place, "");
-        let files = self.files.borrow();
-        let here = files.iter().filter(|((at, _), _)| *at == number);
-        Ok(here
-            .map(|((_, name), file)| FileInfo { name: name.clone(), bytes: file.len() as u64 })
-            .collect())
-    }
-
-    fn open(&self, place: Place, name: &str) -> io::Result<Box<dyn ReadSeek + '_>> {
-        match self.get(place, name) {
-            Some(content) => Ok(Box::new(self.reads.open(content)?)),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn truncate(&self, place: Place, name: &str, bytes: u64) -> io::Result<()> {
-        self.may_change()?;
-        let mut files = self.files.borrow_mut();
-        let file = files.get_mut(&self.key(place, name)).ok_or(io::ErrorKind::NotFound)?;
-        file.truncate(index(bytes));
-        self.forget_unsynced(place, name);
-        let mut groups = self.last_groups.borrow_mut();
-        if groups.get(name).is_some_and(|group| *group >= bytes) {
-            // Where the group before it began is not known: this log is spared by flipped bits.
-            groups.remove(name);
-        }
-        Ok(())
-    }
-
-    fn remove(&self, place: Place, name: &str) -> io::Result<()> {
-        self.may_change()?;
-        self.files.borrow_mut().remove(&self.key(place, name));
-        self.forget_unsynced(place, name);
-        self.last_groups.borrow_mut().remove(name);
-        self.sync_names(place)
-    }
-
-    fn replace(&self, place: Place, name: &str, content: &[u8]) -> io::Result<()> {
-        self.may_change()?;
-        if self.trouble.full {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.put(place, name, content);
-        self.sync_names(place)
-    }
-
-    fn sync(&self, place: Place, name: &str) -> io::Result<()> {
-        self.forget_unsynced(place, name);
-        Ok(())
-    }
-
-    fn sync_names(&self, place: Place) -> io::Result<()> {
-        let (folder, _) = self.key(place, "");
-        self.names.borrow_mut().sync(folder);
-        Ok(())
-    }
-
-    fn has_initialize(&self) -> io::Result<bool> {
-        Ok(self.get(Place::DataDir, "initialize").is_some())
-    }
-
-    fn remove_initialize(&self) -> io::Result<()> {
-        self.remove(Place::DataDir, "initialize")
-    }
-
-    fn logs_apart(&self) -> bool {
-        self.apart
-    }
-
-    fn describe(&self, place: Place, name: &str) -> String {
-        format!("{place:?}/{name}")
-    }
 }

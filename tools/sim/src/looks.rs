@@ -1,4 +1,4 @@
-//! Whether what a read says is what the model has.
+//! Compares what a read says with what the model has.
 
 use ringkeeper::error::ErrorCode;
 use ringkeeper::proto::data::perms;

@@ -1,4 +1,4 @@
-//! Long runs of the simulation: many seeds, or one with every line of what happened in it.
+//! Long runs of the simulation: many seeds, or one seed with a line for everything that happens.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -242,7 +242,7 @@ impl Network {
         }
     }
 
-    /// Both ends are told at last: systems give up what was not confirmed for long.
+    /// Both ends hear of it at last: a system gives up bytes that nobody confirms for long.
     pub fn give_up_vanished(&mut self, now: u64) {
         let ids: Vec<ConnId> = self.all();
         for id in ids {

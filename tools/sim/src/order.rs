@@ -135,7 +135,7 @@ impl Ends {
     }
 }
 
-/// Whoever is told that a request failed can rely on it, and the error is one that can be explained.
+/// An error reply is true: the request had no effect, and the history explains the error.
 ///
 /// # Errors
 /// A request was carried out and its client was told that it was not, or an error has no reason.

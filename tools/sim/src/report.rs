@@ -1,4 +1,4 @@
-//! What became of a run.
+//! The outcome of a run.
 
 use std::fmt;
 

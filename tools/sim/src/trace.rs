@@ -1,4 +1,4 @@
-//! What happened, in order: always as one number, on wish as lines.
+//! Everything that happened, in order: always as one number, on request as lines.
 //!
 //! Two runs of one seed are the same if their numbers are: every event goes into it, with its time
 //! and with the bytes it carried.

@@ -20,13 +20,13 @@ const TEST_DEFAULTS: &[(&str, &str)] = &[
     ("preAllocSize", "4096"),
 ];
 
-/// The same for ringkeeper only, since ZooKeeper would not know them.
+/// Lines for ringkeeper only: ZooKeeper would not know them.
 const RINGKEEPER_TEST_DEFAULTS: &[(&str, &str)] = &[
-    // Many servers share the machine: bound to its first processors, they would starve each other.
+    // Servers under test share the machine: bound to its first processors, they would starve each other.
     ("ringkeeper.pin", "false"),
 ];
 
-/// The same for Java: small, quick to start, few threads.
+/// Flags for Java: small, quick to start, few threads.
 const JAVA_TEST_FLAGS: &[&str] =
     &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=INFO"];
 
@@ -112,7 +112,7 @@ impl Config {
         self
     }
 
-    /// Runs in a network namespace of its own. Whoever asks the server must be in a namespace with a way to it.
+    /// Runs in a network namespace of its own. A client of the server must be in a namespace with a way to it.
     #[must_use]
     pub fn namespace(mut self, namespace: Namespace) -> Self {
         self.namespace = Some(namespace);

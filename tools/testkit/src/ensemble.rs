@@ -83,10 +83,10 @@ impl Ensemble {
         Self::launch(programs, config).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// The same for who can do without them.
+    /// Starts them, for a caller that can do without them.
     ///
     /// # Errors
-    /// One of them does not serve in time; with the end of all logs.
+    /// A server does not serve in time; the text has the end of all logs.
     pub fn launch(programs: &[Program], config: Config) -> Result<Self, String> {
         let members: Vec<_> =
             programs.iter().map(|program| (program.clone(), PeerType::Participant)).collect();
@@ -104,7 +104,7 @@ impl Ensemble {
         Self::place(members, config, &hosts, |config, _| config)
     }
 
-    /// The same with each server in a host of its own of a network that the test rules. Server 1 is in the first host.
+    /// Starts each server in a host of its own, in a network that the test rules. Server 1 is in the first host.
     /// The calling thread must be in a namespace of the network, see [`Network::enter`].
     pub fn prepare_in(network: &Network, members: &[(Program, PeerType)], config: Config) -> Self {
         let hosts: Vec<_> = (0..members.len()).map(|host| network.address(host)).collect();
@@ -189,7 +189,7 @@ impl Ensemble {
         self.wait_serving(id);
     }
 
-    /// The same as another program: the folder changes hands.
+    /// Starts a server again as another program: the folder changes hands.
     pub fn restart_as(&mut self, id: usize, program: Program) {
         self.server_mut(id).kill();
         self.server_mut(id).become_program(program);
@@ -292,15 +292,15 @@ impl Ensemble {
         self.wait_leader_among(&self.ids().collect::<Vec<_>>(), limit)
     }
 
-    /// The same among some of the servers: one that is paused would not answer.
+    /// Waits for a leader among some of the servers: a paused server would not answer.
     pub fn wait_leader_among(&mut self, ids: &[usize], limit: Duration) -> usize {
         self.find_leader_among(ids, limit).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// The leader, for who can do without one.
+    /// The leader, for a caller that can do without one.
     ///
     /// # Errors
-    /// Nobody says that it leads within a minute and a half; with the end of all logs.
+    /// No server says within a minute and a half that it leads; the text has the end of all logs.
     pub fn find_leader(&mut self) -> Result<usize, String> {
         self.find_leader_among(&self.ids().collect::<Vec<_>>(), SERVE_TIMEOUT)
     }
@@ -320,7 +320,7 @@ impl Ensemble {
         }
     }
 
-    /// Those that serve now and do not lead, in order of their ids.
+    /// The servers that serve now and do not lead, in order of their ids.
     pub fn followers(&self) -> Vec<usize> {
         self.ids().filter(|id| self.mode(*id) == Some(Mode::Follower)).collect()
     }

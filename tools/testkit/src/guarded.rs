@@ -1,4 +1,4 @@
-//! A child process that does not outlive this one, in whatever way this one ends.
+//! A child process that does not outlive this one, however this one ends.
 
 use std::ffi::OsStr;
 use std::fs;

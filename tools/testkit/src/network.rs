@@ -274,7 +274,7 @@ impl Switch {
         self.more_delayed.notify_one();
     }
 
-    /// Whom an IPv4 packet is for; others (IPv6's search for neighbours) go nowhere.
+    /// The host that an IPv4 packet is for; other packets (IPv6's search for neighbours) go nowhere.
     fn receiver(&self, packet: &[u8]) -> Option<usize> {
         let receiver: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
         let receiver = Ipv4Addr::from(receiver);

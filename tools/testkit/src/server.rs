@@ -26,7 +26,7 @@ const FOUR_LETTER_TIMEOUT: Duration = Duration::from_secs(10);
 const START_ATTEMPTS_MAX: u32 = 3;
 pub(crate) const TAIL_LINES: usize = 60;
 
-/// Which server to run.
+/// The program of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
     /// `<binary> server <zoo.cfg>`; tests of the root package give
@@ -99,7 +99,7 @@ impl Server {
         Self::launch(program, config).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// The same for who can do without it.
+    /// Starts a server, for a caller that can do without it.
     ///
     /// # Errors
     /// It exits or does not answer in time; with the end of its log.
@@ -331,7 +331,7 @@ impl Server {
         String::from_utf8(answer).map_err(io::Error::other)
     }
 
-    /// Which server it is now.
+    /// The program that the server is now.
     pub fn program(&self) -> &Program {
         &self.program
     }

@@ -1,4 +1,4 @@
-//! What is to be done when this process is gone, in whatever way it went: by a panic that aborts, by Ctrl-C, by
+//! Does something when this process is gone, however it ended: by a panic that aborts, by Ctrl-C, by
 //! `kill -9`. A destructor would not do: none of these runs one.
 
 use std::ffi::OsStr;

@@ -59,12 +59,12 @@ impl Step {
         Step { name, what: What::Cargo(arguments), environment: &[], beside: Beside::Nothing }
     }
 
-    /// The same with these variables set.
+    /// The step with these variables set.
     pub const fn with(self, environment: &'static [(&'static str, &'static str)]) -> Step {
         Step { environment, ..self }
     }
 
-    /// The same at low priority beside busy loops.
+    /// The step at low priority beside busy loops.
     pub const fn beside_busy_loops(self, count: u32) -> Step {
         Step { beside: Beside::BusyLoops(count), ..self }
     }
@@ -80,7 +80,7 @@ pub fn list(steps: &[Step]) {
 /// Runs the named steps, or all of them if none is named, for `limit` at most.
 ///
 /// # Errors
-/// Which steps failed or did not run, or that a name is unknown.
+/// A step failed or did not run, or a name is unknown; the text says which.
 pub fn run(steps: &[Step], names: &[String], limit: Duration) -> Result<(), String> {
     if let Some(unknown) = names.iter().find(|name| steps.iter().all(|step| step.name != **name)) {
         return Err(format!("no step is called {unknown:?}; --list names them"));

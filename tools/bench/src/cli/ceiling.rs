@@ -3,9 +3,9 @@
 use crate::definition::Operations;
 use crate::header;
 use crate::null_server;
-use crate::progress::duration_us;
+use crate::report::words;
 
-/// How.
+/// How to measure.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Threads of the generator.
@@ -46,9 +46,9 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
                 "{:<22} {:>12.0} {:>10} {:>10} {:>10} {:>12.0} % {:>19.0}",
                 definition.title,
                 measured.all.per_second,
-                duration_us(of.p50_us),
-                duration_us(of.p99_us),
-                duration_us(of.max_us),
+                words::micros(of.p50_us),
+                words::micros(of.p99_us),
+                words::micros(of.max_us),
                 measured.generator_busy * 100.0,
                 measured.all.per_second / (measured.generator_busy * threads),
             );

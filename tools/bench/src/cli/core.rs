@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::cli::judgement::{Judgement, conclude};
-use crate::cli::places::Results;
+use clap::builder::PossibleValuesParser;
+
+use crate::cli::places::{Judgement, Results, conclude};
 use crate::header;
 use crate::in_process::{Core, KINDS, Kind, per_second};
 use crate::pieces::PIECES;
+use crate::progress::Narrator;
 use crate::result::{CoreRow, Line};
 
 /// Measures the replica of ringkeeper as it is built into this program: requests in, answers out, by
@@ -21,7 +23,7 @@ pub struct Arguments {
     seconds: f64,
     /// Only this kind of request, such as `getData`; may be given more than once. A goal that needs another is
     /// not judged.
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(KINDS.map(|kind| kind.name)))]
     only: Vec<String>,
     /// Measure the longest pieces of work instead: how long everybody waits while the core does one thing.
     #[arg(long, conflicts_with_all = ["only", "seconds"])]
@@ -42,26 +44,25 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         measure_pieces(*rounds);
         return Ok(());
     }
-    let kinds = chosen(only)?;
+    let is_chosen = |kind: &&Kind| only.is_empty() || only.iter().any(|name| name == kind.name);
     let goals = judgement.goals()?;
     let time =
         Duration::try_from_secs_f64(*seconds).map_err(|error| format!("--seconds: {error}"))?;
     let mut output = results.output()?;
     let header = header::collect(std::path::Path::new("."), *seconds, *rounds);
-    output.line(&Line::Run(header))?;
-    let mut lines = Vec::new();
+    output.keep(Line::Run(header))?;
+    let mut narrator = Narrator::default();
     for round in 1..=*rounds {
         let mut core = Core::new();
-        println!("round {round}");
-        for kind in &kinds {
+        narrator.say(&format!("round {round}"));
+        for kind in KINDS.iter().filter(is_chosen) {
             let per_second = per_second(&mut core, kind, time);
-            println!("  {:<24} {per_second:>12.0}/s", kind.name);
             let line = Line::Core(CoreRow { round, request: kind.name.to_owned(), per_second });
-            output.line(&line)?;
-            lines.push(line);
+            narrator.tell(&line);
+            output.keep(line)?;
         }
     }
-    conclude(&goals, &lines, &mut output)
+    conclude(&goals, &mut output)
 }
 
 /// Prints the median and the longest of the rounds.
@@ -74,15 +75,4 @@ fn measure_pieces(rounds: u32) {
         let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
         println!("{:<40} {:>10.2} {:>10.2}", piece.name, ms(median), ms(longest));
     }
-}
-
-/// The kinds of these names; all of them if there are none.
-fn chosen(names: &[String]) -> Result<Vec<Kind>, String> {
-    let all = || KINDS.iter().map(|kind| kind.name);
-    if let Some(name) = names.iter().find(|name| all().all(|known| known != *name)) {
-        let known: Vec<_> = all().collect();
-        return Err(format!("--only: there is no \"{name}\"; there are: {}", known.join(", ")));
-    }
-    let is_chosen = |kind: &&Kind| names.is_empty() || names.iter().any(|name| name == kind.name);
-    Ok(KINDS.iter().filter(is_chosen).copied().collect())
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use crate::disk;
 use crate::header;
-use crate::progress::duration_us;
+use crate::report::words;
 use crate::result::Percentiles;
 
-/// Which disk.
+/// The disk to measure.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A folder on the disk to measure, such as the one that `dataLogDir` names. A file of 64 MiB
@@ -29,7 +29,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     println!("{:<44} {:>8} {:>8} {:>8} {:>8}", "", "p50", "p99", "p99.9", "max");
     let show = |what: String, of: &Percentiles| {
         let [p50, p99, p99_9, max] =
-            [of.p50_us, of.p99_us, of.p99_9_us, of.max_us].map(duration_us);
+            [of.p50_us, of.p99_us, of.p99_9_us, of.max_us].map(words::micros);
         println!("{what:<44} {p50:>8} {p99:>8} {p99_9:>8} {max:>8}");
     };
     show(format!("a lone write, 4 KiB ({how})"), &disk.lone);

@@ -2,16 +2,14 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::judgement::{Judgement, conclude};
-use crate::cli::places::Places;
+use crate::cli::places::{Judgement, Places, conclude};
 use crate::cli::programs::Programs;
 use crate::definition::{Definition, Work};
 use crate::failures::{self, Snapshots};
 use crate::header;
-use crate::output::Output;
 use crate::peers::Launch;
-use crate::progress::{Display, summary};
-use crate::result::{FailureTimeline, Line};
+use crate::progress::Narrator;
+use crate::result::Line;
 
 /// What happens to the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,133 +71,72 @@ pub struct Arguments {
 /// cannot be mounted.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let goals = arguments.judgement.goals()?;
-    let loads = Loads {
-        members: arguments.definition(&arguments.workload)?,
-        snapshots: arguments.definition(&arguments.snapshot_workload)?,
-        full_disk: arguments.definition(&arguments.full_disk_workload)?,
-    };
-    let launches = arguments.programs.launches_of_zookeepers_kind()?;
-    let mut session =
-        Session { output: arguments.places.results.output()?, lines: Vec::new(), failed: 0 };
-    let folder = &arguments.programs.folder;
-    session.keep(Line::Run(header::collect(folder, loads.members.seconds, 1)))?;
-    for scenario in &arguments.scenarios {
+    let load = |scenario| arguments.load(scenario).map(|load| (scenario, load));
+    let scenarios = arguments.scenarios.iter().copied().map(load).collect::<Result<Vec<_>, _>>()?;
+    let launches = arguments.programs.launches()?;
+    let mut output = arguments.places.results.output()?;
+    let seconds = scenarios.iter().map(|(_, load)| load.seconds).fold(0.0, f64::max);
+    output.keep(Line::Run(header::collect(&arguments.programs.folder, seconds, 1)))?;
+    let mut narrator = Narrator::default();
+    for (scenario, load) in &scenarios {
         for launch in &launches {
-            if let Err(why) = session.play(*scenario, launch, arguments, &loads) {
-                eprintln!("{}: {scenario:?}: FAILED: {why}", launch.name);
-                session.failed += 1;
+            match arguments.play(*scenario, load, launch, &mut narrator) {
+                Ok(lines) => {
+                    for line in lines {
+                        narrator.tell(&line);
+                        output.keep(line)?;
+                    }
+                }
+                Err(why) => narrator.miss(&format!("{scenario:?}"), &launch.name, &why),
             }
         }
     }
-    conclude(&goals, &session.lines, &mut session.output)?;
-    match session.failed {
-        0 => Ok(()),
-        failed => Err(format!("{failed} scenarios failed; the lines above say why")),
-    }
-}
-
-/// What the servers have to do meanwhile.
-struct Loads {
-    members: Definition,
-    snapshots: Definition,
-    full_disk: Definition,
-}
-
-struct Session {
-    output: Output,
-    lines: Vec<Line>,
-    failed: usize,
-}
-
-impl Session {
-    fn play(
-        &mut self,
-        scenario: Scenario,
-        launch: &Launch,
-        arguments: &Arguments,
-        loads: &Loads,
-    ) -> Result<(), String> {
-        let Arguments { servers, znodes, snap_count, kills, .. } = arguments;
-        let folder = &arguments.programs.folder;
-        let mut display = Display::new(&format!("{}: {scenario:?}", launch.name));
-        let show = &mut |progress: &_| display.show(progress);
-        let lines = match scenario {
-            Scenario::Members => {
-                vec![Line::Failures(failures::members(
-                    launch,
-                    *servers,
-                    &loads.members,
-                    folder,
-                    show,
-                )?)]
-            }
-            Scenario::Takeover => {
-                let times = failures::takeover(launch, *servers, *kills, 1, folder)?;
-                times.into_iter().map(Line::Elapsed).collect()
-            }
-            Scenario::Snapshots => {
-                let Snapshots { timelines, rows } = failures::snapshots(
-                    launch,
-                    *znodes,
-                    *snap_count,
-                    &loads.snapshots,
-                    1,
-                    folder,
-                    show,
-                )?;
-                let timelines = timelines.into_iter().map(Line::Failures);
-                rows.into_iter().map(Line::Row).chain(timelines).collect()
-            }
-            Scenario::FullDisk => {
-                vec![Line::Failures(failures::full_disk(launch, &loads.full_disk, folder, show)?)]
-            }
-        };
-        display.end();
-        lines.into_iter().try_for_each(|line| self.keep(line))
-    }
-
-    fn keep(&mut self, line: Line) -> Result<(), String> {
-        self.output.line(&line)?;
-        match &line {
-            Line::Failures(timeline) => tell(timeline),
-            Line::Row(row) => {
-                println!("{}: {}: {}", row.program, row.title, summary(&row.measured.all));
-            }
-            Line::Elapsed(elapsed) => println!(
-                "{}: {}: {:.0} ms",
-                elapsed.program,
-                elapsed.what,
-                elapsed.seconds * 1000.0
-            ),
-            _ => {}
-        }
-        self.lines.push(line);
-        Ok(())
-    }
-}
-
-/// The seconds around each event, in words; the report draws it.
-fn tell(timeline: &FailureTimeline) {
-    println!("{} × {}: {}", timeline.program, timeline.servers, timeline.title);
-    for (at, event) in &timeline.events {
-        println!("  {at:6.2} s  {event}");
-    }
-    let silent = timeline.slices.iter().filter(|slice| slice.operations == 0).count();
-    println!("  {silent} of {} slices without any answer", timeline.slices.len());
-    for (name, count) in &timeline.errors {
-        println!("  {name}: {count}");
-    }
-    if timeline.sessions_lost > 0 {
-        println!("  sessions lost: {}", timeline.sessions_lost);
-    }
+    conclude(&goals, &mut output)?;
+    narrator.conclude()
 }
 
 impl Arguments {
-    fn definition(&self, name: &str) -> Result<Definition, String> {
+    /// What the servers have to do meanwhile.
+    fn load(&self, scenario: Scenario) -> Result<Definition, String> {
+        let name = match scenario {
+            Scenario::Members | Scenario::Takeover => &self.workload,
+            Scenario::Snapshots => &self.snapshot_workload,
+            Scenario::FullDisk => &self.full_disk_workload,
+        };
         let definition = self.places.definition(name)?;
         if !matches!(definition.work, Work::Mix(_)) {
             return Err(format!("{name}: failures are watched under a mix of requests"));
         }
         Ok(definition)
+    }
+
+    fn play(
+        &self,
+        scenario: Scenario,
+        load: &Definition,
+        launch: &Launch,
+        narrator: &mut Narrator,
+    ) -> Result<Vec<Line>, String> {
+        let Arguments { servers, znodes, snap_count, kills, .. } = self;
+        let folder = &self.programs.folder;
+        let what = format!("{}: {scenario:?}", launch.name);
+        let show = &mut |progress: &_| narrator.show(&what, progress);
+        Ok(match scenario {
+            Scenario::Members => {
+                vec![Line::Failures(failures::members(launch, *servers, load, folder, show)?)]
+            }
+            Scenario::Takeover => {
+                let times = failures::takeover(launch, *servers, *kills, folder)?;
+                times.into_iter().map(Line::Elapsed).collect()
+            }
+            Scenario::Snapshots => {
+                let Snapshots { timeline, rows } =
+                    failures::snapshots(launch, *znodes, *snap_count, load, folder, show)?;
+                rows.map(Line::Row).into_iter().chain([Line::Failures(timeline)]).collect()
+            }
+            Scenario::FullDisk => {
+                vec![Line::Failures(failures::full_disk(launch, load, folder, show)?)]
+            }
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::selection::all;
 
-/// Which ones.
+/// The definitions to show.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A folder of definitions to take instead of those that are built in.

@@ -2,13 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::judgement::{Judgement, conclude};
-use crate::cli::places::Places;
+use crate::cli::places::{Judgement, Places, conclude};
 use crate::cli::programs::Programs;
 use crate::header;
 use crate::memory::{self, Counts};
-use crate::progress::Display;
-use crate::result::{Line, MemoryRow, float};
+use crate::progress::Narrator;
+use crate::result::Line;
 
 /// Fills a server with znodes, watches and sessions, and says what each costs in memory; how long
 /// it takes to start again with them; and whether its memory stays flat under churn.
@@ -56,60 +55,29 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     } else {
         None
     };
-    let launches = arguments.programs.launches_of_zookeepers_kind()?;
+    let launches = arguments.programs.launches()?;
     let mut output = places.results.output()?;
-    output.line(&Line::Run(header::collect(folder, *churn_seconds, *rounds)))?;
-    let mut lines = Vec::new();
-    let mut keep = |line: Line| {
-        output.line(&line)?;
-        tell(&line);
-        lines.push(line);
-        Ok::<(), String>(())
-    };
+    output.keep(Line::Run(header::collect(folder, *churn_seconds, *rounds)))?;
+    let mut narrator = Narrator::default();
     for round in 1..=*rounds {
         for launch in &launches {
-            let mut say = |what: &str| eprintln!("round {round}: {}: {what} …", launch.name);
-            let weighed = memory::weigh(launch, counts, round, folder, &mut say)?;
-            weighed.rows.into_iter().map(Line::Memory).try_for_each(&mut keep)?;
-            keep(Line::Elapsed(weighed.restart))?;
+            let mut say =
+                |what: &str| narrator.say(&format!("round {round}: {}: {what} …", launch.name));
+            for line in memory::weigh(launch, counts, round, folder, &mut say)? {
+                narrator.tell(&line);
+                output.keep(line)?;
+            }
         }
     }
     if let Some(churn) = &churn {
         for launch in &launches {
-            let mut display = Display::new(&format!("{}: {}", launch.name, churn.title));
-            let rows = memory::churn(launch, churn, folder, &mut |progress| display.show(progress));
-            display.end();
-            rows?.into_iter().map(Line::Memory).try_for_each(&mut keep)?;
+            let what = format!("{}: {}", launch.name, churn.title);
+            let rows = memory::churn(launch, churn, folder, &mut |progress| {
+                narrator.show(&what, progress);
+            });
+            narrator.end();
+            rows?.into_iter().map(Line::Memory).try_for_each(|line| output.keep(line))?;
         }
     }
-    conclude(&goals, &lines, &mut output)
-}
-
-fn tell(line: &Line) {
-    match line {
-        Line::Memory(row) => {
-            let MemoryRow { program, what, count, resident_bytes_before, .. } = row;
-            let mib = |bytes: u64| float(bytes) / f64::from(1 << 20);
-            let live = match (row.live_bytes_before, row.live_bytes) {
-                (Some(before), Some(with)) => {
-                    format!(", live {:.0} to {:.0} MiB", mib(before), mib(with))
-                }
-                (Some(_) | None, _) => String::new(),
-            };
-            let (before, with) = (mib(*resident_bytes_before), mib(row.resident_bytes));
-            if what == "after churn" {
-                println!("{program}: {count} s of churn: resident {with:.0} MiB");
-            } else {
-                println!(
-                    "{program}: {count} × {what}: {:.0} bytes each (resident {before:.0} to \
-                     {with:.0} MiB{live})",
-                    row.bytes_each
-                );
-            }
-        }
-        Line::Elapsed(elapsed) => {
-            println!("{}: {}: {:.2} s", elapsed.program, elapsed.what, elapsed.seconds);
-        }
-        _ => {}
-    }
+    conclude(&goals, &mut output)
 }

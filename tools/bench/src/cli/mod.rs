@@ -6,15 +6,14 @@ mod compare;
 mod core;
 mod disk;
 mod failures;
-mod judgement;
 mod list;
 mod memory;
-mod narrator;
 mod places;
 mod programs;
 mod report;
 mod run;
 mod selection;
+mod turns;
 
 use std::process::ExitCode;
 

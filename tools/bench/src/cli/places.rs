@@ -1,4 +1,4 @@
-//! Where a command finds its workloads and leaves its results.
+//! Where a command finds its workloads and goals, and leaves its results.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,11 @@ use clap::Args;
 
 use crate::cli::selection::select;
 use crate::definition::Definition;
+use crate::goals::Goals;
 use crate::output::Output;
+use crate::report::markdown;
+use crate::report::summary::Summary;
+use crate::result::Line;
 
 /// Arguments of commands that run definitions.
 #[derive(Debug, Args)]
@@ -25,6 +29,14 @@ pub struct Results {
     /// Where to write all results, one JSON line each; `ringkeeper-bench report` reads them.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+/// Arguments of commands that answer goals.
+#[derive(Debug, Args)]
+pub struct Judgement {
+    /// The goals.
+    #[arg(long, default_value = "benches/goals.toml")]
+    goals: PathBuf,
 }
 
 impl Results {
@@ -46,4 +58,31 @@ impl Places {
         let mut found = select(self.definitions.as_deref(), &[name.to_owned()], None)?;
         Ok(found.pop().expect("a name that was found"))
     }
+}
+
+impl Judgement {
+    /// Reads the goals: before anything is measured, so that a mistake in the file costs no time.
+    ///
+    /// # Errors
+    /// The goals cannot be read.
+    pub fn goals(&self) -> Result<Goals, String> {
+        Goals::read(&self.goals)
+    }
+}
+
+/// Judges the goals by what was measured, keeps what comes of it, and prints everything as tables.
+///
+/// # Errors
+/// The results file cannot be written.
+pub fn conclude(goals: &Goals, output: &mut Output) -> Result<(), String> {
+    for goal in goals.judge(output.lines()) {
+        output.keep(Line::Goal(goal))?;
+    }
+    print_tables(output);
+    Ok(())
+}
+
+/// Prints what was measured as Markdown tables.
+pub fn print_tables(output: &Output) {
+    println!("{}", markdown::tables(&Summary::of([output.lines().to_vec()])));
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::output::Output;
 use crate::report::notes::Notes;
 use crate::report::summary::Summary;
-use crate::report::{self, headline, html, markdown};
+use crate::report::{self, headline, html, markdown, sections};
 use crate::result::Line;
 
 /// What to report on, and where to write it.
@@ -38,8 +38,7 @@ pub struct Arguments {
 /// A file cannot be read, is malformed, or cannot be written.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let files =
-        arguments.files.iter().map(|file| report::read(file)).collect::<Result<Vec<_>, _>>();
-    let files = files.map_err(|error| error.to_string())?;
+        arguments.files.iter().map(|file| report::read(file)).collect::<Result<Vec<_>, _>>()?;
     if let Some(folder) = &arguments.keep {
         for (file, lines) in arguments.files.iter().zip(&files) {
             keep(folder, file, lines)?;
@@ -73,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             "no headline picture: no workload was measured for both ringkeeper and Apache ZooKeeper"
         ),
     }
-    println!("{}", html::verdict(&summary));
+    println!("{}", sections::verdict(&summary));
     Ok(())
 }
 
@@ -94,7 +93,7 @@ fn keep(folder: &Path, file: &Path, lines: &[Line]) -> Result<(), String> {
     }
     let mut output = Output::create(Some(&kept))?;
     for line in lines {
-        output.line(&line.clone().summary())?;
+        output.keep(line.clone().summary())?;
     }
     println!("wrote {}", kept.display());
     Ok(())

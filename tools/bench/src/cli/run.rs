@@ -4,11 +4,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use crate::cli::places::Places;
-use crate::cli::selection::select;
 use crate::definition::Definition;
 use crate::engine::{self, Target};
 use crate::header;
-use crate::progress::{Display, summary};
+use crate::progress::{Narrator, summary};
 use crate::result::{Line, Measured, Row};
 
 /// Above this, the generator's threads are so busy that the figures may be theirs.
@@ -21,8 +20,8 @@ pub struct Arguments {
     #[arg(required = true, value_name = "WORKLOAD")]
     workloads: Vec<String>,
     /// Client addresses of one server or of an ensemble, the leader's first.
-    #[arg(long, required = true, value_name = "HOST:PORT,…", value_delimiter = ',')]
-    server: Vec<String>,
+    #[arg(long, required = true, value_name = "HOST:PORT,…", value_delimiter = ',', value_parser = resolve)]
+    server: Vec<SocketAddr>,
     /// Only these steps of a ladder; all of them otherwise.
     #[arg(long, value_name = "VALUE,…", value_delimiter = ',')]
     step: Vec<u64>,
@@ -50,19 +49,18 @@ pub struct Arguments {
 /// # Errors
 /// A definition cannot be used, or a workload could not be prepared.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let servers =
-        arguments.server.iter().map(|name| resolve(name)).collect::<Result<Vec<_>, _>>()?;
     let definitions = arguments
         .workloads
         .iter()
-        .map(|name| read(arguments.places.definitions.as_deref(), name))
+        .map(|name| read(&arguments.places, name))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut target = Target::new(servers);
+    let mut target = Target::new(arguments.server.clone());
     target.threads = arguments.threads;
     target.clean_up = !arguments.keep;
     let mut output = arguments.places.results.output()?;
     let here = Path::new(".");
-    output.line(&Line::Run(header::collect(here, arguments.seconds.unwrap_or(0.0), 1)))?;
+    output.keep(Line::Run(header::collect(here, arguments.seconds.unwrap_or(0.0), 1)))?;
+    let mut narrator = Narrator::default();
     for mut definition in definitions {
         definition.seconds = arguments.seconds.unwrap_or(definition.seconds);
         definition.warm_up_s = arguments.warm_up_seconds.unwrap_or(definition.warm_up_s);
@@ -79,15 +77,16 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
                 ));
             }
             let neighbours = definition.beside.begin(&[])?;
-            let mut display = Display::new(&format!("{}{at}", definition.name));
-            let measured =
-                engine::run(&target, &definition, step, &mut |progress| display.show(progress));
-            display.end();
+            let what = format!("{}{at}", definition.name);
+            let measured = engine::run(&target, &definition, step, &mut |progress| {
+                narrator.show(&what, progress);
+            });
+            narrator.end();
             drop(neighbours);
-            let measured = measured.map_err(|error| error.to_string())?;
+            let measured = measured?;
             print(&at, &measured);
             let step = definition.step.as_ref().zip(step);
-            output.line(&Line::Row(Row {
+            output.keep(Line::Row(Row {
                 workload: definition.name.clone(),
                 title: definition.title.clone(),
                 program: arguments.program.clone(),
@@ -143,18 +142,13 @@ fn steps(definition: &Definition, wanted: &[u64]) -> Result<Vec<Option<u64>>, St
 }
 
 /// By its name, or by its file's.
-fn read(folder: Option<&Path>, name: &str) -> Result<Definition, String> {
+fn read(places: &Places, name: &str) -> Result<Definition, String> {
     let is_file = Path::new(name).extension().is_some_and(|extension| extension == "toml");
-    if is_file {
-        return Definition::read(Path::new(name)).map_err(|error| error.to_string());
-    }
-    let mut found = select(folder, &[name.to_owned()], None)?;
-    Ok(found.pop().expect("a name that was found"))
+    if is_file { Definition::read(Path::new(name)) } else { places.definition(name) }
 }
 
 fn resolve(name: &str) -> Result<SocketAddr, String> {
-    let mut found = name
-        .to_socket_addrs()
-        .map_err(|error| format!("--server {name}: {error}; it is given as HOST:PORT"))?;
-    found.next().ok_or_else(|| format!("--server {name}: the name has no address"))
+    let mut found =
+        name.to_socket_addrs().map_err(|error| format!("{error}; it is given as HOST:PORT"))?;
+    found.next().ok_or_else(|| "the name has no address".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Which workloads a command line means.
+//! The workloads that a command line names.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::compare;
 use crate::definition::Definition;
 use crate::shipped;
 
-/// Which workloads, on how many servers.
+/// The workloads to run, and the sizes of ensembles.
 #[derive(Debug, Args)]
 pub struct Selection {
     /// Workloads by name.
@@ -88,11 +88,7 @@ fn not_empty(chosen: Chosen) -> Result<Chosen, String> {
 /// # Errors
 /// The folder or a definition cannot be read.
 pub fn all(folder: Option<&Path>) -> Result<Vec<Definition>, String> {
-    match folder {
-        Some(folder) => Definition::read_folder(folder),
-        None => shipped::all(),
-    }
-    .map_err(|error| error.to_string())
+    folder.map_or_else(shipped::all, Definition::read_folder)
 }
 
 /// The definitions of a folder, or of those that are built in, that are named or belong to the group.

@@ -67,7 +67,7 @@ impl Workload for ChurnWorkload {
         self.lives.len()
     }
 
-    /// Nobody connects before the load begins.
+    /// No session opens before the load begins.
     fn start(&mut self, _io: &mut Io) {}
 
     fn on_live(&mut self, io: &mut Io, index: usize, resumed: bool) {
@@ -81,10 +81,7 @@ impl Workload for ChurnWorkload {
     }
 
     fn on_reply(&mut self, io: &mut Io, index: usize, request: Pending, reply: Reply<'_>) {
-        match reply.error_name() {
-            None => io.succeeded(CREATE, request.due),
-            Some(name) => io.failed(CREATE, name, request.due),
-        }
+        io.answered(CREATE, request.due, reply.error);
         let life = &mut self.lives[index];
         life.created += 1;
         if life.created == self.ephemerals && !io.stopped {

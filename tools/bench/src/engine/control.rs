@@ -3,22 +3,22 @@
 //! Blocking, with many requests in one write and several operations in each, so that a million nodes
 //! take seconds.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ringkeeper::error::ErrorCode;
 use ringkeeper::id::{SessionId, Zxid};
-use ringkeeper::jute::{Jute, begin_frame, end_frame};
-use ringkeeper::proto::connect::{ConnectRequest, ConnectResponse};
-use ringkeeper::proto::opcode::{CreateMode, OpCode};
-use ringkeeper::proto::response::{GetChildrenResponse, MultiHeader, ReplyHeader, xid};
+use ringkeeper::jute::Jute;
+use ringkeeper::proto::opcode::OpCode;
+use ringkeeper::proto::response::{GetChildrenResponse, MultiHeader};
+use ringkeeper_rawclient::{Body, Connection, OPEN_ACL, Reply, Session, SessionError};
 
-use super::frames::{self, Node, XID_AT};
+use super::frames::{self, Node};
 use super::workload::error_name;
 
 /// A server that answers nothing for so long while a tree is made is taken for dead.
 const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE_MS: i32 = 60_000;
 /// How long a server may take until it accepts a session.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(20);
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
@@ -31,79 +31,43 @@ const MULTIS_AT_ONCE: usize = 8;
 
 /// A session of its own, which must live as long as the tree is being made.
 pub struct Control {
-    stream: TcpStream,
-    server: SocketAddr,
-    xid: i32,
-}
-
-/// One operation of a multi.
-enum Part {
-    Create(String),
-    Delete(String),
+    session: Session,
 }
 
 impl Control {
-    /// Opens a session with one of the servers.
+    /// Opens a session with one of the servers, and says which.
     ///
     /// # Errors
     /// None accepts one, which is tried for 20 seconds.
-    pub fn connect(servers: &[SocketAddr]) -> Result<Control, (SocketAddr, String)> {
+    pub fn connect(servers: &[SocketAddr]) -> Result<(Control, SocketAddr), String> {
         let begun = Instant::now();
         for &server in servers.iter().cycle() {
-            match Control::connect_to(server) {
-                Ok(control) => return Ok(control),
-                Err(why) if begun.elapsed() > CONNECT_PATIENCE => return Err((server, why)),
+            let opened = Connection::open_within(server, SILENCE).and_then(|connection| {
+                Session::greet(connection, SILENCE_MS, SessionId::NONE, [0; 16], Zxid::ZERO, false)
+            });
+            match opened {
+                Ok(session) => return Ok((Control { session }, server)),
+                Err(error) if begun.elapsed() > CONNECT_PATIENCE => {
+                    return Err(format!("{server}: {error}"));
+                }
                 Err(_) => std::thread::sleep(CONNECT_PAUSE),
             }
         }
         unreachable!("a run has at least one server, and a cycle does not end")
     }
 
-    fn connect_to(server: SocketAddr) -> Result<Control, String> {
-        let stream = TcpStream::connect(server).map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        stream.set_read_timeout(Some(SILENCE)).map_err(|error| error.to_string())?;
-        let mut control = Control { stream, server, xid: 0 };
-        let request = ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: Zxid::ZERO,
-            timeout_ms: i32::try_from(SILENCE.as_millis()).expect("a minute"),
-            session_id: SessionId::NONE,
-            password: Some(&[0; 16]),
-            read_only: Some(false),
-        };
-        let mut frame = Vec::new();
-        let start = begin_frame(&mut frame);
-        request.encode(&mut frame);
-        end_frame(&mut frame, start);
-        control.send(&frame)?;
-        let answer = control.receive()?;
-        let response = ConnectResponse::from_bytes(&answer).map_err(|error| error.to_string())?;
-        if response.session_id == SessionId::NONE {
-            return Err("no session was granted".to_owned());
-        }
-        Ok(control)
-    }
-
-    /// The server it is connected to.
-    pub fn server(&self) -> SocketAddr {
-        self.server
-    }
-
     /// Makes the root of a run, at a path that is free.
     ///
     /// # Errors
     /// The server refuses.
-    pub fn make_root(&mut self, random: &mut fastrand::Rng) -> Result<String, String> {
+    pub fn make_root(&mut self) -> Result<String, String> {
         loop {
-            let root = format!("/bench-{:05x}", random.u32(0..1 << 20));
-            let body = |body: &mut Vec<u8>| {
-                frames::create_body(body, &root, b"", CreateMode::Persistent);
-            };
-            match self.call(OpCode::Create, body)?.0 {
-                0 => return Ok(root),
-                code if code == ErrorCode::NodeExists.code() => {}
-                code => return Err(format!("create {root}: {}", error_name(code))),
+            let root = format!("/bench-{:05x}", fastrand::u32(0..1 << 20));
+            let create = Body::create(&root, Some(b""), OPEN_ACL, 0);
+            match self.session.call(OpCode::Create, &create) {
+                Ok(_) => return Ok(root),
+                Err(error) if error.is(ErrorCode::NodeExists) => {}
+                Err(error) => return Err(format!("create {root}: {}", in_words(&error))),
             }
         }
     }
@@ -117,8 +81,9 @@ impl Control {
         root: &str,
         groups: impl IntoIterator<Item = u32>,
     ) -> Result<(), String> {
-        let paths = groups.into_iter().map(|group| Part::Create(frames::group_path(root, group)));
-        self.all(paths, b"", &mut |_| {})
+        let paths = groups.into_iter().map(|group| frames::group_path(root, group));
+        let create = |path: &str| Body::create(path, Some(b""), OPEN_ACL, 0);
+        self.all(OpCode::Create, paths, create, &mut |_| {})
     }
 
     /// Makes leaves, and tells how many of them are there.
@@ -132,169 +97,112 @@ impl Control {
         value: &[u8],
         done: &mut dyn FnMut(usize),
     ) -> Result<(), String> {
-        let paths = nodes.into_iter().map(|node| Part::Create(frames::leaf_path(root, node)));
-        self.all(paths, value, done)
+        let paths = nodes.into_iter().map(|node| frames::leaf_path(root, node));
+        let create = |path: &str| Body::create(path, Some(value), OPEN_ACL, 0);
+        self.all(OpCode::Create, paths, create, done)
     }
 
-    /// Removes a run's tree, and tells how many nodes of it are gone.
+    /// Removes a run's tree.
     ///
     /// # Errors
     /// The server refuses, or somebody else made nodes deeper in it.
-    pub fn remove(&mut self, root: &str, done: &mut dyn FnMut(usize)) -> Result<(), String> {
-        let mut gone = 0;
+    pub fn remove(&mut self, root: &str) -> Result<(), String> {
         for group in self.children(root)? {
             let group = format!("{root}/{group}");
             let leaves = self.children(&group)?;
-            let parts = leaves.iter().map(|leaf| Part::Delete(format!("{group}/{leaf}")));
-            self.all(parts, b"", &mut |count| done(gone + count))?;
-            gone += leaves.len();
+            let paths = leaves.iter().map(|leaf| format!("{group}/{leaf}"));
+            let delete = |path: &str| Body::path_version(path, -1);
+            self.all(OpCode::Delete, paths, delete, &mut |_| {})?;
             self.delete(&group)?;
         }
         self.delete(root)
     }
 
+    /// Ends the session.
+    pub fn close(self) {
+        // The server ends it by itself otherwise.
+        let _ = self.session.close();
+    }
+
     fn delete(&mut self, path: &str) -> Result<(), String> {
-        let (code, _) = self.call(OpCode::Delete, |body| frames::delete_body(body, path))?;
-        // Gone already, if somebody else removed it or it was ephemeral.
-        let gone = [0, ErrorCode::NoNode.code()].contains(&code);
-        if gone { Ok(()) } else { Err(format!("delete {path}: {}", error_name(code))) }
+        match self.session.delete(path, -1) {
+            Ok(()) => Ok(()),
+            // Gone already, if somebody else removed it or it was ephemeral.
+            Err(error) if error.is(ErrorCode::NoNode) => Ok(()),
+            Err(error) => Err(format!("delete {path}: {}", in_words(&error))),
+        }
     }
 
     fn children(&mut self, path: &str) -> Result<Vec<String>, String> {
-        let (code, body) =
-            self.call(OpCode::GetChildren, |body| frames::read_body(body, path, false))?;
-        if code == ErrorCode::NoNode.code() {
-            return Ok(Vec::new());
-        }
-        if code != 0 {
-            return Err(format!("getChildren {path}: {}", error_name(code)));
-        }
-        let response = GetChildrenResponse::from_bytes(&body).map_err(|error| error.to_string())?;
-        Ok(response.children.iter().flatten().map(str::to_owned).collect())
+        let reply = match self.session.call(OpCode::GetChildren, &Body::path_watch(path, false)) {
+            Ok(reply) => reply,
+            Err(error) if error.is(ErrorCode::NoNode) => return Ok(Vec::new()),
+            Err(error) => return Err(format!("getChildren {path}: {}", in_words(&error))),
+        };
+        let list = GetChildrenResponse::from_bytes(&reply.body)
+            .map_err(|error| format!("getChildren {path}: {error}"))?;
+        Ok(list.children.iter().flatten().map(str::to_owned).collect())
     }
 
-    /// Ends the session.
-    pub fn close(mut self) {
-        // The server ends it by itself otherwise.
-        let _ = self.call(OpCode::CloseSession, |_| {});
-    }
-
-    /// Carries out all parts, many at once; one that fails because it is already so is no failure.
+    /// Does the same with all these nodes, many at once, and tells how many are done.
     fn all(
         &mut self,
-        parts: impl Iterator<Item = Part>,
-        value: &[u8],
+        op: OpCode,
+        paths: impl Iterator<Item = String>,
+        body: impl Fn(&str) -> Body,
         done: &mut dyn FnMut(usize),
     ) -> Result<(), String> {
-        let each = (MULTI_BYTES_MAX / (value.len() + 100)).clamp(1, MULTI_PARTS_MAX);
-        let mut parts = parts.peekable();
+        let each = (MULTI_BYTES_MAX / (body("").bytes().len() + 100)).clamp(1, MULTI_PARTS_MAX);
+        let mut paths = paths.peekable();
         let mut count = 0;
-        while parts.peek().is_some() {
-            let mut out = Vec::new();
-            let mut batches = Vec::new();
-            while batches.len() < MULTIS_AT_ONCE && out.len() < MULTI_BYTES_MAX {
-                let batch: Vec<Part> = parts.by_ref().take(each).collect();
-                if batch.is_empty() {
-                    break;
+        while paths.peek().is_some() {
+            let (mut out, mut firsts) = (Vec::new(), Vec::new());
+            while firsts.len() < MULTIS_AT_ONCE
+                && out.len() < MULTI_BYTES_MAX
+                && let Some(first) = paths.peek().cloned()
+            {
+                let mut multi = Body::new();
+                for path in paths.by_ref().take(each) {
+                    multi = multi.multi_op(op.number(), &body(&path));
+                    count += 1;
                 }
-                count += batch.len();
-                self.append_multi(&mut out, &batch, value);
-                batches.push(batch);
+                self.session.queue(OpCode::Multi, &multi.multi_end(), &mut out);
+                firsts.push(first);
             }
-            self.send(&out)?;
-            for batch in &batches {
-                let answer = self.receive()?;
-                if let Some(code) = multi_error(&answer)? {
-                    let path = match &batch[0] {
-                        Part::Create(path) | Part::Delete(path) => path,
-                    };
-                    let which = format!("{} nodes from {path} on", batch.len());
-                    return Err(format!("{which}: {}", error_name(code)));
+            self.session.connection().send_raw(&out).map_err(|error| error.to_string())?;
+            for first in firsts {
+                let reply = self.session.receive().map_err(|error| in_words(&error))?;
+                if let Some(code) = multi_error(&reply) {
+                    return Err(format!("nodes from {first} on: {}", error_name(code)));
                 }
             }
             done(count);
         }
         Ok(())
     }
+}
 
-    fn append_multi(&mut self, out: &mut Vec<u8>, parts: &[Part], value: &[u8]) {
-        let start = out.len();
-        frames::encode(out, OpCode::Multi, |body| {
-            for part in parts {
-                let op = match part {
-                    Part::Create(_) => OpCode::Create,
-                    Part::Delete(_) => OpCode::Delete,
-                };
-                MultiHeader { op: op.number(), done: false, err: -1 }.encode(body);
-                match part {
-                    Part::Create(path) => {
-                        frames::create_body(body, path, value, CreateMode::Persistent);
-                    }
-                    Part::Delete(path) => frames::delete_body(body, path),
-                }
-            }
-            MultiHeader::END.encode(body);
-        });
-        self.number(&mut out[start..]);
-    }
-
-    /// One request and its answer: the error code, and what follows the header.
-    fn call(
-        &mut self,
-        op: OpCode,
-        fill: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(i32, Vec<u8>), String> {
-        let mut frame = Vec::new();
-        frames::encode(&mut frame, op, fill);
-        self.number(&mut frame);
-        self.send(&frame)?;
-        let answer = self.receive()?;
-        let header = ReplyHeader::from_bytes(&answer).map_err(|error| error.to_string())?;
-        Ok((header.err, answer[frames::REPLY_HEADER_BYTES..].to_vec()))
-    }
-
-    fn number(&mut self, frame: &mut [u8]) {
-        self.xid = self.xid.wrapping_add(1) & i32::MAX;
-        frame[XID_AT..][..4].copy_from_slice(&self.xid.to_be_bytes());
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.stream.write_all(bytes).map_err(|error| error.to_string())
-    }
-
-    /// The next answer that is no event.
-    fn receive(&mut self) -> Result<Vec<u8>, String> {
-        loop {
-            let mut length = [0; 4];
-            self.stream.read_exact(&mut length).map_err(|error| error.to_string())?;
-            let length = usize::try_from(i32::from_be_bytes(length))
-                .map_err(|_| "a frame of negative length".to_owned())?;
-            let mut frame = vec![0; length];
-            self.stream.read_exact(&mut frame).map_err(|error| error.to_string())?;
-            if frame.first_chunk() != Some(&xid::NOTIFICATION.to_be_bytes()) {
-                return Ok(frame);
-            }
-        }
+fn in_words(error: &SessionError) -> String {
+    match error {
+        SessionError::Refused(code) => error_name(*code).to_owned(),
+        SessionError::Closed => "the server closed the connection".to_owned(),
+        SessionError::Silence => format!("no answer for {} s", SILENCE.as_secs()),
     }
 }
 
 /// The error of a multi: its header's, or that of the first part that says more than that another
 /// one failed.
-fn multi_error(answer: &[u8]) -> Result<Option<i32>, String> {
-    let header = ReplyHeader::from_bytes(answer).map_err(|error| error.to_string())?;
-    if header.err != 0 {
-        return Ok(Some(header.err));
-    }
-    let body = &answer[frames::REPLY_HEADER_BYTES..];
-    let first = MultiHeader::from_bytes(body).map_err(|error| error.to_string())?;
-    if first.op != OpCode::Error.number() || first.done {
-        return Ok(None);
-    }
-    // All parts are errors then: a header of 9 bytes and the code again, each.
+fn multi_error(reply: &Reply) -> Option<i32> {
+    // If one part fails, every part is an error: a header of 9 bytes and the code again.
     const PART_BYTES: usize = 9 + 4;
-    let codes = body.chunks_exact(PART_BYTES).filter_map(|part| MultiHeader::from_bytes(part).ok());
-    let telling = codes
-        .map(|part| part.err)
-        .find(|&code| code != 0 && code != ErrorCode::RuntimeInconsistency.code());
-    Ok(Some(telling.unwrap_or(first.err)))
+    if reply.header.err != 0 {
+        return Some(reply.header.err);
+    }
+    let parts = reply.body.chunks_exact(PART_BYTES);
+    let mut parts = parts.filter_map(|part| MultiHeader::from_bytes(part).ok());
+    let first = parts.next().filter(|part| part.op == OpCode::Error.number() && !part.done)?;
+    let telling = std::iter::once(&first).map(|part| part.err).chain(parts.map(|part| part.err));
+    let mut telling =
+        telling.filter(|&code| code != 0 && code != ErrorCode::RuntimeInconsistency.code());
+    Some(telling.next().unwrap_or(first.err))
 }

@@ -1,4 +1,4 @@
-//! Services whose instances come and go, and clients that keep a list of who is there.
+//! Services whose instances come and go, and clients that keep a list of the instances.
 //!
 //! An instance is an ephemeral node in a session of its own, below its service's node. A client
 //! watches the list and reads it again whenever it changes. A node's name carries which instance it
@@ -111,18 +111,16 @@ impl DiscoveryWorkload {
         self.members[index].due = due;
         let path =
             format!("{}/i{:06}-{due:016}", self.services[index / self.unit], index % self.unit);
-        io.request(index, REGISTER, due, |out| {
-            frames::encode(out, OpCode::Create, |body| {
-                frames::create_body(body, &path, &self.value, CreateMode::Ephemeral);
-            });
+        io.send(index, REGISTER, due, OpCode::Create, |body| {
+            frames::create_body(body, &path, &self.value, CreateMode::Ephemeral);
         });
     }
 
     fn list(&self, io: &mut Io, index: usize) {
         let service = &self.services[index / self.unit];
         let now = io.now;
-        io.request(index, LIST, now, |out| {
-            frames::encode(out, OpCode::GetChildren, |body| frames::read_body(body, service, true));
+        io.send(index, LIST, now, OpCode::GetChildren, |body| {
+            frames::read_body(body, service, true);
         });
     }
 
@@ -206,10 +204,7 @@ impl Workload for DiscoveryWorkload {
     }
 
     fn on_reply(&mut self, io: &mut Io, index: usize, request: Pending, reply: Reply<'_>) {
-        match reply.error_name() {
-            None => io.succeeded(request.operation, request.due),
-            Some(name) => io.failed(request.operation, name, request.due),
-        }
+        io.answered(request.operation, request.due, reply.error);
         self.mark_ready(index);
         if request.operation == REGISTER {
             self.members[index].registered = true;

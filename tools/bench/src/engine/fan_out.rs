@@ -1,4 +1,4 @@
-//! One writes a node, and everybody who watches it hears of it, reads it again and watches on.
+//! One session writes a node; every watcher hears of it, reads the node again and watches on.
 //!
 //! The value carries when its write was due, so that a watcher knows what it reads the news of,
 //! whichever thread it belongs to and however many writes are under way.
@@ -94,10 +94,8 @@ impl FanOutWorkload {
     fn write(&mut self, io: &mut Io, due: u64) {
         let text = format!("{due:0width$}", width = DUE_DIGITS);
         self.value[..DUE_DIGITS].copy_from_slice(text.as_bytes());
-        io.request(0, WRITE, due, |out| {
-            frames::encode(out, OpCode::SetData, |body| {
-                frames::set_body(body, &self.path, &self.value);
-            });
+        io.send(0, WRITE, due, OpCode::SetData, |body| {
+            frames::set_body(body, &self.path, &self.value);
         });
     }
 
@@ -161,10 +159,7 @@ impl Workload for FanOutWorkload {
     }
 
     fn on_reply(&mut self, io: &mut Io, index: usize, request: Pending, reply: Reply<'_>) {
-        match reply.error_name() {
-            None => io.succeeded(request.operation, request.due),
-            Some(name) => io.failed(request.operation, name, request.due),
-        }
+        io.answered(request.operation, request.due, reply.error);
         if request.operation == WRITE && reply.error.is_none() {
             self.written = self.written.max(request.due);
         }

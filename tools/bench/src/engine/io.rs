@@ -1,5 +1,4 @@
-//! What a workload does things with: sessions that are opened and closed, requests that are sent,
-//! a clock, and a record of what became of it all.
+//! A workload's tools: it opens and closes sessions, sends requests, reads the clock, and records every outcome.
 //!
 //! Nothing is sent at once: the worker sends what was queued after each thing that it handled.
 
@@ -11,12 +10,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ringkeeper::proto::opcode::OpCode;
 use rustix::event::epoll;
 
-use super::Error;
+use super::frames;
 use super::recorder::Recorder;
 use super::session::{Session, State};
 use super::worker::Shared;
+use super::workload::error_name;
 
 /// Between two attempts to connect; a real client waits longer, at random.
 const RETRY_NS: u64 = 20_000_000;
@@ -36,7 +37,7 @@ impl Clock {
     }
 }
 
-/// What a workload does things with.
+/// A workload's tools.
 pub struct Io {
     /// The sessions of this thread.
     pub sessions: Vec<Session>,
@@ -68,7 +69,7 @@ pub struct Io {
 }
 
 impl Io {
-    /// With so many sessions, which connect to these seats.
+    /// The tools for `sessions` sessions, each of which connects to its seat first.
     ///
     /// # Errors
     /// This machine has no epoll left.
@@ -77,9 +78,9 @@ impl Io {
         seats: Vec<usize>,
         recorder: Recorder,
         shared: &Shared,
-    ) -> Result<Io, Error> {
+    ) -> Result<Io, String> {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)
-            .map_err(|error| Error::Machine(format!("epoll: {error}")))?;
+            .map_err(|error| format!("epoll: {error}"))?;
         Ok(Io {
             sessions: (0..sessions).map(|_| Session::new()).collect(),
             now: shared.clock.now(),
@@ -138,6 +139,27 @@ impl Io {
     ) {
         self.sessions[index].request(operation, due, fill);
         self.mark(index);
+    }
+
+    /// Sends a request of this opcode, whose body `fill` appends.
+    pub fn send(
+        &mut self,
+        index: usize,
+        operation: u16,
+        due: u64,
+        op: OpCode,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.request(index, operation, due, |out| frames::encode(out, op, fill));
+    }
+
+    /// A request is answered: it succeeded now, or failed.
+    #[inline]
+    pub fn answered(&mut self, operation: u16, due: u64, error: Option<i32>) {
+        match error {
+            None => self.succeeded(operation, due),
+            Some(code) => self.failed(operation, error_name(code), due),
+        }
     }
 
     /// A request of this operation succeeded now.
@@ -230,7 +252,7 @@ fn token(index: usize, generation: u32) -> epoll::EventData {
     epoll::EventData::new_u64((u64::from(generation) << 32) | index)
 }
 
-/// Which session it is, and its so-manieth connection.
+/// The session's index, and the number of its connection.
 pub fn untoken(data: epoll::EventData) -> (usize, u32) {
     let data = data.u64();
     let index = usize::try_from(data & 0xffff_ffff).expect("64 bits");

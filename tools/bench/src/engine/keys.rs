@@ -1,4 +1,4 @@
-//! Which node a request is about.
+//! The node that a request is about.
 
 use crate::definition::Keys;
 
@@ -7,16 +7,16 @@ use crate::definition::Keys;
 pub enum Draw {
     /// The session's own.
     Own,
-    /// Any of so many.
+    /// Any node, each as often as the others.
     Uniform(u32),
-    /// Some more often.
+    /// Some nodes more often than others.
     Zipfian(Zipfian),
     /// Always the first.
     OneHot,
 }
 
 impl Draw {
-    /// Over so many nodes.
+    /// A draw over `nodes` nodes.
     pub fn new(keys: Keys, nodes: u32) -> Draw {
         match keys {
             Keys::Own => Draw::Own,
@@ -54,7 +54,7 @@ pub struct Zipfian {
 const SCATTER: u64 = 2_654_435_761;
 
 impl Zipfian {
-    /// Over so many nodes; theta above 0 and below 1.
+    /// The distribution over `nodes` nodes; theta is above 0 and below 1.
     pub fn new(nodes: u32, theta: f64) -> Zipfian {
         let zeta: f64 = (1..=nodes).map(|rank| f64::from(rank).powf(-theta)).sum();
         let zeta_of_two = 1.0 + 0.5f64.powf(theta);

@@ -29,7 +29,7 @@ const CHILDREN: u16 = 3;
 const WATCH: u16 = 4;
 const DELETE: u16 = 5;
 
-/// ZooKeeper ends the name of a sequential node with so many digits.
+/// Digits at the end of a sequential node's name.
 const SEQUENCE_DIGITS: usize = 10;
 
 /// The clients of one thread.
@@ -73,19 +73,16 @@ impl LockWorkload {
         client.wanted_at = io.now;
         client.name.clear();
         (client.waits, client.holds) = (false, false);
-        io.request(index, CREATE, client.wanted_at, |out| {
-            frames::encode(out, OpCode::Create, |body| {
-                let mode = CreateMode::EphemeralSequential;
-                frames::create_body(body, &client.prefix, b"", mode);
-            });
+        io.send(index, CREATE, client.wanted_at, OpCode::Create, |body| {
+            frames::create_body(body, &client.prefix, b"", CreateMode::EphemeralSequential);
         });
     }
 
     fn look(&mut self, io: &mut Io, index: usize) {
         let lock = &self.clients[index].lock;
         let now = io.now;
-        io.request(index, CHILDREN, now, |out| {
-            frames::encode(out, OpCode::GetChildren, |body| frames::read_body(body, lock, false));
+        io.send(index, CHILDREN, now, OpCode::GetChildren, |body| {
+            frames::read_body(body, lock, false);
         });
     }
 
@@ -122,18 +119,14 @@ impl LockWorkload {
                     client.holds = true;
                     io.succeeded(ACQUIRE, client.wanted_at);
                 }
-                io.request(index, DELETE, now, |out| {
-                    frames::encode(out, OpCode::Delete, |body| {
-                        frames::delete_body(body, &format!("{}/{}", client.lock, client.name));
-                    });
+                io.send(index, DELETE, now, OpCode::Delete, |body| {
+                    frames::delete_body(body, &format!("{}/{}", client.lock, client.name));
                 });
             }
             Some(before) => {
                 client.waits = true;
-                io.request(index, WATCH, now, |out| {
-                    frames::encode(out, OpCode::GetData, |body| {
-                        frames::read_body(body, &format!("{}/{before}", client.lock), true);
-                    });
+                io.send(index, WATCH, now, OpCode::GetData, |body| {
+                    frames::read_body(body, &format!("{}/{before}", client.lock), true);
                 });
             }
         }
@@ -165,20 +158,14 @@ impl Workload for LockWorkload {
     fn on_reply(&mut self, io: &mut Io, index: usize, request: Pending, reply: Reply<'_>) {
         let operation = request.operation;
         let is_gone = reply.error == Some(ErrorCode::NoNode.code()) && operation == WATCH;
-        match reply.error_name() {
-            // That the one before goes while it is looked at is part of the pattern.
-            None => io.succeeded(operation, request.due),
-            Some(_) if is_gone => io.succeeded(operation, request.due),
-            Some(name) => {
-                io.failed(operation, name, request.due);
-                if !io.stopped {
-                    self.look(io, index);
-                }
-                return;
-            }
-        }
+        // The node before may go while the client looks at it: that is part of the pattern.
+        let error = reply.error.filter(|_| !is_gone);
+        io.answered(operation, request.due, error);
         if io.stopped {
             return;
+        }
+        if error.is_some() {
+            return self.look(io, index);
         }
         match operation {
             CREATE => {

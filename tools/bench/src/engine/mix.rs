@@ -8,7 +8,7 @@ use super::io::Io;
 use super::keys::Draw;
 use super::schedule::Schedule;
 use super::session::{Pending, State};
-use super::workload::{Reply, Workload, error_name};
+use super::workload::{Reply, Workload};
 use crate::definition::{Load, Mix};
 
 /// What the operations are called in results.
@@ -206,10 +206,7 @@ impl Workload for MixWorkload {
             let is_multi = [MULTI, MULTI_READ].contains(&request.operation);
             is_multi.then(|| part_error(reply.body)).flatten()
         });
-        match error {
-            None => io.succeeded(request.operation, request.due),
-            Some(code) => io.failed(request.operation, error_name(code), request.due),
-        }
+        io.answered(request.operation, request.due, error);
         if request.operation == WATCH {
             return self.place_watches(io, index);
         }
@@ -223,7 +220,7 @@ impl Workload for MixWorkload {
 
     fn on_lost(&mut self, io: &mut Io, index: usize, lost: &[Pending]) {
         let member = &mut self.members[index];
-        // Which of them took effect is not known: what was created stays where it is.
+        // Nobody knows which requests took effect: what they created stays where it is.
         member.deleted = member.created;
         if !member.is_ready {
             let watches = lost.iter().filter(|request| request.operation == WATCH).count();
@@ -273,7 +270,7 @@ impl Workload for MixWorkload {
     }
 }
 
-/// The node that a session creates or deletes as its so-manieth.
+/// The node that a session creates or deletes when it has created or deleted `count` before.
 fn created(mix: &Mix, share: Share, index: usize, count: u32) -> Node {
     let session = share.first + number_of(index);
     if mix.create_among_them {

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use crate::definition::Definition;
 use crate::result::{Measured, Slice};
 
-/// Whom to load.
+/// The servers to load.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Client addresses; of an ensemble, the leader's first.
@@ -69,25 +69,6 @@ pub struct Progress {
     pub per_second: f64,
 }
 
-/// Why a run failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The definition makes no sense.
-    #[error("{0}")]
-    Definition(#[from] crate::definition::DefinitionError),
-    /// A server cannot be reached, refuses, or answers what it must not.
-    #[error("{server}: {why}")]
-    Server {
-        /// The server.
-        server: SocketAddr,
-        /// What happened.
-        why: String,
-    },
-    /// This machine refuses something: files, threads, ports.
-    #[error("{0}")]
-    Machine(String),
-}
-
 /// Runs one definition, or one step of its ladder, and measures it. Blocks until it is over.
 ///
 /// Errors of single requests, lost connections and lost sessions are counted in the result; they
@@ -100,20 +81,20 @@ pub fn run(
     definition: &Definition,
     step: Option<u64>,
     progress: &mut dyn FnMut(&Progress),
-) -> Result<Measured, Error> {
+) -> Result<Measured, String> {
     let definition = definition.at_step(step)?;
     run::run(target, &definition, progress)
 }
 
-/// Raises this process's limit of open files to what so many sessions need.
+/// Raises this process's limit of open files to what `sessions` sessions need.
 ///
 /// # Errors
 /// The hard limit is lower.
-pub fn allow_files(sessions: u64) -> Result<(), Error> {
+pub fn allow_files(sessions: u64) -> Result<(), String> {
     run::allow_files(sessions)
 }
 
-/// Makes so many nodes below a new root and returns the root; each parent has `children` of them.
+/// Makes `znodes` nodes below a new root and returns the root; each parent has `children` of them.
 ///
 /// # Errors
 /// A server cannot be reached or refuses.
@@ -122,7 +103,7 @@ pub fn populate(
     znodes: u32,
     children: u32,
     value_bytes: u32,
-) -> Result<String, Error> {
+) -> Result<String, String> {
     let tree = tree::Tree::of_nodes(znodes, children, value_bytes);
     tree.make(&target.servers, &mut |_| {})
 }
@@ -136,7 +117,7 @@ pub fn path_of(root: &str, children: u32, node: u32) -> String {
 ///
 /// # Errors
 /// A server cannot be reached or refuses.
-pub fn remove(target: &Target, root: &str) -> Result<(), Error> {
+pub fn remove(target: &Target, root: &str) -> Result<(), String> {
     tree::remove(&target.servers, root)
 }
 
@@ -152,7 +133,7 @@ struct Share {
 }
 
 impl Share {
-    /// The share of one of so many threads; evenly, the earlier ones get the rest.
+    /// The share of one thread of `threads`: equal parts, and the first threads get the rest.
     fn of(total: u32, thread: u32, threads: u32) -> Share {
         let (each, rest) = (total / threads, total % threads);
         let first = thread * each + thread.min(rest);

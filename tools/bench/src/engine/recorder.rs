@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::worker::Report;
 
-/// The longest latency that is told from longer ones.
+/// Longer latencies count as this long.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
 const DIGITS: u8 = 3;
 /// For the slices, of which there are many.
@@ -49,7 +49,7 @@ impl Default for OpRecord {
 /// A slice as one thread saw it.
 #[derive(Debug)]
 pub struct RawSlice {
-    /// Which one, counted from the beginning of the measurement; negative while warming up.
+    /// The slice's number from the beginning of the measurement; negative while warming up.
     pub number: i64,
     /// Latencies in ns of the successes.
     pub latencies: Histogram<u64>,
@@ -75,7 +75,7 @@ pub struct Recorded {
 /// Writes down what one thread sees.
 pub struct Recorder {
     all: Recorded,
-    /// Which operations the slices count: those that the workload is about.
+    /// Whether the slices count an operation: they count those that the workload is about.
     primary: Vec<bool>,
     window: Option<Window>,
     slice: RawSlice,
@@ -103,7 +103,7 @@ impl Recorder {
         }
     }
 
-    /// Begins: slices are told from `now` on, measurement from `window.from` on.
+    /// Begins: reports slices from `now` on, and measures from `window.from` on.
     pub fn begin(&mut self, now: u64, window: Window) {
         self.window = Some(window);
         let before = window.from.saturating_sub(now).div_ceil(window.slice);
@@ -193,7 +193,7 @@ impl Recorder {
                 errors: 0,
             };
             let over = std::mem::replace(&mut self.slice, next);
-            // Nobody listens any more only if the run was given up.
+            // The receiver is gone only if the run was given up.
             let _ = self.reports.send(Report::Slice(over));
             self.slice_end += window.slice;
             if self.slice_end > window.end {

@@ -21,7 +21,7 @@ use super::storm::{self, StormWorkload};
 use super::tree::{self, Tree};
 use super::worker::{Report, Shared, Worker};
 use super::workload::Workload;
-use super::{Error, Phase, Progress, Share, Target};
+use super::{Phase, Progress, Share, Target};
 use crate::definition::{Definition, Placement, Work};
 use crate::result::{Measured, OpResult, Slice, float, micros};
 
@@ -34,9 +34,9 @@ pub fn run(
     target: &Target,
     definition: &Definition,
     progress: &mut dyn FnMut(&Progress),
-) -> Result<Measured, Error> {
+) -> Result<Measured, String> {
     if target.servers.is_empty() {
-        return Err(Error::Machine("no server to load was given".to_owned()));
+        return Err("no server to load was given".to_owned());
     }
     allow_files(u64::from(definition.work.sessions()))?;
     let tell = |done| Progress { phase: Phase::Preparing, done, slice: None, per_second: 0.0 };
@@ -61,52 +61,49 @@ fn measure(
     definition: &Definition,
     root: &str,
     progress: &mut dyn FnMut(&Progress),
-) -> Result<Measured, Error> {
-    let work = &definition.work;
-    match work {
+) -> Result<Measured, String> {
+    let run = |names, primary, unit| Run { target, definition, names, primary, unit };
+    match &definition.work {
         Work::Mix(mix) => {
+            // Leaving watches is no part of the load.
             let primary = &mix::NAMES[..mix::NAMES.len() - 1];
-            let run = Run { target, definition, names: mix::NAMES, primary, unit: 1 };
-            run.go(mix.sessions, mix.placement, progress, |share, seed| {
+            run(mix::NAMES, primary, 1).go(mix.sessions, mix.placement, progress, |share, seed| {
                 MixWorkload::new(mix, root, share, seed)
             })
         }
-        Work::Lock(lock) => {
-            let run =
-                Run { target, definition, names: lock::NAMES, primary: lock::PRIMARY, unit: 1 };
-            run.go(lock.sessions, lock.placement, progress, |share, _| {
-                LockWorkload::new(lock, root, share)
-            })
-        }
+        Work::Lock(lock) => run(lock::NAMES, lock::PRIMARY, 1).go(
+            lock.sessions,
+            lock.placement,
+            progress,
+            |share, _| LockWorkload::new(lock, root, share),
+        ),
         Work::Discovery(discovery) => {
             let unit = discovery.instances + discovery.clients;
-            let (names, primary) = (discovery::NAMES, discovery::PRIMARY);
-            let run = Run { target, definition, names, primary, unit };
-            run.go(discovery.services, discovery.placement, progress, |share, _| {
-                DiscoveryWorkload::new(discovery, root, share)
-            })
+            run(discovery::NAMES, discovery::PRIMARY, unit).go(
+                discovery.services,
+                discovery.placement,
+                progress,
+                |share, _| DiscoveryWorkload::new(discovery, root, share),
+            )
         }
-        Work::FanOut(fan_out) => {
-            let (names, primary) = (fan_out::NAMES, fan_out::PRIMARY);
-            let run = Run { target, definition, names, primary, unit: 1 };
-            run.go(fan_out.watchers + 1, fan_out.placement, progress, |share, _| {
-                FanOutWorkload::new(fan_out, root, share)
-            })
-        }
-        Work::ConnectStorm(connect) => {
-            let (names, primary) = (storm::NAMES, storm::PRIMARY);
-            let run = Run { target, definition, names, primary, unit: 1 };
-            run.go(connect.sessions, connect.placement, progress, |share, _| {
-                StormWorkload::new(connect, share)
-            })
-        }
-        Work::Churn(churn) => {
-            let (names, primary) = (churn::NAMES, churn::PRIMARY);
-            let run = Run { target, definition, names, primary, unit: 1 };
-            run.go(churn.sessions, churn.placement, progress, |share, _| {
-                ChurnWorkload::new(churn, root, share)
-            })
-        }
+        Work::FanOut(fan_out) => run(fan_out::NAMES, fan_out::PRIMARY, 1).go(
+            fan_out.watchers + 1,
+            fan_out.placement,
+            progress,
+            |share, _| FanOutWorkload::new(fan_out, root, share),
+        ),
+        Work::ConnectStorm(storm) => run(storm::NAMES, storm::PRIMARY, 1).go(
+            storm.sessions,
+            storm.placement,
+            progress,
+            |share, _| StormWorkload::new(share),
+        ),
+        Work::Churn(churn) => run(churn::NAMES, churn::PRIMARY, 1).go(
+            churn.sessions,
+            churn.placement,
+            progress,
+            |share, _| ChurnWorkload::new(churn, root, share),
+        ),
     }
 }
 
@@ -116,7 +113,7 @@ struct Run<'a> {
     definition: &'a Definition,
     /// Names of the workload's operations.
     names: &'static [&'static str],
-    /// Those that it is about.
+    /// The operations that the workload is about.
     primary: &'a [&'static str],
     /// Sessions of each of the things that are divided among the threads.
     unit: u32,
@@ -130,7 +127,7 @@ impl Run<'_> {
         placement: Placement,
         progress: &mut dyn FnMut(&Progress),
         make: impl Fn(Share, u64) -> W,
-    ) -> Result<Measured, Error> {
+    ) -> Result<Measured, String> {
         let (slices, shared) = self.times();
         let threads = u32::try_from(self.target.threads).unwrap_or(u32::MAX).clamp(1, count);
         let (reports, reported) = mpsc::channel();
@@ -315,7 +312,7 @@ impl Run<'_> {
     }
 }
 
-/// Which server a session connects to first.
+/// The server that a session connects to first.
 fn seat(session: u32, placement: Placement, servers: &[SocketAddr]) -> usize {
     let session = usize::try_from(session).expect("64 bits");
     match placement {
@@ -325,8 +322,8 @@ fn seat(session: u32, placement: Placement, servers: &[SocketAddr]) -> usize {
     }
 }
 
-/// Raises the limit of open files to what so many sessions need.
-pub fn allow_files(sessions: u64) -> Result<(), Error> {
+/// Raises the limit of open files to what `sessions` sessions need.
+pub fn allow_files(sessions: u64) -> Result<(), String> {
     let needed = sessions + OTHER_FILES;
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
@@ -337,11 +334,11 @@ pub fn allow_files(sessions: u64) -> Result<(), Error> {
     limit.maximum = limit.maximum.map(|maximum| maximum.max(needed));
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).map_err(|error| {
-        Error::Machine(format!(
+        format!(
             "{sessions} sessions need {needed} open files, and this process may have {}: {error}; \
              raise the limit with `ulimit -Hn {needed}` as root",
             allowed.unwrap_or_default()
-        ))
+        )
     })
 }
 

@@ -9,7 +9,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// So many per second, none before [`Schedule::begin`].
+    /// A schedule of `per_second` requests; none is due before [`Schedule::begin`].
     pub fn new(per_second: f64) -> Schedule {
         Schedule { from: u64::MAX, ns_between: 1e9 / per_second, count: 0 }
     }

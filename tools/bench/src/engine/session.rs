@@ -26,14 +26,14 @@ pub struct Pending {
     pub due: u64,
     /// Its number on the connection.
     pub xid: i32,
-    /// Which operation, by the workload's numbers.
+    /// The operation, by the workload's numbers.
     pub operation: u16,
 }
 
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Nobody wants it.
+    /// No workload wants it open.
     Idle,
     /// Wanted; its turn to connect has not come.
     Queued,

@@ -4,7 +4,6 @@ use super::Share;
 use super::io::Io;
 use super::session::{Pending, Session, State};
 use super::workload::{Reply, Workload};
-use crate::definition::ConnectStorm;
 
 /// What the operations are called in results.
 pub const NAMES: &[&str] = &["connect", "close"];
@@ -24,7 +23,7 @@ pub struct StormWorkload {
 
 impl StormWorkload {
     /// The clients of one thread.
-    pub fn new(_storm: &ConnectStorm, share: Share) -> StormWorkload {
+    pub fn new(share: Share) -> StormWorkload {
         let count = usize::try_from(share.count).expect("64 bits");
         StormWorkload { count, open: 0, connects: vec![None; count], loads: false }
     }
@@ -43,7 +42,7 @@ impl Workload for StormWorkload {
         self.count
     }
 
-    /// Nobody connects before the load begins.
+    /// No client connects before the load begins.
     fn start(&mut self, _io: &mut Io) {}
 
     fn on_live(&mut self, io: &mut Io, index: usize, _resumed: bool) {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use super::Error;
 use super::control::Control;
 use super::frames::Node;
 use super::mix::{CREATE_GROUPS_FROM, OWN_GROUP};
@@ -12,7 +11,7 @@ use crate::definition::{Mix, Work};
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
     groups: Vec<u32>,
-    /// Groups in turn, each with so many leaves numbered through: `leaf / children` is the group.
+    /// Leaves, numbered through all groups, `children` in each: `leaf / children` is the group.
     znodes: u32,
     children: u32,
     /// More leaves of one group, numbered from 0.
@@ -61,11 +60,14 @@ impl Tree {
     ///
     /// # Errors
     /// A server cannot be reached or refuses.
-    pub fn make(&self, servers: &[SocketAddr], done: &mut dyn FnMut(f64)) -> Result<String, Error> {
-        let mut control = connect(servers)?;
-        let server = control.server();
-        let explain = |why: String| Error::Server { server, why: format!("making nodes: {why}") };
-        let root = control.make_root(&mut fastrand::Rng::new()).map_err(explain)?;
+    pub fn make(
+        &self,
+        servers: &[SocketAddr],
+        done: &mut dyn FnMut(f64),
+    ) -> Result<String, String> {
+        let (mut control, server) = Control::connect(servers)?;
+        let explain = |why: String| format!("{server}: making nodes: {why}");
+        let root = control.make_root().map_err(explain)?;
         control.make_groups(&root, self.groups.iter().copied()).map_err(explain)?;
         let (group, others) = self.others.unwrap_or_default();
         let all = f64::from(self.znodes) + f64::from(others);
@@ -83,17 +85,13 @@ impl Tree {
 ///
 /// # Errors
 /// A server cannot be reached or refuses.
-pub fn remove(servers: &[SocketAddr], root: &str) -> Result<(), Error> {
-    let mut control = connect(servers)?;
-    let server = control.server();
-    control.remove(root, &mut |_| {}).map_err(|why| Error::Server {
-        server,
-        why: format!("removing the nodes that were made: {why}; what is left lies below {root}"),
+pub fn remove(servers: &[SocketAddr], root: &str) -> Result<(), String> {
+    let (mut control, server) = Control::connect(servers)?;
+    control.remove(root).map_err(|why| {
+        format!(
+            "{server}: removing the nodes that were made: {why}; what is left lies below {root}"
+        )
     })?;
     control.close();
     Ok(())
-}
-
-fn connect(servers: &[SocketAddr]) -> Result<Control, Error> {
-    Control::connect(servers).map_err(|(server, why)| Error::Server { server, why })
 }

@@ -18,7 +18,6 @@ use ringkeeper::proto::event::WatcherEvent;
 use ringkeeper::proto::response::xid;
 use rustix::event::{Timespec, epoll};
 
-use super::Error;
 use super::frames::REPLY_HEADER_BYTES;
 use super::io::{Clock, Io, SESSION_TIMEOUT_MS, untoken};
 use super::recorder::{RawSlice, Recorded, Recorder, Window};
@@ -85,7 +84,7 @@ impl<W: Workload> Worker<W> {
         seats: Vec<usize>,
         shared: Shared,
         reports: Sender<Report>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, String> {
         let io = Io::new(workload.sessions(), seats, recorder, &shared)?;
         Ok(Worker { workload, io, shared, reports, next_sweep: 0 })
     }
@@ -94,7 +93,7 @@ impl<W: Workload> Worker<W> {
     ///
     /// # Errors
     /// The workload could not be prepared.
-    pub fn run(mut self) -> Result<Recorded, Error> {
+    pub fn run(mut self) -> Result<Recorded, String> {
         // Due times are kept to the microsecond, not to the kernel's default of 50.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let mut chunk = vec![0; CHUNK_BYTES];
@@ -136,7 +135,7 @@ impl<W: Workload> Worker<W> {
         Ok(self.io.recorder.end())
     }
 
-    fn prepare(&mut self, chunk: &mut [u8], events: &mut Vec<epoll::Event>) -> Result<(), Error> {
+    fn prepare(&mut self, chunk: &mut [u8], events: &mut Vec<epoll::Event>) -> Result<(), String> {
         while !self.workload.is_ready() {
             self.turn(chunk, events, SWEEP_NS)?;
             if self.io.now - self.io.progress_at > nanos(PREPARE_SILENCE) {
@@ -157,7 +156,7 @@ impl<W: Workload> Worker<W> {
         chunk: &mut [u8],
         events: &mut Vec<epoll::Event>,
         until: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<(), String> {
         while self.io.now < until && (self.is_answering() || self.workload.awaits(&self.io)) {
             self.turn(chunk, events, 10_000_000)?;
         }
@@ -183,7 +182,11 @@ impl<W: Workload> Worker<W> {
         self.io.sessions.iter().any(|own| !own.pending.is_empty() || !own.waiting.is_empty())
     }
 
-    fn close_all(&mut self, chunk: &mut [u8], events: &mut Vec<epoll::Event>) -> Result<(), Error> {
+    fn close_all(
+        &mut self,
+        chunk: &mut [u8],
+        events: &mut Vec<epoll::Event>,
+    ) -> Result<(), String> {
         for index in 0..self.io.sessions.len() {
             if self.io.sessions[index].state == State::Live {
                 self.io.close(index);
@@ -200,29 +203,26 @@ impl<W: Workload> Worker<W> {
     }
 
     /// Fails if servers have taken some sessions, and close every further connection at once.
-    fn check_refused(&self) -> Result<(), Error> {
+    fn check_refused(&self) -> Result<(), String> {
         let taken = self.shared.sessions_taken.load(Ordering::Relaxed);
         // One that takes none has another reason: no leader, say.
         let Some((server, why)) = self.io.last_failure.clone().filter(|_| taken > 0) else {
             return Ok(());
         };
-        Err(Error::Server {
-            server,
-            why: format!(
-                "the workload needs {} sessions; {taken} were taken, and the server closes every further \
-                 connection at once ({why}). Its maxClientCnxns may be the reason: it bounds the connections \
-                 from one address, at 60 unless its configuration says otherwise (0: no bound)",
-                self.shared.sessions
-            ),
-        })
+        Err(format!(
+            "{server}: the workload needs {} sessions; {taken} were taken, and the server closes every further \
+             connection at once ({why}). Its maxClientCnxns may be the reason: it bounds the connections \
+             from one address, at 60 unless its configuration says otherwise (0: no bound)",
+            self.shared.sessions
+        ))
     }
 
-    fn cannot_prepare(&self) -> Error {
+    fn cannot_prepare(&self) -> String {
         let (server, why) = self.io.last_failure.clone().unwrap_or_else(|| {
             let silent = format!("no answer for {} s", PREPARE_SILENCE.as_secs());
             (self.io.servers[0], silent)
         });
-        Error::Server { server, why: format!("the workload could not be prepared: {why}") }
+        format!("{server}: the workload could not be prepared: {why}")
     }
 
     /// Waits for something to happen, at most `wait` ns, and handles all that did.
@@ -231,7 +231,7 @@ impl<W: Workload> Worker<W> {
         chunk: &mut [u8],
         events: &mut Vec<epoll::Event>,
         wait: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<(), String> {
         self.io.open_queued();
         let now = self.shared.clock.now();
         let next = [
@@ -248,7 +248,7 @@ impl<W: Workload> Worker<W> {
         let spare = rustix::buffer::spare_capacity(events);
         match epoll::wait(&self.io.poll, spare, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Error::Machine(format!("epoll: {error}"))),
+            Err(error) => return Err(format!("epoll: {error}")),
         }
         self.io.look_at_clock();
         for event in events.iter() {

@@ -1,4 +1,4 @@
-//! What a kind of work has to say, and what it hears of.
+//! What every kind of work implements: it hears of events, and answers them through [`Io`].
 
 use ringkeeper::error::ErrorCode;
 use ringkeeper::proto::event::WatcherEvent;
@@ -15,13 +15,6 @@ pub struct Reply<'a> {
     pub body: &'a [u8],
 }
 
-impl Reply<'_> {
-    /// The error's name for the result.
-    pub fn error_name(&self) -> Option<&'static str> {
-        self.error.map(error_name)
-    }
-}
-
 /// What the sessions of one thread do.
 ///
 /// The worker calls it when something happens; it answers by calling [`Io`]. Requests that were in
@@ -29,7 +22,7 @@ impl Reply<'_> {
 pub trait Workload {
     /// How many sessions this thread has.
     fn sessions(&self) -> usize;
-    /// Opens what it wants to have open first; all of them, unless it says otherwise.
+    /// Opens the sessions that must be open first: all, by default.
     fn start(&mut self, io: &mut Io) {
         for index in 0..self.sessions() {
             io.open(index);
@@ -53,7 +46,7 @@ pub trait Workload {
     fn next_time(&self) -> u64 {
         u64::MAX
     }
-    /// That time has come.
+    /// The time that [`Workload::next_time`] named has come.
     fn on_time(&mut self, _io: &mut Io) {}
     /// After the end: whether something is still on its way, beside the answers to requests.
     fn awaits(&self, _io: &Io) -> bool {

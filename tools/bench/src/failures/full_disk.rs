@@ -37,7 +37,7 @@ pub fn full_disk(
     let mut running = launch.start_on(&disk.folder(), folder)?;
     let mut target = running.target()?;
     target.clean_up = false;
-    let server = running.server_mut().ok_or("a server of ZooKeeper's kind is needed")?;
+    let server = running.server()?;
     let mut load = load.clone();
     load.seconds = load.seconds.max(SECONDS);
     let scene =

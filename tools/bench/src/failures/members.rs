@@ -27,7 +27,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// Plays it on an ensemble of fresh servers.
 ///
 /// # Errors
-/// They do not start, or the load cannot be prepared.
+/// The servers do not start, or the load cannot be prepared.
 pub fn members(
     launch: &Launch,
     servers: usize,
@@ -38,9 +38,7 @@ pub fn members(
     let mut running = launch.start(servers, folder)?;
     let mut target = running.target()?;
     target.clean_up = false;
-    let ensemble = running
-        .ensemble_mut()
-        .ok_or("leaders and followers are killed in ensembles of ZooKeeper's kind only")?;
+    let ensemble = running.ensemble()?;
     let mut load = load.clone();
     load.seconds = load.seconds.max(SECONDS);
     let scene = Scene { title: "members are killed and restarted", launch, servers };

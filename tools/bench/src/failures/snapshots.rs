@@ -3,13 +3,11 @@
 //! One server with as many znodes as asked for. First it is loaded while no snapshot is due, then
 //! started again with so small a `snapCount` that one snapshot follows the other, and loaded in the
 //! same way; each snapshot also begins another file of the log. The begin and the end of each are read
-//! from the data folder, in which every program of ZooKeeper's kind writes them. Then once more, and
-//! thousands of clients vanish at once meanwhile, each with an ephemeral node, and their sessions expire.
+//! from the data folder, in which every program of ZooKeeper's kind writes them.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,35 +15,21 @@ use super::{Scene, Stage};
 use crate::definition::Definition;
 use crate::engine;
 use crate::header;
-use crate::idle;
-use crate::peers::{Launch, Peer, Running};
+use crate::peers::{Launch, Peer};
 use crate::result::{FailureTimeline, Measured, Row};
 use crate::turn::Watcher;
-use ringkeeper_rawclient::{OPEN_ACL, Session};
 
 /// Names of the two rows, as goals have them.
 pub const WITHOUT: &str = "writes-without-snapshots";
 /// The other one.
 pub const BESIDE: &str = "writes-beside-snapshots";
-/// The one with clients that vanish.
-const BESIDE_ALL: &str = "writes-beside-snapshots-and-expiry";
 
 /// No snapshot within any run.
 const NEVER: &str = "snapCount=2000000000";
 /// The size of the log asks for snapshots too.
 const NEVER_BY_SIZE: &str = "-Dzookeeper.snapSizeLimitInKb=2000000000";
-/// A program that waits with a snapshot until it is worth it is told not to.
+/// Ringkeeper waits with a snapshot until the log is worth it; this line turns that off.
 const AT_ONCE: &str = "ringkeeper.snapshotSharePercent=0";
-/// Clients that vanish.
-const VANISHING: u32 = 5000;
-/// Of their sessions: the load is being measured when it is over, and long measured when they are gone.
-const VANISHING_TIMEOUT_MS: i32 = 15_000;
-/// Parent of their nodes.
-const VANISHING_PARENT: &str = "/vanishing";
-const PERSISTENT: i32 = 0;
-const EPHEMERAL: i32 = 1;
-/// Who looks at their nodes outlives them.
-const OBSERVER_TIMEOUT_MS: i32 = 40_000;
 /// Znodes under each parent.
 const CHILDREN: u32 = 1000;
 const VALUE_BYTES: u32 = 100;
@@ -60,10 +44,10 @@ const STILL_FOR: Duration = Duration::from_millis(400);
 /// What was seen.
 #[derive(Debug)]
 pub struct Snapshots {
-    /// The timelines with snapshots, and with clients that vanish too.
-    pub timelines: [FailureTimeline; 2],
-    /// Without and with snapshots, and with clients that vanish too.
-    pub rows: [Row; 3],
+    /// The load beside snapshots.
+    pub timeline: FailureTimeline,
+    /// Without snapshots, and beside them.
+    pub rows: [Row; 2],
 }
 
 /// Loads one server without and with snapshots of a tree of that many znodes.
@@ -75,7 +59,6 @@ pub fn snapshots(
     znodes: u32,
     txns_between: u32,
     load: &Definition,
-    round: u32,
     folder: &Path,
     watcher: Watcher<'_>,
 ) -> Result<Snapshots, String> {
@@ -93,35 +76,27 @@ pub fn snapshots(
     if launch.peer == Peer::Ringkeeper {
         busy = busy.line(AT_ONCE);
     }
-    restart(&mut running, &busy)?;
-    let data = data_folder(&mut running)?;
-    let address = running.addresses()?.first().copied().ok_or("no server")?;
+    let server = running.server()?;
+    let config = busy.config().data_dir(server.data_dir());
+    server.restart_with(config);
+    let data = server.data_dir().join("version-2");
     let (taken, beside) =
-        scene.play(&target, load, watcher, |stage| watch(&data, None, load.seconds, stage))?;
+        scene.play(&target, load, watcher, |stage| watch(&data, load.seconds, stage))?;
     let taken = with_snapshots(launch, taken)?;
 
-    let mut vanishing =
-        Vanishing::open(address).map_err(|error| format!("{}: {error}", launch.name))?;
-    let title = format!("{VANISHING} clients vanish, {title}");
-    let scene = Scene { title: &title, launch, servers: 1 };
-    let (all, beside_all) = scene.play(&target, load, watcher, |stage| {
-        watch(&data, Some(&mut vanishing), load.seconds, stage);
-    })?;
-    let all = with_snapshots(launch, all)?;
     let row = |workload: &str, measured: Measured| Row {
         workload: workload.to_owned(),
         title: format!("{}, {znodes} znodes", workload.replace('-', " ")),
         program: launch.name.clone(),
         commit: launch.commit.clone(),
         servers: 1,
-        round,
+        round: 1,
         step: None,
         measured,
         resources: None,
         load_average: header::load_average(),
     };
-    let rows = [row(WITHOUT, without), row(BESIDE, beside), row(BESIDE_ALL, beside_all)];
-    Ok(Snapshots { timelines: [taken, all], rows })
+    Ok(Snapshots { timeline: taken, rows: [row(WITHOUT, without), row(BESIDE, beside)] })
 }
 
 /// A timeline in which there is something to see.
@@ -137,77 +112,13 @@ fn with_snapshots(
     }
 }
 
-fn restart(running: &mut Running, launch: &Launch) -> Result<(), String> {
-    let server = running.server_mut().ok_or("a server of ZooKeeper's kind is needed")?;
-    let config = launch.config().data_dir(server.data_dir());
-    server.restart_with(config);
-    Ok(())
-}
-
-fn data_folder(running: &mut Running) -> Result<PathBuf, String> {
-    let server = running.server_mut().ok_or("a server of ZooKeeper's kind is needed")?;
-    Ok(server.data_dir().join("version-2"))
-}
-
-/// Notes when snapshots begin and end, and what becomes of the clients that vanish, until the load is
-/// over.
-fn watch(folder: &Path, mut vanishing: Option<&mut Vanishing>, seconds: f64, stage: &mut Stage) {
+/// Notes when snapshots begin and end, until the load is over.
+fn watch(folder: &Path, seconds: f64, stage: &mut Stage) {
     let mut watch = Watch::begin(Instant::now(), list(folder));
-    if let Some(vanishing) = &mut vanishing {
-        stage.event(format!("{VANISHING} clients vanish"));
-        vanishing.vanish();
-    }
     while stage.now_s() < seconds {
         thread::sleep(POLL_INTERVAL);
         for (at, what) in watch.look(Instant::now(), list(folder)) {
             stage.event_at(at, what);
-        }
-        if let Some(what) = vanishing.as_mut().and_then(|vanishing| vanishing.look()) {
-            stage.event(what);
-        }
-    }
-}
-
-/// Clients with an ephemeral node each, that stop talking, and one that sees what becomes of the nodes.
-struct Vanishing {
-    clients: Vec<Session>,
-    observer: Session,
-    left: i32,
-}
-
-impl Vanishing {
-    fn open(server: SocketAddr) -> Result<Vanishing, String> {
-        let mut observer = Session::open(server, OBSERVER_TIMEOUT_MS)
-            .map_err(|error| format!("{server}: opening a session: {error}"))?;
-        observer
-            .create(VANISHING_PARENT, None, OPEN_ACL, PERSISTENT)
-            .map_err(|error| format!("{VANISHING_PARENT}: {error:?}"))?;
-        let clients =
-            idle::open_with(server, VANISHING_TIMEOUT_MS, VANISHING, |client, number| {
-                let path = format!("{VANISHING_PARENT}/{number}");
-                let made = client.create(&path, None, OPEN_ACL, EPHEMERAL);
-                made.map(drop).map_err(|error| format!("{path}: {error:?}"))
-            })?;
-        Ok(Vanishing { left: i32::try_from(clients.len()).unwrap_or(i32::MAX), clients, observer })
-    }
-
-    /// Without a word: closing a connection ends no session.
-    fn vanish(&mut self) {
-        self.clients.clear();
-    }
-
-    /// What is new of their nodes.
-    fn look(&mut self) -> Option<&'static str> {
-        // A server that does not answer shows in the load.
-        let stat = self.observer.exists(VANISHING_PARENT, false).ok().flatten()?;
-        let before = std::mem::replace(&mut self.left, stat.num_children);
-        match self.left {
-            left if left == before => None,
-            0 => Some("the last session has expired"),
-            _ if before == i32::try_from(VANISHING).unwrap_or(i32::MAX) => {
-                Some("sessions begin to expire")
-            }
-            _ => None,
         }
     }
 }

@@ -40,12 +40,10 @@ pub fn takeover(
     launch: &Launch,
     servers: usize,
     kills: u32,
-    first_round: u32,
     folder: &Path,
 ) -> Result<Vec<Elapsed>, String> {
     let mut running = launch.start(servers, folder)?;
-    let ensemble =
-        running.ensemble_mut().ok_or("leaders are killed in ensembles of ZooKeeper's kind only")?;
+    let ensemble = running.ensemble()?;
     let leader = ensemble.leader();
     let mut session = Session::open(ensemble.address(leader), SESSION_TIMEOUT_MS)
         .map_err(|error| format!("{}: {error}", launch.name))?;
@@ -54,14 +52,14 @@ pub fn takeover(
         .map_err(|error| format!("{}: create {NODE}: {error:?}", launch.name))?;
     drop(session);
     let mut all = Vec::new();
-    for kill in 0..kills {
+    for round in 1..=kills {
         let seconds = kill_leader(ensemble).ok_or_else(|| {
             format!("{}: no write within {WITHIN:?} after the leader was killed", launch.name)
         })?;
         all.push(Elapsed {
             program: launch.name.clone(),
             servers,
-            round: first_round + kill,
+            round,
             what: WHAT.to_owned(),
             seconds: seconds.as_secs_f64(),
         });

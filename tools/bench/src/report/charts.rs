@@ -1,10 +1,10 @@
-//! Which charts a report has, and what is drawn in each.
+//! The charts of a report, and what each of them shows.
 
 use super::figure::Figure;
 use super::plot::{Axis, Chart, Colour, Curve, Dots, Mark, SERIES, Unit};
-use super::summary::{Entry, Ladder, Summary, Workload, as_f64};
+use super::summary::{Entry, Ladder, Summary, Workload};
 use super::words;
-use crate::result::{FailureTimeline, Row, Slice};
+use crate::result::{FailureTimeline, Row, Slice, float};
 
 /// Two charts side by side.
 const HALF: (u32, u32) = (470, 290);
@@ -20,6 +20,11 @@ pub fn colour(series: usize) -> Colour {
     SERIES[series % SERIES.len()]
 }
 
+/// Whether another chart fits beside it.
+pub fn is_narrow(chart: &Chart) -> bool {
+    chart.size == HALF
+}
+
 /// Latency by percentile, all series of a workload; the band is the spread of the rounds.
 pub fn percentiles(workload: &Workload, floor: Option<(f64, &str)>) -> Chart {
     let samples = workload.entries.iter().flat_map(|entry| &entry.rows);
@@ -32,7 +37,7 @@ pub fn percentiles(workload: &Workload, floor: Option<(f64, &str)>) -> Chart {
     let y = Axis::log("latency", Unit::Micros, values.chain(floor.map(|(us, _)| us)));
     let levels = floor.map(|(us, word)| (us, word.to_owned())).into_iter().collect();
     let title = format!("{}: latency by percentile", workload.title);
-    Chart { title, size: WHOLE, x, y, curves, marks: Vec::new(), spans: Vec::new(), levels }
+    Chart { levels, ..Chart::new(title, WHOLE, x, y, curves) }
 }
 
 /// What no single server can beat with one request at a time, and its name. Many in flight wait for
@@ -58,7 +63,7 @@ fn percentile_curve(entry: &Entry, nines_max: f64) -> Curve {
     let mut band = Vec::new();
     let curves: Vec<_> = entry.rows.iter().map(|row| row.measured.all.points()).collect();
     let fewest = entry.rows.iter().map(|row| row.measured.all.count).min().unwrap_or(0);
-    let last = as_f64(fewest.max(1)).log10().min(nines_max);
+    let last = float(fewest.max(1)).log10().min(nines_max);
     for step in 0.. {
         let nines = f64::from(step) / f64::from(POINTS_PER_NINE);
         // The last point is the largest sample, wherever it lies.
@@ -100,7 +105,7 @@ pub fn ladder(ladder: &Ladder) -> [Chart; 2] {
         ladder.lines.iter().flat_map(|(_, steps)| steps).map(|(value, _)| *value).collect();
     steps.sort_unstable();
     steps.dedup();
-    let steps: Vec<f64> = steps.into_iter().map(as_f64).collect();
+    let steps: Vec<f64> = steps.into_iter().map(float).collect();
     let x = Axis::ladder(&ladder.parameter, &steps);
     let of = |figure: fn(&Entry) -> Figure| -> Vec<Curve> {
         let lines = ladder.lines.iter().rev();
@@ -109,29 +114,10 @@ pub fn ladder(ladder: &Ladder) -> [Chart; 2] {
     let rates = of(Entry::rate);
     let latencies = of(|entry| entry.latency(|latency| latency.p99_us));
     let y = values_axis("operations per second", Unit::Count, &rates);
-    let rate = Chart {
-        title: format!("{}: operations per second", ladder.title),
-        size: HALF,
-        x: x.clone(),
-        y,
-        curves: rates,
-        marks: Vec::new(),
-        spans: Vec::new(),
-        levels: Vec::new(),
-    };
+    let title = format!("{}: operations per second", ladder.title);
+    let rate = Chart::new(title, HALF, x.clone(), y, rates);
     let y = Axis::log("p99 latency", Unit::Micros, latencies.iter().flat_map(Curve::values));
-    let title = format!("{}: p99", ladder.title);
-    let latency = Chart {
-        title,
-        size: HALF,
-        x,
-        y,
-        curves: latencies,
-        marks: Vec::new(),
-        spans: Vec::new(),
-        levels: Vec::new(),
-    };
-    [rate, latency]
+    [rate, Chart::new(format!("{}: p99", ladder.title), HALF, x, y, latencies)]
 }
 
 /// From zero, unless the values differ so much that the small ones could not be told from it.
@@ -148,7 +134,7 @@ fn values_axis(title: &str, unit: Unit, curves: &[Curve]) -> Axis {
 
 fn ladder_curve(series: usize, steps: &[(u64, Entry)], of: fn(&Entry) -> Figure) -> Curve {
     let figures: Vec<(f64, Figure)> =
-        steps.iter().map(|(value, entry)| (as_f64(*value), of(entry))).collect();
+        steps.iter().map(|(value, entry)| (float(*value), of(entry))).collect();
     curve_of(series, &figures)
 }
 
@@ -214,16 +200,11 @@ fn over_time(
     let x = Axis::linear("since the load began", Unit::Seconds, ends);
     let (marks, spans) = marks(events, x.span.1);
     let rates = all.iter().flat_map(|slices| rates(slices).into_iter().map(|(_, rate)| rate));
-    let rate = Chart {
-        title: format!("{title}: operations per second over time"),
-        size,
-        x: x.clone(),
-        y: Axis::linear("operations per second", Unit::Count, rates),
-        curves: lines.iter().map(|(colour, slices)| line(*colour, self::rates(slices))).collect(),
-        marks,
-        spans: spans.clone(),
-        levels: Vec::new(),
-    };
+    let y = Axis::linear("operations per second", Unit::Count, rates);
+    let curves = lines.iter().map(|(colour, slices)| line(*colour, self::rates(slices))).collect();
+    let rate = format!("{title}: operations per second over time");
+    let rate = Chart::new(rate, size, x.clone(), y, curves);
+    let rate = Chart { marks, spans: spans.clone(), ..rate };
     let quiet_as_gap = |slice: &Slice, value: f64| {
         (slice.at_s, if slice.operations == 0 { f64::NAN } else { value })
     };
@@ -242,7 +223,7 @@ fn over_time(
     }
     let marks = rate.marks.iter().map(|(at, _)| (*at, String::new())).collect();
     let title = format!("{title}: latency over time");
-    [rate, Chart { title, size, x, y, curves, marks, spans, levels: Vec::new() }]
+    [rate, Chart { marks, spans, ..Chart::new(title, size, x, y, curves) }]
 }
 
 /// Moments with their words, and stretches of time. What begins and ends is a stretch, named
@@ -282,7 +263,7 @@ fn rates(slices: &[Slice]) -> Vec<(f64, f64)> {
     let pairs = slices.iter().zip(slices.iter().skip(1));
     pairs
         .filter(|(slice, next)| next.at_s > slice.at_s)
-        .map(|(slice, next)| (slice.at_s, as_f64(slice.operations) / (next.at_s - slice.at_s)))
+        .map(|(slice, next)| (slice.at_s, float(slice.operations) / (next.at_s - slice.at_s)))
         .collect()
 }
 
@@ -300,8 +281,8 @@ pub const CHURN: &str = "after churn";
 pub fn churn(summary: &Summary) -> Option<Chart> {
     let mut curves: Vec<(String, Vec<(f64, Figure)>)> = Vec::new();
     for memory in summary.memory.iter().filter(|memory| memory.what == CHURN) {
-        let resident = memory.figure(|row| Some(as_f64(row.resident_bytes)))?;
-        let point = (as_f64(memory.count), resident);
+        let resident = memory.figure(|row| Some(float(row.resident_bytes)))?;
+        let point = (float(memory.count), resident);
         match curves.iter_mut().find(|(program, _)| *program == memory.program) {
             Some((_, points)) => points.push(point),
             None => curves.push((memory.program.clone(), vec![point])),
@@ -316,16 +297,9 @@ pub fn churn(summary: &Summary) -> Option<Chart> {
     };
     let curves: Vec<Curve> = curves.into_iter().rev().map(curve).collect();
     let times = curves.iter().flat_map(|curve| &curve.points).map(|(at, _)| *at);
-    Some(Chart {
-        title: "resident memory under churn".to_owned(),
-        size: WHOLE,
-        x: Axis::linear("since the churn began", Unit::Seconds, times),
-        y: values_axis("resident memory", Unit::Bytes, &curves),
-        curves,
-        marks: Vec::new(),
-        spans: Vec::new(),
-        levels: Vec::new(),
-    })
+    let x = Axis::linear("since the churn began", Unit::Seconds, times);
+    let y = values_axis("resident memory", Unit::Bytes, &curves);
+    Some(Chart::new("resident memory under churn".to_owned(), WHOLE, x, y, curves))
 }
 
 /// An event that occurs more often than this is listed once.
@@ -390,7 +364,7 @@ pub fn aftermath(timeline: &FailureTimeline) -> Vec<Aftermath> {
 pub fn bend(ladder: &Ladder, summary: &Summary) -> Option<String> {
     let (series, steps) = ladder.lines.first()?;
     let at = |(value, entry): &(u64, Entry)| {
-        let value = words::step(&ladder.parameter, as_f64(*value));
+        let value = words::step(&ladder.parameter, float(*value));
         (value, entry.rate().median)
     };
     let rates: Vec<(String, f64)> = steps.iter().map(at).collect();

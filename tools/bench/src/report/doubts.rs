@@ -4,7 +4,7 @@
 use super::figure::Figure;
 use super::summary::{Entry, Summary};
 use super::words;
-use crate::result::RunHeader;
+use crate::result::{RunHeader, float};
 
 /// Above this part of a second per second the generator may be what was measured.
 const GENERATOR_BUSY_MAX: f64 = 0.9;
@@ -28,51 +28,35 @@ pub fn doubts(summary: &Summary) -> Vec<String> {
 
 fn about_runs(summary: &Summary, doubts: &mut Vec<String>) {
     let all = summary.runs.len();
-    let mut dirty: Vec<&str> = Vec::new();
-    for run in summary.runs.iter().filter(|run| run.dirty) {
-        if !dirty.contains(&&run.commit[..]) {
-            dirty.push(&run.commit);
-            doubts.push(format!(
-                "The working tree had changes on top of commit {}: nobody can build exactly this again.",
-                run.commit
-            ));
-        }
+    let mut dirty: Vec<&str> =
+        summary.runs.iter().filter(|run| run.dirty).map(|run| &run.commit[..]).collect();
+    dirty.dedup();
+    for commit in dirty {
+        doubts.push(format!(
+            "The working tree had changes on top of commit {commit}: nobody can build exactly this again."
+        ));
     }
-    let load = |run: &&RunHeader| run.loadavg_before / cores(run) > LOAD_PER_CORE_MAX;
-    match &summary.runs.iter().filter(load).collect::<Vec<_>>()[..] {
-        [] => {}
-        [run] => doubts.push(format!(
-            "The machine was not quiet: load average {:.1} on {} cores before the run of {}.",
-            run.loadavg_before, run.cores, run.date
-        )),
-        several => {
-            let most = several.iter().map(|run| run.loadavg_before).fold(0.0, f64::max);
-            doubts.push(format!(
-                "The machine was not quiet before {} of {all} runs: load average up to {most:.1} on {} cores.",
-                several.len(),
-                several[0].cores
-            ));
-        }
+    let is_loud = |run: &&RunHeader| {
+        let cores = u32::try_from(run.cores.max(1)).unwrap_or(u32::MAX);
+        run.loadavg_before > LOAD_PER_CORE_MAX * f64::from(cores)
+    };
+    let loud = || summary.runs.iter().filter(is_loud);
+    if let Some(run) =
+        loud().max_by(|one, other| one.loadavg_before.total_cmp(&other.loadavg_before))
+    {
+        doubts.push(format!(
+            "The machine was not quiet before {} of {all} runs: load average up to {:.1} on {} cores.",
+            loud().count(),
+            run.loadavg_before,
+            run.cores
+        ));
     }
-    let few = |run: &&RunHeader| run.rounds < ROUNDS_MIN;
-    match &summary.runs.iter().filter(few).collect::<Vec<_>>()[..] {
-        [] => {}
-        [run] => doubts.push(format!(
-            "Only {} in the run of {}: the spread of so few says little.",
-            if run.rounds == 1 { "one round" } else { "two rounds" },
-            run.date
-        )),
-        several => doubts.push(format!(
-            "{} of {all} runs had fewer than three rounds: the spread of so few says little.",
-            several.len()
-        )),
+    let few = summary.runs.iter().filter(|run| run.rounds < ROUNDS_MIN).count();
+    if few > 0 {
+        doubts.push(format!(
+            "{few} of {all} runs had fewer than three rounds: the spread of so few says little."
+        ));
     }
-}
-
-fn cores(run: &RunHeader) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a number of cores")]
-    let cores = run.cores.max(1) as f64;
-    cores
 }
 
 fn about_floor(summary: &Summary, doubts: &mut Vec<String>) {
@@ -107,9 +91,7 @@ fn about_rows(summary: &Summary, doubts: &mut Vec<String>) {
         if !kinds.is_empty() {
             let kinds: Vec<String> = kinds
                 .iter()
-                .map(|(name, count)| {
-                    format!("{} × {name}", words::count(super::summary::as_f64(*count)))
-                })
+                .map(|(name, count)| format!("{} × {name}", words::count(float(*count))))
                 .collect();
             errors.push(format!("{who}: {}", kinds.join(", ")));
         }
@@ -138,7 +120,7 @@ fn all_entries(summary: &Summary) -> Vec<(String, &Entry)> {
     }
     for ladder in &summary.ladders {
         for (value, entry) in ladder.lines.iter().flat_map(|(_, steps)| steps) {
-            let value = words::step(&ladder.parameter, super::summary::as_f64(*value));
+            let value = words::step(&ladder.parameter, float(*value));
             let parameter = words::parameter(&ladder.parameter);
             all.push((format!("{} at {value} {parameter}", ladder.title), entry));
         }

@@ -25,7 +25,7 @@ impl Figure {
         Some(Figure { median, least, most })
     }
 
-    /// The same in another unit.
+    /// The figure in another unit.
     pub fn scaled(self, factor: f64) -> Figure {
         Figure {
             median: self.median * factor,

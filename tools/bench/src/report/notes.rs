@@ -43,7 +43,7 @@ impl Notes {
         self.notes.get(name).map(|text| &text[..])
     }
 
-    /// What was said about a workload on so many servers, or about it in general.
+    /// The remark about a workload on an ensemble of this size, or about the workload in general.
     pub fn of_size(&self, workload: &str, servers: usize) -> Option<&str> {
         self.of(&format!("{workload} × {servers}")).or_else(|| self.of(workload))
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::figure::Figure;
 use crate::result::{
     CoreRow, Difference, Elapsed, FailureTimeline, Floor, GoalResult, Line, MemoryRow, OpResult,
-    Percentiles, Row, RunHeader,
+    Percentiles, Row, RunHeader, float,
 };
 
 /// Everything that a report is about.
@@ -37,7 +37,7 @@ pub struct Summary {
     pub core: Vec<(String, Figure)>,
 }
 
-/// What so many things of a kind cost one program.
+/// What a number of things of one kind cost one program.
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// As in [`MemoryRow`].
@@ -61,7 +61,7 @@ pub struct Duration {
     pub seconds: Figure,
 }
 
-/// One workload against one size of ensemble, by whoever was measured.
+/// One workload on one size of ensemble, with every program that was measured.
 #[derive(Clone, Debug)]
 pub struct Workload {
     /// The definition's name.
@@ -99,7 +99,7 @@ pub struct Ladder {
 }
 
 /// What one entry is worth against the reference: above 1 is better, always.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ratios {
     /// Operations per second.
     pub rate: Option<Figure>,
@@ -141,19 +141,18 @@ impl Summary {
             }
         }
         summary.memory = memory_by_kind(memory);
-        summary.elapsed = elapsed_by_kind(&elapsed);
-        summary.core = core_by_kind(&core);
+        summary.elapsed = elapsed_by_kind(elapsed);
+        let core = grouped(core, |row| row.request.clone()).into_iter();
+        summary.core = core
+            .filter_map(|(request, rows)| {
+                Some((request, Figure::of(rows.iter().map(|row: &CoreRow| row.per_second))?))
+            })
+            .collect();
         let names = Names::of(&rows);
         summary.name_series(&names, &rows);
-        for row in rows {
-            let name = names.name(&row);
-            let series = summary.number(&name);
-            match row.step.clone() {
-                None => summary.add_row(series, row),
-                Some((parameter, value)) => summary.add_step(series, &parameter, value, row),
-            }
-        }
-        summary.sort();
+        let (ladders, workloads) = rows.into_iter().partition(|row| row.step.is_some());
+        summary.workloads = summary.workloads_of(&names, workloads);
+        summary.ladders = summary.ladders_of(&names, ladders);
         summary
     }
 
@@ -209,7 +208,7 @@ impl Summary {
     pub fn ratios(&self, entry: &Entry, neighbours: &[Entry]) -> Option<Ratios> {
         let reference = self.reference(neighbours)?;
         let reference = neighbours.iter().find(|other| other.series == reference)?;
-        if reference.series == entry.series || !same_protocol(&self.series[entry.series]) {
+        if reference.series == entry.series {
             return None;
         }
         let each = |ratio: fn(&OpResult, &OpResult) -> f64| {
@@ -258,65 +257,50 @@ impl Summary {
         ours.cost()
     }
 
-    fn number(&self, name: &str) -> usize {
-        let found = self.series.iter().position(|known| known == name);
-        found.expect("every row's series has a name since name_series")
-    }
-
-    fn add_row(&mut self, series: usize, row: Row) {
-        let title = with_servers(&row.title, row.servers);
-        let workloads = &mut self.workloads;
-        let known = workloads.iter().position(|w| w.name == row.workload && w.title == title);
-        let at = known.unwrap_or_else(|| {
-            let (name, servers, entries) = (row.workload.clone(), row.servers, Vec::new());
-            workloads.push(Workload { name, title, servers, entries });
-            workloads.len() - 1
+    /// The rows of each series, ours first, by round.
+    fn entries(&self, names: &Names, rows: Vec<Row>) -> Vec<Entry> {
+        let by_series = grouped(rows, |row| {
+            let name = names.name(row);
+            let number = self.series.iter().position(|known| *known == name);
+            number.expect("every row's series has a name since name_series")
         });
-        add(&mut workloads[at].entries, series, row);
+        let entries = by_series.into_iter().map(|(series, mut rows)| {
+            rows.sort_by_key(|row| row.round);
+            Entry { series, rows }
+        });
+        let mut entries: Vec<Entry> = entries.collect();
+        entries.sort_by_key(|entry| entry.series);
+        entries
     }
 
-    fn add_step(&mut self, series: usize, parameter: &str, value: u64, row: Row) {
-        let of_servers = parameter == "servers";
-        let title =
-            if of_servers { row.title.clone() } else { with_servers(&row.title, row.servers) };
-        let same = |ladder: &Ladder| {
-            ladder.name == row.workload && ladder.title == title && ladder.parameter == parameter
+    fn workloads_of(&self, names: &Names, rows: Vec<Row>) -> Vec<Workload> {
+        let key = |row: &Row| (row.workload.clone(), with_servers(&row.title, row.servers));
+        let workload = |((name, title), rows): (_, Vec<Row>)| {
+            let servers = rows[0].servers;
+            Workload { name, title, servers, entries: self.entries(names, rows) }
         };
-        let at = self.ladders.iter().position(same).unwrap_or_else(|| {
-            self.ladders.push(Ladder {
-                name: row.workload.clone(),
-                title: title.clone(),
-                servers: row.servers,
-                parameter: parameter.to_owned(),
-                lines: Vec::new(),
-            });
-            self.ladders.len() - 1
-        });
-        let lines = &mut self.ladders[at].lines;
-        let at = lines.iter().position(|(of, _)| *of == series).unwrap_or_else(|| {
-            lines.push((series, Vec::new()));
-            lines.len() - 1
-        });
-        let steps = &mut lines[at].1;
-        match steps.iter_mut().find(|(step, _)| *step == value) {
-            Some((_, entry)) => entry.rows.push(row),
-            None => steps.push((value, Entry { series, rows: vec![row] })),
-        }
+        grouped(rows, key).into_iter().map(workload).collect()
     }
 
-    fn sort(&mut self) {
-        for workload in &mut self.workloads {
-            workload.entries.sort_by_key(|entry| entry.series);
-            for entry in &mut workload.entries {
-                entry.rows.sort_by_key(|row| row.round);
-            }
-        }
-        for ladder in &mut self.ladders {
-            ladder.lines.sort_by_key(|(series, _)| *series);
-            for (_, steps) in &mut ladder.lines {
+    fn ladders_of(&self, names: &Names, rows: Vec<Row>) -> Vec<Ladder> {
+        let step = |row: &Row| row.step.clone().unwrap_or_default();
+        let key = |row: &Row| {
+            let (parameter, _) = step(row);
+            let servers = if parameter == "servers" { 1 } else { row.servers };
+            (row.workload.clone(), with_servers(&row.title, servers), parameter)
+        };
+        let ladder = |((name, title, parameter), rows): (_, Vec<Row>)| {
+            let servers = rows[0].servers;
+            let lines = self.entries(names, rows).into_iter().map(|Entry { series, rows }| {
+                let steps = grouped(rows, |row| step(row).1).into_iter();
+                let mut steps: Vec<_> =
+                    steps.map(|(value, rows)| (value, Entry { series, rows })).collect();
                 steps.sort_by_key(|(value, _)| *value);
-            }
-        }
+                (series, steps)
+            });
+            Ladder { name, title, servers, parameter, lines: lines.collect() }
+        };
+        grouped(rows, key).into_iter().map(ladder).collect()
     }
 }
 
@@ -362,15 +346,15 @@ impl Entry {
         Some(Cost {
             cpu_us: each(|row| per_operation(row, row.resources.as_ref()?.cpu_seconds * 1e6))?,
             server_bytes: each(|row| {
-                per_operation(row, as_f64(row.resources.as_ref()?.server_bytes_written))
+                per_operation(row, float(row.resources.as_ref()?.server_bytes_written))
             })?,
             device_bytes: each(|row| {
-                per_operation(row, as_f64(row.resources.as_ref()?.device_bytes_written))
+                per_operation(row, float(row.resources.as_ref()?.device_bytes_written))
             })?,
             device_writes: each(|row| {
-                per_operation(row, as_f64(row.resources.as_ref()?.device_writes))
+                per_operation(row, float(row.resources.as_ref()?.device_writes))
             })?,
-            memory_peak_bytes: each(|row| Some(as_f64(row.resources.as_ref()?.memory_peak_bytes)))?,
+            memory_peak_bytes: each(|row| Some(float(row.resources.as_ref()?.memory_peak_bytes)))?,
         })
     }
 }
@@ -395,72 +379,52 @@ impl Memory {
     pub fn figure(&self, of: impl Fn(&MemoryRow) -> Option<f64>) -> Option<Figure> {
         Figure::of(self.rows.iter().filter_map(of))
     }
-
-    /// Bytes that each costs.
-    pub fn each(&self) -> f64 {
-        self.figure(|row| Some(row.bytes_each)).map_or(0.0, |figure| figure.median)
-    }
 }
 
+/// Of each kind of thing each program's, and each count.
 fn memory_by_kind(rows: Vec<MemoryRow>) -> Vec<Memory> {
-    let mut kinds: Vec<Memory> = Vec::new();
-    for row in rows {
-        let same = kinds.iter_mut().find(|kind| {
-            kind.what == row.what && kind.program == row.program && kind.count == row.count
-        });
-        match same {
-            Some(kind) => kind.rows.push(row),
-            None => kinds.push(Memory {
-                what: row.what.clone(),
-                program: row.program.clone(),
-                count: row.count,
-                rows: vec![row],
-            }),
-        }
-    }
-    together(kinds, |kind| &kind.what)
-}
-
-fn elapsed_by_kind(rows: &[Elapsed]) -> Vec<Duration> {
-    let mut kinds: Vec<(String, String, Vec<f64>)> = Vec::new();
-    for row in rows {
-        let what = with_servers(&row.what, row.servers);
-        match kinds.iter_mut().find(|(of, program, _)| *of == what && *program == row.program) {
-            Some((_, _, rounds)) => rounds.push(row.seconds),
-            None => kinds.push((what, row.program.clone(), vec![row.seconds])),
-        }
-    }
-    let kinds = kinds.into_iter().filter_map(|(what, program, rounds)| {
-        Some(Duration { what, program, seconds: Figure::of(rounds)? })
+    let by_what = grouped(rows, |row| row.what.clone()).into_iter();
+    let kinds = by_what.flat_map(|(what, rows)| {
+        let kinds = grouped(rows, |row| (row.program.clone(), row.count)).into_iter();
+        kinds.map(move |((program, count), rows)| Memory {
+            what: what.clone(),
+            program,
+            count,
+            rows,
+        })
     });
-    together(kinds.collect(), |kind| &kind.what)
+    kinds.collect()
 }
 
-fn core_by_kind(rows: &[CoreRow]) -> Vec<(String, Figure)> {
-    let mut kinds: Vec<(String, Vec<f64>)> = Vec::new();
-    for row in rows {
-        match kinds.iter_mut().find(|(request, _)| *request == row.request) {
-            Some((_, rounds)) => rounds.push(row.per_second),
-            None => kinds.push((row.request.clone(), vec![row.per_second])),
+fn elapsed_by_kind(rows: Vec<Elapsed>) -> Vec<Duration> {
+    let by_what = grouped(rows, |row| with_servers(&row.what, row.servers)).into_iter();
+    let kinds = by_what.flat_map(|(what, rows)| {
+        let kinds = grouped(rows, |row| row.program.clone()).into_iter();
+        kinds.filter_map(move |(program, rows)| {
+            let seconds = Figure::of(rows.iter().map(|row| row.seconds))?;
+            Some(Duration { what: what.clone(), program, seconds })
+        })
+    });
+    kinds.collect()
+}
+
+/// What has one key together, in the order in which the keys come first.
+fn grouped<T, K: PartialEq>(
+    all: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<(K, Vec<T>)> {
+    let mut groups: Vec<(K, Vec<T>)> = Vec::new();
+    for one in all {
+        let of = key(&one);
+        match groups.iter_mut().find(|(known, _)| *known == of) {
+            Some((_, group)) => group.push(one),
+            None => groups.push((of, vec![one])),
         }
     }
-    kinds.into_iter().filter_map(|(request, rounds)| Some((request, Figure::of(rounds)?))).collect()
+    groups
 }
 
-/// Those with one name next to each other, otherwise in their order.
-fn together<T>(kinds: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
-    let mut names: Vec<String> = Vec::new();
-    for kind in &kinds {
-        if !names.iter().any(|known| known == name(kind)) {
-            names.push(name(kind).to_owned());
-        }
-    }
-    let mut kinds = kinds;
-    kinds.sort_by_key(|kind| names.iter().position(|known| known == name(kind)));
-    kinds
-}
-
-/// Which names rows have as series: the program, and its commit where several were measured.
+/// The names of series: the program, and its commit where several commits were measured.
 struct Names {
     commits: BTreeMap<String, Vec<Option<String>>>,
 }
@@ -491,17 +455,6 @@ pub fn is_ours(series: &str) -> bool {
     series.starts_with("ringkeeper")
 }
 
-/// Integers of results are far below the 53 bits of a float, or only for a picture.
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-pub fn as_f64(count: u64) -> f64 {
-    count as f64
-}
-
-/// A peer with a protocol of its own is shown beside the others, but a ratio would say too much.
-fn same_protocol(series: &str) -> bool {
-    !series.contains("own protocol")
-}
-
 /// By what was answered while the cost was counted.
 fn per_operation(row: &Row, total: f64) -> Option<f64> {
     let answered = row.measured.all.per_second * row.measured.seconds;
@@ -510,11 +463,4 @@ fn per_operation(row: &Row, total: f64) -> Option<f64> {
 
 fn with_servers(title: &str, servers: usize) -> String {
     if servers == 1 { title.to_owned() } else { format!("{servers} servers, {title}") }
-}
-
-fn add(entries: &mut Vec<Entry>, series: usize, row: Row) {
-    match entries.iter_mut().find(|entry| entry.series == series) {
-        Some(entry) => entry.rows.push(row),
-        None => entries.push(Entry { series, rows: vec![row] }),
-    }
 }

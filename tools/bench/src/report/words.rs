@@ -43,6 +43,11 @@ pub fn ratio(value: f64) -> String {
     }
 }
 
+/// A ratio of two figures that are nearly equal: `1.004`.
+pub fn factor(value: f64) -> String {
+    format!("{value:.3}")
+}
+
 /// The size of one of many things: bytes, however many, so that two are compared at a glance.
 pub fn bytes_each(value: f64) -> String {
     format!("{} B", grouped(value))
@@ -86,7 +91,7 @@ pub fn step(parameter: &str, value: f64) -> String {
     }
 }
 
-/// So many rounds.
+/// A number of rounds.
 pub fn rounds(count: u32) -> String {
     if count == 1 { "one round".to_owned() } else { format!("{count} rounds") }
 }

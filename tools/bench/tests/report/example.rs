@@ -204,7 +204,7 @@ fn operation(per_second: f64, p50_us: f64, seconds: f64) -> OpResult {
     OpResult { count: whole(per_second * seconds), errors: 0, per_second, percentiles, curve }
 }
 
-/// Each further nine is so many times slower.
+/// Each further nine is `tail` times slower.
 fn percentiles(p50_us: f64, tail: f64) -> Percentiles {
     Percentiles {
         p50_us,

@@ -15,7 +15,7 @@ pub enum Scale {
         floor: f64,
     },
     /// Quantiles by how many nines they have: 0.9 at one, 0.999 at three. A quantile of 1 is drawn
-    /// at `last`: the nines that so many samples can show.
+    /// at `last`: the nines that the number of samples can show.
     Nines {
         /// Where the largest sample is drawn, in nines.
         last: f64,

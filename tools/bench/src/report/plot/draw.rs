@@ -12,7 +12,7 @@ use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
 use plotters::prelude::{ChartContext, SVGBackend};
 use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::{Color, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
 use super::{Axis, Chart, Colour, Curve, Dots, FAINT, INK, MUTED};
 
@@ -237,11 +237,7 @@ fn line(colour: Colour, width: f64) -> ShapeStyle {
 
 fn words(colour: Colour) -> TextStyle<'static> {
     let size = LETTERS * f64::from(FINE);
-    let font = plotters::style::FontDesc::new(
-        plotters::style::FontFamily::SansSerif,
-        size,
-        FontStyle::Normal,
-    );
+    let font = FontDesc::new(FontFamily::SansSerif, size, FontStyle::Normal);
     let mut style = TextStyle::from(font);
     style.color = rgb(colour).to_backend_color();
     style
@@ -265,22 +261,17 @@ mod tests {
     use super::*;
 
     fn chart(marks: &[(f64, &str)]) -> Chart {
-        Chart {
-            title: "writes & <reads>".to_owned(),
-            size: (640, 240),
-            x: Axis::linear("time", Unit::Seconds, [60.0]),
-            y: Axis::linear("rate", Unit::Count, [100.0]),
-            curves: vec![Curve {
-                colour: Colour(0, 95, 184),
-                dashed: false,
-                dots: Dots::None,
-                points: vec![(0.0, 90.0), (10.0, f64::NAN), (20.0, 80.0), (30.0, 70.0)],
-                band: Vec::new(),
-            }],
-            marks: marks.iter().map(|(at, word)| (*at, (*word).to_owned())).collect(),
-            spans: Vec::new(),
-            levels: Vec::new(),
-        }
+        let curve = Curve {
+            colour: Colour(0, 95, 184),
+            dashed: false,
+            dots: Dots::None,
+            points: vec![(0.0, 90.0), (10.0, f64::NAN), (20.0, 80.0), (30.0, 70.0)],
+            band: Vec::new(),
+        };
+        let x = Axis::linear("time", Unit::Seconds, [60.0]);
+        let y = Axis::linear("rate", Unit::Count, [100.0]);
+        let marks = marks.iter().map(|(at, word)| (*at, (*word).to_owned())).collect();
+        Chart { marks, ..Chart::new("writes & <reads>".to_owned(), (640, 240), x, y, vec![curve]) }
     }
 
     #[test]

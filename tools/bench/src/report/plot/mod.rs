@@ -46,7 +46,7 @@ pub type Mark = (f64, String);
 /// One diagram.
 #[derive(Clone, Debug)]
 pub struct Chart {
-    /// What it shows, for who does not see it; becomes the picture's title.
+    /// What the chart shows, for people who cannot see it; becomes the picture's title.
     pub title: String,
     /// Width and height in pixels of the page.
     pub size: (u32, u32),
@@ -71,7 +71,7 @@ pub struct Curve {
     pub colour: Colour,
     /// Dashed, where colour alone would not tell it from its neighbour.
     pub dashed: bool,
-    /// Which points have a dot.
+    /// The points that have a dot.
     pub dots: Dots,
     /// x and y. A y that is not finite makes a gap.
     pub points: Vec<(f64, f64)>,
@@ -79,7 +79,7 @@ pub struct Curve {
     pub band: Vec<(f64, f64, f64)>,
 }
 
-/// Which points of a curve have a dot.
+/// The points of a curve that have a dot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dots {
     /// None.
@@ -99,6 +99,12 @@ impl Curve {
 }
 
 impl Chart {
+    /// A chart of curves alone.
+    pub fn new(title: String, size: (u32, u32), x: Axis, y: Axis, curves: Vec<Curve>) -> Chart {
+        let (marks, spans, levels) = (Vec::new(), Vec::new(), Vec::new());
+        Chart { title, size, x, y, curves, marks, spans, levels }
+    }
+
     /// The chart as an `<svg>` element.
     pub fn svg(&self) -> String {
         draw::svg(self)

@@ -1,0 +1,188 @@
+//! How a learner gets the leader's history: the difference, or a place in the queue for the whole tree.
+
+use super::*;
+
+/// What follows the history of a learner: whatever was proposed and not committed (followers), and
+/// NEWLEADER.
+pub trait Tail {
+    /// Writes it.
+    fn write(&self, of: TailFor, out: &mut BytesMut);
+
+    /// Why a learner cannot have it now.
+    fn refusal(&self, _of: TailFor) -> Option<&'static str> {
+        None
+    }
+}
+
+/// For whom a tail is.
+#[derive(Clone, Copy, Debug)]
+pub struct TailFor {
+    pub is_observer: bool,
+    pub is_old: bool,
+    /// It is a Ringkeeper, which tells a configuration that is active from one that is proposed.
+    pub knows_marks: bool,
+}
+
+impl TailFor {
+    fn of(handler: &Handler) -> TailFor {
+        let Handler { is_observer, is_old, knows_marks, .. } = *handler;
+        TailFor { is_observer, is_old, knows_marks }
+    }
+}
+
+impl Learners {
+    /// Brings a learner up to date, whose last zxid is `peer`.
+    pub fn begin_sync(
+        &mut self,
+        link: LinkId,
+        peer: Zxid,
+        history: &History<'_>,
+        tail: &impl Tail,
+    ) {
+        if self.refuse_tail(link, tail) {
+            return;
+        }
+        let Some(handler) = self.handlers.get_mut(&link) else { return };
+        let plan = history.choose(peer, handler.marks.as_ref());
+        if !matches!(plan, Plan::ReadLog) {
+            // They were compared with all that is in memory.
+            handler.marks = None;
+        }
+        match plan {
+            Plan::Stream(stream) => {
+                if self.admit(link, SyncKind::Diff) {
+                    self.shut(link);
+                    self.go_live(link, tail);
+                    self.stream(link, peer, stream);
+                }
+            }
+            Plan::ReadLog => {
+                if !self.admit(link, SyncKind::Diff) {
+                    return;
+                }
+                let id = self.numbers.next();
+                self.log_reads.push(LogRead { id, from: peer, to: history.log.last() });
+                self.memories.insert(id, history.log.clone());
+                self.shut(link);
+                self.go_live(link, tail);
+                self.set_stage(link, HandlerStage::LogRead { id, last: peer });
+            }
+            Plan::Snapshot => self.wait_for_snapshot(link, peer),
+        }
+    }
+
+    /// The log's files were read.
+    pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
+        let Some(memory) = self.memories.remove(&id) else { return };
+        let found = self.handlers.values().find_map(|handler| match handler.stage {
+            HandlerStage::LogRead { id: own, last } if own == id => Some((handler.link, last)),
+            _ => None,
+        });
+        let (link, peer) = found.expect("a memory goes with its learner");
+        if let Some(handler) = self.handlers.get_mut(&link) {
+            handler.heard_at = now;
+        }
+        // What memory did not tell, the files may.
+        let marks = self.handlers.get_mut(&link).expect("it was found").marks.take();
+        let marks = marks.as_ref();
+        let differs = |txn: &Txn| {
+            let (theirs, ours) = (marks?.at(txn.zxid())?, Mark::of(txn));
+            theirs.contradicts(&ours).then_some((theirs, ours))
+        };
+        if let Some((theirs, ours)) = txns.iter().flatten().find_map(differs) {
+            return self.refuse_other_history(now, link, theirs, ours);
+        }
+        match txns.and_then(|txns| choose_from_files(txns, &memory, peer, marks)) {
+            Some(stream) => self.stream(link, peer, stream),
+            None => {
+                if let Some(handler) = self.handlers.get_mut(&link) {
+                    handler.outbox.forget();
+                    handler.sync_kind = None;
+                }
+                self.wait_for_snapshot(link, peer);
+            }
+        }
+    }
+
+    fn wait_for_snapshot(&mut self, link: LinkId, peer: Zxid) {
+        if self.admit(link, SyncKind::Snapshot) {
+            info!("{} has {peer} and gets the whole tree", self.handlers[&link].name());
+            self.set_stage(link, HandlerStage::Snapshot);
+        }
+    }
+
+    fn stream(&mut self, link: LinkId, peer: Zxid, stream: Stream) {
+        self.syncs.1 += 1;
+        let Some(handler) = self.handlers.get_mut(&link) else { return };
+        let kind = if stream.kind == packet::DIFF { "DIFF" } else { "TRUNC" };
+        let (name, txns) = (handler.name(), stream.history.len());
+        info!("{name} has {peer} and gets {kind} {} and {txns} transactions", stream.zxid);
+        let mut op = BytesMut::new();
+        put_bare(&mut op, stream.kind, stream.zxid);
+        handler.outbox.put_ahead(op.freeze());
+        handler.outbox.open(stream.history);
+        handler.stage = HandlerStage::NewLeaderAck;
+    }
+
+    /// Counts a synchronisation; observers are refused when there are too many. Servers that are no members
+    /// get half of the places.
+    fn admit(&mut self, link: LinkId, kind: SyncKind) -> bool {
+        let running = self.syncs_running(kind);
+        let synced = self.handlers.values().filter(|handler| handler.sync_kind == Some(kind));
+        let strangers = synced.filter(|handler| !handler.is_member).count();
+        let max = match kind {
+            SyncKind::Snapshot => self.options.concurrent_syncs_max.0,
+            SyncKind::Diff => self.options.concurrent_syncs_max.1,
+        };
+        let Some(handler) = self.handlers.get_mut(&link) else { return false };
+        let is_full = match handler.is_member {
+            true => handler.is_observer && running >= max,
+            false => strangers >= max.div_ceil(2) || running >= max,
+        };
+        if is_full {
+            self.refuse(link, "too many learners are being synchronised already");
+            return false;
+        }
+        handler.sync_kind = Some(kind);
+        true
+    }
+
+    pub fn syncs_running(&self, kind: SyncKind) -> usize {
+        self.handlers.values().filter(|handler| handler.sync_kind == Some(kind)).count()
+    }
+
+    pub(super) fn shut(&mut self, link: LinkId) {
+        self.outbox(link).shut();
+    }
+
+    /// Everything proposed and not committed, NEWLEADER, and from then on what is broadcast.
+    pub(super) fn go_live(&mut self, link: LinkId, tail: &impl Tail) {
+        let handler = self.handlers.get_mut(&link).expect("the learner is there");
+        let shared = if handler.is_observer { self.observers.len() } else { self.followers.len() };
+        let of = TailFor::of(handler);
+        handler.outbox.put(shared, |out| tail.write(of, out));
+        handler.outbox.go_live(shared);
+        match handler.is_observer {
+            true => self.has_observers = true,
+            false => self.has_followers = true,
+        }
+    }
+
+    /// Sends a learner away that cannot have what follows its history; whether it did.
+    pub(super) fn refuse_tail(&mut self, link: LinkId, tail: &impl Tail) -> bool {
+        let of = self.handlers.get(&link).map(TailFor::of);
+        let reason = of.and_then(|of| tail.refusal(of));
+        if let Some(reason) = reason {
+            self.refuse(link, reason);
+        }
+        reason.is_some()
+    }
+
+    fn outbox(&mut self, link: LinkId) -> &mut Outbox {
+        &mut self.handlers.get_mut(&link).expect("the learner is there").outbox
+    }
+
+    fn set_stage(&mut self, link: LinkId, stage: HandlerStage) {
+        self.handlers.get_mut(&link).expect("the learner is there").stage = stage;
+    }
+}

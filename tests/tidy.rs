@@ -75,7 +75,7 @@ const MAY_BE_UNSAFE: &[&str] = &["runtime"];
 /// What vouches for the disk is made and let go in one place each, but for tests.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("as_the_disk_says", &["src/zab/vouch.rs", "src/replica/steps.rs"]),
-    ("put_ack_epoch", &["src/zab/packets.rs", "src/zab/learner/saying.rs"]),
+    ("put_ack_epoch", &["src/zab/packets/put.rs", "src/zab/learner/saying.rs"]),
     (
         "send_after_sync",
         &[

@@ -1,0 +1,170 @@
+//! What stands in the data of a packet that was read.
+
+use super::*;
+
+impl Packet {
+    fn wrong(&self) -> PacketError {
+        PacketError::Data(self.kind)
+    }
+
+    /// FOLLOWERINFO, OBSERVERINFO: who it is; `None` where a very old server says nothing.
+    ///
+    /// # Errors
+    /// Its length is none of those that ever were.
+    pub fn learner_info(&self) -> Result<Option<LearnerInfo>, PacketError> {
+        match self.data.as_deref() {
+            None => Ok(None),
+            Some(data) => LearnerInfo::from_bytes(data).map(Some).map_err(|_| self.wrong()),
+        }
+    }
+
+    /// ACKEPOCH: the epoch that the learner followed last, or that it must not be counted (-1).
+    ///
+    /// # Errors
+    /// There is no epoch.
+    pub fn epoch_ack(&self) -> Result<EpochAck, PacketError> {
+        match self.data.as_deref().and_then(|data| i32_at(data, 0)) {
+            Some(-1) => Ok(EpochAck::DoesNotCount),
+            Some(epoch @ 0..) => Ok(EpochAck::Counts(Epoch(i64::from(epoch)))),
+            Some(_) | None => Err(self.wrong()),
+        }
+    }
+
+    /// What stands behind the number of LEADERINFO and ACKEPOCH; `None`: the other side is Apache
+    /// ZooKeeper.
+    fn behind_number(&self) -> Option<&[u8]> {
+        self.data.as_deref()?.get(NUMBER_BYTES..)?.strip_prefix(MARKS_KNOWN)
+    }
+
+    /// LEADERINFO: whether the leader compares histories, and lets a learner follow that it cannot
+    /// count.
+    pub fn knows_marks(&self) -> bool {
+        self.behind_number().is_some()
+    }
+
+    /// LEADERINFO, the first: where the leader's history began, if it knows that.
+    // ZooKeeper: Learner.registerWithLeader reads the number in front alone.
+    pub fn origin(&self) -> Option<Origin> {
+        Origin::of_mark(&Mark::decode(self.behind_number()?)?)
+    }
+
+    /// ACKEPOCH: points of the learner's history; `None`: the learner is Apache ZooKeeper.
+    ///
+    /// # Errors
+    /// They are malformed, or too many.
+    pub fn marks(&self) -> Result<Option<Marks>, PacketError> {
+        let Some(bytes) = self.behind_number() else { return Ok(None) };
+        Marks::decode(bytes).map(Some).ok_or_else(|| self.wrong())
+    }
+
+    /// LEADERINFO where the leader's choice was due: the learner's history is another one. How the
+    /// leader's is where they differ.
+    pub fn other_history(&self) -> Option<Mark> {
+        (self.kind == packet::LEADERINFO).then(|| self.behind_number().and_then(Mark::decode))?
+    }
+
+    /// SNAP: the digest of the tree that follows, which then is exactly that of the packet's zxid;
+    /// `None`: it may be ahead of it, as a tree of Apache ZooKeeper is.
+    // ZooKeeper: Learner.syncWithLeader reads no data of SNAP.
+    pub fn tree_digest(&self) -> Option<i64> {
+        let bytes = self.data.as_deref()?.strip_prefix(MARKS_KNOWN)?;
+        Some(i64::from_be_bytes(bytes.try_into().ok()?))
+    }
+
+    /// COMMITANDACTIVATE, INFORMANDACTIVATE: who is to lead, and what follows that.
+    ///
+    /// # Errors
+    /// It is too short.
+    pub fn designated_leader(&self) -> Result<(ServerId, Bytes), PacketError> {
+        let data = self.data.as_ref().filter(|data| data.len() >= 8).ok_or_else(|| self.wrong())?;
+        let leader = Decoder::new(data).i64().expect("the length was checked");
+        Ok((ServerId(leader), data.slice(8..)))
+    }
+
+    /// PROPOSAL, INFORM: the transaction, whose zxid is the packet's.
+    ///
+    /// # Errors
+    /// It is none, or another.
+    pub fn txn(&self) -> Result<Txn, PacketError> {
+        let data = self.data.as_ref().ok_or_else(|| self.wrong())?;
+        let txn = Txn::parse(data).map_err(|_| self.wrong())?;
+        if txn.zxid() == self.zxid { Ok(txn) } else { Err(self.wrong()) }
+    }
+
+    /// REVALIDATE from a learner: a session and its timeout in ms.
+    ///
+    /// # Errors
+    /// It is too short.
+    pub fn session_and_timeout(&self) -> Result<(SessionId, i32), PacketError> {
+        let mut input = Decoder::new(self.data.as_deref().unwrap_or_default());
+        let read = input.i64().and_then(|session| Ok((SessionId(session), input.i32()?)));
+        read.map_err(|_| self.wrong())
+    }
+
+    /// REVALIDATE: the tenure behind everything else. From a learner: the connection is not new, and
+    /// the session is only to be kept. `None`: there is none, as from Apache ZooKeeper.
+    // ZooKeeper: Learner.revalidate and Leader.revalidateSession read no further.
+    pub fn tenure(&self, from_leader: bool) -> Option<Tenure> {
+        let before = if from_leader { ANSWERED_BYTES } else { ASKED_BYTES };
+        let bytes = self.data.as_deref()?.get(before..)?;
+        let mut input = Decoder::new(bytes);
+        let since = Zxid(input.i64().ok()?);
+        let turn = input.i64().ok()?.cast_unsigned();
+        Some(Tenure { since, turn })
+    }
+
+    /// REVALIDATE from the leader: a session, and whether it is alive.
+    ///
+    /// # Errors
+    /// It is too short.
+    pub fn session_and_validity(&self) -> Result<(SessionId, bool), PacketError> {
+        let mut input = Decoder::new(self.data.as_deref().unwrap_or_default());
+        let read = input.i64().and_then(|session| Ok((SessionId(session), input.take(1)?[0] != 0)));
+        read.map_err(|_| self.wrong())
+    }
+
+    /// PING from a learner: sessions that were heard of, with their timeouts in ms.
+    ///
+    /// # Errors
+    /// The last one is not whole.
+    pub fn touched(&self) -> Result<impl Iterator<Item = (SessionId, i32)> + '_, PacketError> {
+        let (items, rest) = self.data.as_deref().unwrap_or_default().as_chunks::<12>();
+        if !rest.is_empty() {
+            return Err(self.wrong());
+        }
+        Ok(items.iter().map(|item| {
+            let mut input = Decoder::new(item);
+            let session = input.i64().expect("an item has twelve bytes");
+            (SessionId(session), input.i32().expect("an item has twelve bytes"))
+        }))
+    }
+
+    /// REQUEST of a sync, and SYNC: whether it is a [fence](put_fence), or answers one.
+    pub fn is_fence(&self) -> bool {
+        self.zxid.0 == FENCE
+    }
+
+    /// REQUEST: what the learner says of the session.
+    pub fn session_scope(&self) -> SessionScope {
+        match self.zxid.0 {
+            LOCAL_SESSION => SessionScope::Local,
+            GLOBAL_SESSION => SessionScope::Global,
+            _ => SessionScope::Unsaid,
+        }
+    }
+
+    /// REQUEST: session, cxid, number of the operation, and its body.
+    ///
+    /// # Errors
+    /// It is too short.
+    pub fn request(&self) -> Result<(SessionId, i32, i32, Bytes), PacketError> {
+        let data = self.data.as_ref().filter(|data| data.len() >= 16);
+        let data = data.ok_or_else(|| self.wrong())?;
+        let mut input = Decoder::new(data);
+        let long_enough = "the length was checked";
+        let session = SessionId(input.i64().expect(long_enough));
+        let cxid = input.i32().expect(long_enough);
+        let op = input.i32().expect(long_enough);
+        Ok((session, cxid, op, data.slice(16..)))
+    }
+}

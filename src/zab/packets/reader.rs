@@ -1,0 +1,161 @@
+//! Packets taken out of a stream that arrives in pieces of any length.
+
+use super::*;
+
+/// Takes packets out of a stream.
+///
+/// Invariant: after [`PacketReader::next`] said `None` it holds less than one packet.
+#[derive(Debug)]
+pub struct PacketReader {
+    buffer: Vec<u8>,
+    /// Where the packet that is next begins.
+    start: usize,
+    /// How far the identities of this packet were walked.
+    walked: Option<Walked>,
+    data_bytes_max: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Walked {
+    items_left: u32,
+    /// Within the packet.
+    at: usize,
+}
+
+impl PacketReader {
+    /// A stream whose packets may have so much data.
+    pub fn new(data_bytes_max: usize) -> PacketReader {
+        PacketReader { buffer: Vec::new(), start: 0, walked: None, data_bytes_max }
+    }
+
+    /// Another bound from the next packet on.
+    pub fn set_data_bytes_max(&mut self, data_bytes_max: usize) {
+        self.data_bytes_max = data_bytes_max;
+    }
+
+    /// Bytes that came and belong to no packet taken.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
+    /// A piece of the stream.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// What follows the last packet taken, for one who reads it otherwise (the tree behind SNAP).
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.buffer.split_off(self.start);
+        self.buffer = Vec::new();
+        self.start = 0;
+        self.walked = None;
+        rest
+    }
+
+    /// The next packet, if all of it has come.
+    ///
+    /// # Errors
+    /// The stream holds something else. It must not be asked again.
+    #[expect(clippy::should_implement_trait, reason = "None means not yet, not never")]
+    pub fn next(&mut self) -> Result<Option<Packet>, PacketError> {
+        let found = self.measure()?;
+        let Some(length) = found else {
+            if self.start == self.buffer.len() {
+                // A long packet shall not pin its buffer for ever.
+                self.start = 0;
+                self.buffer.clear();
+                self.buffer.shrink_to(64 * 1024);
+            }
+            return Ok(None);
+        };
+        let bytes = &self.buffer[self.start..self.start + length];
+        self.start += length;
+        let mut input = Decoder::new(bytes);
+        let whole = "the packet was measured";
+        let kind = input.i32().expect(whole);
+        let zxid = Zxid(input.i64().expect(whole));
+        let data: Option<&[u8]> = Jute::decode(&mut input).expect(whole);
+        let data = data.map(Bytes::copy_from_slice);
+        let count = input.i32().expect(whole);
+        let mut authinfo = Vec::new();
+        for _ in 0..count.max(0) {
+            let id = Id::decode(&mut input).map_err(|_| PacketError::NoText)?;
+            authinfo.push(Identity::new(id.scheme.unwrap_or_default(), id.id.unwrap_or_default()));
+        }
+        Ok(Some(Packet { kind, zxid, data, authinfo }))
+    }
+
+    /// The length of the next packet, if all of it has come.
+    fn measure(&mut self) -> Result<Option<usize>, PacketError> {
+        let bytes = &self.buffer[self.start..];
+        let Some(kind) = i32_at(bytes, 0) else { return Ok(None) };
+        if kind == ELECTION_KIND && bytes.len() < ELECTION_HEAD_BYTES {
+            return Ok(None);
+        }
+        if let Some(said) = election_caller(bytes) {
+            return Err(PacketError::Election(said));
+        }
+        if !(packet::REQUEST..=packet::INFORMANDACTIVATE).contains(&kind) {
+            return Err(PacketError::Type(kind));
+        }
+        let Some(length) = i32_at(bytes, 12) else { return Ok(None) };
+        let data_end = HEAD_BYTES
+            + match length {
+                -1 => 0,
+                _ => usize::try_from(length)
+                    .ok()
+                    .filter(|length| *length <= self.data_bytes_max)
+                    .ok_or(PacketError::DataLength { length, max: self.data_bytes_max })?,
+            };
+        let mut walked = match self.walked {
+            Some(walked) => walked,
+            None => {
+                let Some(count) = i32_at(bytes, data_end) else { return Ok(None) };
+                let items_left = match count {
+                    -1 => 0,
+                    _ => u32::try_from(count).map_err(|_| PacketError::Authinfo)?,
+                };
+                Walked { items_left, at: data_end + 4 }
+            }
+        };
+        while walked.items_left > 0 {
+            match identity_end(bytes, walked.at)? {
+                Some(at) => walked = Walked { items_left: walked.items_left - 1, at },
+                None => break,
+            }
+            if walked.at - data_end > AUTHINFO_BYTES_MAX {
+                return Err(PacketError::Authinfo);
+            }
+        }
+        self.walked = (walked.items_left > 0).then_some(walked);
+        Ok((walked.items_left == 0).then_some(walked.at))
+    }
+}
+
+/// Who it says it is, if a stream begins as one of the election port does.
+pub fn election_caller(bytes: &[u8]) -> Option<ServerId> {
+    let version = i64_at(bytes, 0)?;
+    let is_election = version == ELECTION_PROTOCOL_V1 || version == ELECTION_PROTOCOL_V2;
+    i64_at(bytes, 8).filter(|_| is_election).map(ServerId)
+}
+
+/// Where the identity that begins at `at` ends, if all of it has come.
+fn identity_end(bytes: &[u8], at: usize) -> Result<Option<usize>, PacketError> {
+    let mut end = at;
+    for _ in 0..2 {
+        let Some(length) = i32_at(bytes, end) else { return Ok(None) };
+        let length = match length {
+            -1 => 0,
+            _ => usize::try_from(length)
+                .ok()
+                .filter(|length| *length <= AUTHINFO_BYTES_MAX)
+                .ok_or(PacketError::Authinfo)?,
+        };
+        end += 4 + length;
+    }
+    Ok((end <= bytes.len()).then_some(end))
+}

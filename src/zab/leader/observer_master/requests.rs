@@ -1,0 +1,221 @@
+//! What observers ask for, passed on to the leader in order and in measure.
+
+use super::*;
+
+/// Whose sync the leader has still to answer.
+#[derive(Debug)]
+pub(super) enum Sync {
+    /// This server's, for a client.
+    Own,
+    /// An observer's.
+    Observer(LinkId),
+    /// A fence, to a leader that takes it for a sync.
+    Fence(Fence),
+}
+
+/// Packets of one observer before the next one is listened to, where several wait.
+const PACKETS_AT_ONCE: usize = 8;
+
+impl ObserverMaster {
+    /// Whether nothing more should be read from this link for now: the leader has to get to what observers have asked
+    /// for before.
+    pub fn has_enough_of(&self, link: LinkId) -> bool {
+        let Some(handler) = self.learners.handlers.get(&link) else { return false };
+        self.fenced_syncs.contains(&link)
+            || self.under_way.holds(link, handler.is_member)
+            || self.asks_too_much(link)
+    }
+
+    /// Whether so many questions about sessions wait for the leader that this observer's next one has to wait here.
+    fn asks_too_much(&self, link: LinkId) -> bool {
+        let own = self.questions.get(&link).copied().unwrap_or(0);
+        let all = self.questions_of_all;
+        all >= OBSERVERS_QUESTIONS_MAX
+            || own >= OBSERVER_QUESTIONS_MAX
+            || (all >= OBSERVERS_QUESTIONS_MAX / 4 && own >= OBSERVER_QUESTIONS_MAX / 10)
+    }
+
+    /// This server passes a sync of its own on to the leader.
+    pub fn own_sync(&mut self) {
+        self.syncs.push_back(Sync::Own);
+    }
+
+    /// The leader answers the oldest sync. True: it is this server's own.
+    pub fn sync_done(&mut self) -> bool {
+        let link = match self.syncs.pop_front() {
+            None | Some(Sync::Own) => return true,
+            Some(Sync::Fence(fence)) => {
+                self.pass(&fence);
+                return false;
+            }
+            Some(Sync::Observer(link)) => link,
+        };
+        if let Some(handler) = self.learners.handlers.get_mut(&link) {
+            handler.syncs_pending -= 1;
+        }
+        self.learners.put(link, |out| put_bare(out, packet::SYNC, Zxid::ZERO));
+        false
+    }
+
+    /// The leader has got to the oldest fence.
+    pub fn fence_done(&mut self) {
+        match self.fences.pop_front() {
+            Some((fence, syncs)) => {
+                for sync in syncs {
+                    self.pass_sync_on(sync);
+                }
+                self.pass(&fence);
+            }
+            None => warn!("the leader answers a fence that was not sent"),
+        }
+    }
+
+    /// The leader has got to a fence: those who were held go on, each until it is held again.
+    fn pass(&mut self, fence: &Fence) {
+        self.under_way.remove(fence);
+        self.go_on();
+    }
+
+    /// Listens to those who were held, to each a little in turn.
+    pub(super) fn go_on(&mut self) {
+        let mut took_any = true;
+        while take(&mut took_any) {
+            for _ in 0..self.held.len() {
+                let link = self.held.pop_front().expect("as many as there were");
+                took_any |= self.listen(link);
+            }
+        }
+    }
+
+    pub(super) fn listens_to_requests(&self, link: LinkId) -> bool {
+        self.learners.handlers.get(&link).is_some_and(|it| it.stage == HandlerStage::Broadcast)
+    }
+
+    /// Takes a little of what an observer that is up to date has said, unless it is held; whether there was something.
+    fn listen(&mut self, link: LinkId) -> bool {
+        let mut took_any = false;
+        for _ in 0..PACKETS_AT_ONCE {
+            if self.has_enough_of(link) {
+                break;
+            }
+            let Some((_, packet)) = self.learners.next_packet(link) else { return took_any };
+            took_any = true;
+            if let Err(reason) = self.on_packet(link, &packet) {
+                self.learners.refuse(link, &reason);
+            }
+        }
+        self.held.push_back(link);
+        took_any
+    }
+
+    fn on_packet(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        match packet.kind {
+            // Of UPTODATE: observers acknowledge nothing else.
+            packet::ACK => {}
+            packet::PING => {
+                for (session, timeout_ms) in packet.touched().map_err(text)? {
+                    self.inbound.push(Inbound::Touch { session, timeout_ms });
+                }
+            }
+            packet::REVALIDATE => {
+                let (session, timeout_ms) = packet.session_and_timeout().map_err(text)?;
+                let observer = Some((link, handler.server, timeout_ms));
+                self.revalidations.push_back(Revalidation { observer, session });
+                self.questions_of_all += 1;
+                *self.questions.entry(link).or_default() += 1;
+                self.inbound.push(Inbound::TakenUpAtObserver { session });
+                self.upstream.push(Upstream::Revalidate(session, timeout_ms));
+            }
+            packet::REQUEST => {
+                let (session, cxid, op, body) = packet.request().map_err(text)?;
+                handler.requests += 1;
+                if op == OpCode::Sync.number() {
+                    handler.syncs_pending += 1;
+                    if handler.syncs_pending > LEARNER_SYNCS_MAX {
+                        return Err("too many of its syncs wait for the leader".to_owned());
+                    }
+                }
+                let held_by = self.holders.get(&session);
+                let is_sync = op == OpCode::Sync.number();
+                // Syncs are answered in their order, and change nothing.
+                if !is_sync && held_by.is_some_and(|holder| *holder != Some(handler.server)) {
+                    // Its connection ends when its observer hears where the session is.
+                    // ZooKeeper: ObserverMaster passes it on, and the leader carries it out behind later ones.
+                    debug!(%session, cxid, "a request of a connection that its client has left");
+                    if packet.session_scope() != SessionScope::Unsaid {
+                        self.learners.put(link, |out| put_left_out(out, session));
+                    }
+                    return Ok(());
+                }
+                let scope = packet.session_scope();
+                // A sync needs nobody's permission.
+                let identities = if is_sync { Vec::new() } else { packet.authinfo.clone() };
+                let server = handler.server;
+                let request =
+                    ForwardedRequest { link, server, session, scope, cxid, op, body, identities };
+                if is_sync && scope == SessionScope::Unsaid && self.answers_fences {
+                    self.order_sync(request);
+                } else if is_sync {
+                    self.pass_sync_on(request);
+                } else {
+                    self.pass_on(request);
+                }
+            }
+            kind => warn!("{} sent a packet of type {kind}: ignored", handler.name()),
+        }
+        Ok(())
+    }
+
+    fn pass_on(&mut self, request: ForwardedRequest) {
+        let (link, session) = (request.link, request.session);
+        let is_member = self.learners.handlers.get(&link).is_some_and(|it| it.is_member);
+        let is_sync = request.op == OpCode::Sync.number();
+        let bytes = request.body.len() + acl::bytes_of(&request.identities);
+        let fence = self.under_way.add(link, is_member, (!is_sync).then_some(bytes));
+        self.upstream.push(Upstream::Request(request));
+        let Some(fence) = fence else { return };
+        if self.answers_fences {
+            self.fences.push_back((fence, Vec::new()));
+        } else {
+            self.syncs.push_back(Sync::Fence(fence));
+        }
+        self.upstream.push(Upstream::Fence(session));
+    }
+
+    fn pass_sync_on(&mut self, sync: ForwardedRequest) {
+        self.fenced_syncs.remove(&sync.link);
+        self.syncs.push_back(Sync::Observer(sync.link));
+        // It has waited for what its observer asked for before.
+        let scope = if self.answers_fences { SessionScope::Global } else { sync.scope };
+        self.pass_on(ForwardedRequest { scope, ..sync });
+    }
+
+    /// An observer of Apache ZooKeeper does not keep a sync behind what its session has asked for before. Were that left
+    /// to the leader, the syncs of this server's own clients would wait there behind it, for their answers come in their
+    /// order:
+    ///
+    /// 1. A client of an observer asks for much, and for a sync. The leader answers that when it has carried out the rest.
+    /// 2. A client of this server asks for a sync. The leader has its answer, and keeps it until it has the first one.
+    ///
+    /// So it waits here until the leader has got to what came before, and whatever the observer says next waits behind
+    /// it: it expects commits of its own and answers to its syncs in the order in which it has asked
+    /// (`CommitProcessor.queuedWriteRequests`).
+    fn order_sync(&mut self, sync: ForwardedRequest) {
+        let link = sync.link;
+        if self.under_way.has_no_writes_of(link) {
+            return self.pass_sync_on(sync);
+        }
+        assert!(
+            self.fenced_syncs.insert(link),
+            "nothing is taken from a link with a sync that waits"
+        );
+        if self.fences.is_empty() || !self.under_way.is_fenced() {
+            let fence = self.under_way.fence();
+            self.fences.push_back((fence, Vec::new()));
+            self.upstream.push(Upstream::Fence(sync.session));
+        }
+        let (_, syncs) = self.fences.back_mut().expect("there is one now");
+        syncs.push(sync);
+    }
+}

@@ -1,0 +1,52 @@
+//! Questions about sessions, which the leader answers in order.
+
+use super::*;
+
+/// A question about a session that the leader has still to answer.
+#[derive(Debug)]
+pub(super) struct Revalidation {
+    /// Who asks, and with what timeout in ms; `None`: this server itself.
+    pub(super) observer: Option<(LinkId, ServerId, i32)>,
+    pub(super) session: SessionId,
+}
+
+impl ObserverMaster {
+    /// This server asks the leader about a session itself.
+    pub fn own_revalidation(&mut self, session: SessionId) {
+        self.revalidations.push_back(Revalidation { observer: None, session });
+    }
+
+    /// The leader says whether a session is alive, and since when it is the asking server's. True: this
+    /// server itself had asked.
+    ///
+    /// The leader answers in order:
+    /// ```text
+    /// 1. This server asks whether its connection keeps session S, and then an observer whether S is alive.
+    /// 2. S is alive, and a later connection's: the leader says no, and yes.
+    /// ```
+    /// Were the first answer the observer's, its client would be told that S has expired, and the
+    /// connection here would go on.
+    // ZooKeeper: ObserverMaster.revalidateLearnerSession takes no account of its own questions.
+    pub fn revalidated(&mut self, session: SessionId, valid: bool, tenure: Option<Tenure>) -> bool {
+        let Some(asked) = self.revalidations.pop_front_if(|asked| asked.session == session) else {
+            warn!(%session, "the leader answers a question that is not the oldest one");
+            return true;
+        };
+        if valid {
+            self.holders.insert(session, asked.observer.map(|(_, server, _)| server));
+        }
+        let Some((link, _, timeout_ms)) = asked.observer else { return true };
+        self.questions_of_all -= 1;
+        let of_link = self.questions.get_mut(&link).expect("it was counted as it came");
+        *of_link -= 1;
+        if *of_link == 0 {
+            self.questions.remove(&link);
+        }
+        self.learners.put(link, |out| put_revalidated(out, session, valid, tenure));
+        if valid {
+            self.inbound.push(Inbound::Touch { session, timeout_ms });
+        }
+        self.go_on();
+        false
+    }
+}

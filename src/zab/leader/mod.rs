@@ -10,16 +10,20 @@
 //! broadcast meanwhile. So it goes live in the same step in which its history is chosen.
 
 mod acks;
+mod activation;
 mod broadcast;
 mod claims;
 mod discovery;
 mod duties;
+mod epoch_acks;
 mod facts;
+mod guests;
 mod handler;
 mod learners;
 mod missing;
 mod observer_master;
 mod outbox;
+mod phase;
 mod reign;
 mod sync;
 #[cfg(test)]
@@ -48,9 +52,9 @@ use crate::zab::{ConfigChange, Inbound, Ready, Standing};
 use acks::Acks;
 use broadcast::{PendingSync, Proposal};
 pub use claims::is_far;
-use discovery::LeaderPhase;
 use learners::Learners;
 use missing::Missing;
+use phase::LeaderPhase;
 use reign::Reign;
 
 /// A leader, from its election until it steps down.

@@ -87,7 +87,7 @@ impl ObserverMaster {
     }
 
     pub(super) fn history<'a>(&self, view: MasterView<'a>) -> History<'a> {
-        super::history(&self.options, view.log, view.committed, view.origin)
+        super::super::history(&self.options, view.log, view.committed, view.origin)
     }
 
     pub(super) fn tail(&self, view: MasterView<'_>) -> MasterTail {

@@ -10,10 +10,14 @@
 mod connections;
 mod handshake;
 mod leaderless;
+mod messages;
 mod notification;
+mod outcome;
 mod round;
 #[cfg(test)]
 mod tests;
+
+pub use outcome::{Elected, ElectionOptions, Outcome, Vote};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -31,83 +35,6 @@ use connections::{Arrival, Connections};
 use leaderless::{Heard, Leaderless};
 use notification::Ballot;
 use round::{Agreement, Consequence, Electorate, Round};
-
-/// Options of an election.
-#[derive(Clone, Debug)]
-pub struct ElectionOptions {
-    /// This server.
-    pub me: ServerId,
-    /// If the configuration does not name this server, it observes (`peerType=observer`).
-    pub is_observer: bool,
-    /// Shortest and longest time until a vote is repeated, in ms.
-    pub interval_ms: (u64, u64),
-    /// How long a quorum waits for a better vote, in ms (`finalizeWait`).
-    pub finalize_wait_ms: u64,
-    /// How long connecting may take, in ms (`cnxTimeout`).
-    pub connect_ms: u64,
-    /// How long a connecting server may take to send its id, in ms (`quorumCnxnTimeoutMs`).
-    pub handshake_ms: u64,
-    /// Send all addresses in the handshake (`multiAddress.enabled`).
-    pub multi_address: bool,
-    /// A newer configuration in a notification counts (`reconfigEnabled`).
-    pub reconfig: bool,
-    /// An outside witness decides between two servers (`oraclePath`).
-    pub has_oracle: bool,
-}
-
-impl ElectionOptions {
-    /// The options of a peer that concern elections.
-    pub fn new(options: &PeerOptions) -> ElectionOptions {
-        ElectionOptions {
-            me: options.me,
-            is_observer: options.is_observer,
-            interval_ms: options.notification_interval_ms,
-            finalize_wait_ms: 200,
-            connect_ms: options.election_connect_ms,
-            handshake_ms: options.election_handshake_ms,
-            multi_address: options.multi_address,
-            reconfig: options.reconfig,
-            has_oracle: options.has_oracle,
-        }
-    }
-}
-
-/// The server that a server votes for, with its history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vote {
-    /// The candidate; `i64::MIN` from a server that does not vote and knows no leader.
-    pub leader: ServerId,
-    /// The last transaction in its log.
-    pub zxid: Zxid,
-    /// Its `currentEpoch`.
-    pub peer_epoch: Epoch,
-}
-
-/// The result of an election.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Elected {
-    /// The leader; this server itself if it is to lead.
-    pub leader: ServerId,
-    /// The vote on which the quorum agreed.
-    pub vote: Vote,
-    /// The round.
-    pub round: i64,
-    /// The servers that voted for it, as far as this server knows.
-    pub supporters: BTreeSet<ServerId>,
-}
-
-/// An outcome of an election.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// A leader.
-    Elected(Elected),
-    /// Another server knows a newer configuration: make it the active one ([`Election::set_config`]), and
-    /// start the election again ([`Election::look`]).
-    NewerConfig(Rc<Config>),
-    /// The elected server now votes for another one: a server that has not reached it yet should look for a
-    /// leader again instead of waiting.
-    Deserted(ServerId),
-}
 
 /// A server that looks for a leader.
 #[derive(Debug)]
@@ -466,136 +393,6 @@ impl Election {
             let silence_ms = if has_heard { SILENCE_MS.1 } else { SILENCE_MS.0 };
             self.connections.renew_if_silent(now, id, silence_ms);
         }
-    }
-
-    fn on_message(&mut self, now: MonoUs, from: ServerId, bytes: &[u8]) {
-        let Some((ballot, config)) = notification::read(bytes) else {
-            tracing::warn!(server = from.0, bytes = bytes.len(), "malformed election message");
-            return;
-        };
-        let Ballot { state, vote, round, .. } = ballot;
-        tracing::debug!(
-            server = from.0,
-            state = notification::name(state),
-            leader = vote.leader.0,
-            zxid = %vote.zxid,
-            epoch = vote.peer_epoch.0,
-            round,
-            "election message"
-        );
-        if self.finds_newer_config(from, config) {
-            return;
-        }
-        if !self.electorate.is_voter(from) {
-            self.answer_stranger(now, from, state);
-        } else if matches!(self.phase, ElectionPhase::Looking(_))
-            && state == ServerState::Looking
-            && self.avoids(now, vote.leader)
-        {
-            // A server that already leads may have other followers.
-            tracing::debug!(leader = vote.leader.0, "not voting for it: it has another history");
-        } else if let ElectionPhase::Looking(search) = &mut self.phase {
-            let consequence = search.round.consider(&self.electorate, from, ballot);
-            self.on_consequence(now, from, consequence);
-        } else if state == ServerState::Looking && !matches!(self.phase, ElectionPhase::Idle) {
-            self.on_looker(now, from, ballot);
-        }
-    }
-
-    /// Whether another server has a newer configuration. Then nothing else in its message counts, because
-    /// the votes under the newer configuration decide.
-    fn finds_newer_config(&mut self, from: ServerId, config: Option<&[u8]>) -> bool {
-        let Some(config) = config.filter(|config| !config.is_empty()) else { return false };
-        if !self.options.reconfig || !matches!(self.phase, ElectionPhase::Looking(_)) {
-            return false;
-        }
-        match Config::from_bytes(config) {
-            Ok(config)
-                if config.version > self.electorate.active.version
-                    && !self.connections.may_name_members(from) =>
-            {
-                tracing::debug!(
-                    server = from.0,
-                    "ignoring a newer configuration from a server that is not a member"
-                );
-                false
-            }
-            Ok(config) if config.version > self.electorate.active.version => {
-                tracing::info!(
-                    server = from.0,
-                    version = format_args!("{:x}", config.version),
-                    "another server has a newer configuration"
-                );
-                self.phase = ElectionPhase::Idle;
-                self.outcome = Some(Outcome::NewerConfig(Rc::new(config)));
-                true
-            }
-            Ok(_) => false,
-            Err(error) => {
-                tracing::warn!(server = from.0, %error, "unreadable configuration in an election message");
-                false
-            }
-        }
-    }
-
-    /// Answers a server that does not vote: it wants to know the leader.
-    fn answer_stranger(&mut self, now: MonoUs, from: ServerId, state: ServerState) {
-        match &mut self.phase {
-            ElectionPhase::Idle => return,
-            // Two servers that take each other for strangers would answer each other's answers for ever.
-            ElectionPhase::Looking(search) => {
-                let interval_ms = self.options.interval_ms.0.max(1);
-                let answered = search.strangers.get(&from);
-                if answered.is_some_and(|at| now < at.plus_ms(interval_ms)) {
-                    return;
-                }
-                if search.strangers.len() < 2 * ELECTION_STRANGERS_MAX || answered.is_some() {
-                    search.strangers.insert(from, now);
-                }
-            }
-            ElectionPhase::Settled { .. } if state != ServerState::Looking => return,
-            ElectionPhase::Settled { .. } => {}
-        }
-        self.connections.tell(now, from);
-    }
-
-    fn on_looker(&mut self, now: MonoUs, from: ServerId, ballot: Ballot) {
-        self.looking.insert(from);
-        self.connections.tell(now, from);
-        let ElectionPhase::Settled { state, vote } = &self.phase else { return };
-        // An elected server that no longer stands for election votes for no server, in a later round.
-        let stands_no_more = ballot.vote == NOBODY && ballot.round > self.round;
-        let is_deserted = *state != ServerState::Leading
-            && from == vote.leader
-            && ballot.vote.leader != from
-            && ballot.round >= self.round
-            && (stands_no_more || self.electorate.is_better(ballot.vote, *vote));
-        if is_deserted {
-            tracing::info!(
-                server = from.0,
-                leader = ballot.vote.leader.0,
-                "the elected server votes for another"
-            );
-            self.outcome = Some(Outcome::Deserted(from));
-        }
-    }
-
-    fn on_consequence(&mut self, now: MonoUs, from: ServerId, consequence: Consequence) {
-        let ElectionPhase::Looking(search) = &self.phase else { return };
-        self.round = search.round.number;
-        match consequence {
-            Consequence::Noted => {}
-            Consequence::Answer => self.connections.tell(now, from),
-            Consequence::Proposes => {
-                self.refresh_message();
-                self.tell_voters(now);
-            }
-            Consequence::Joins(agreement) => {
-                self.on_elected(now, agreement);
-                return;
-            }
-        }
-        self.decide(now);
     }
 
     /// Ends the election if a quorum agrees and no better vote can come, or none has come in time.

@@ -40,12 +40,14 @@ pub struct Member {
 impl Member {
     /// The addresses on which it waits for learners when it leads.
     pub fn quorum_endpoints(&self) -> Vec<Endpoint> {
+        assert!(!self.addresses.is_empty(), "a member has an address");
         let endpoint = |a: &MemberAddress| Endpoint { host: a.host.clone(), port: a.quorum_port };
         self.addresses.iter().map(endpoint).collect()
     }
 
     /// Its addresses for elections.
     pub fn election_endpoints(&self) -> Vec<Endpoint> {
+        assert!(!self.addresses.is_empty(), "a member has an address");
         let endpoint = |a: &MemberAddress| Endpoint { host: a.host.clone(), port: a.election_port };
         self.addresses.iter().map(endpoint).collect()
     }

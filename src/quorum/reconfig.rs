@@ -59,7 +59,11 @@ impl Config {
             let reason = format!("the result has {voters} participants, needed: {needed}");
             return Err(BadArguments(reason));
         }
-        config.as_read().map_err(|error| BadArguments(error.to_string()))
+        let config = config.as_read().map_err(|error| BadArguments(error.to_string()))?;
+        assert_eq!(config.version, version, "others read the version that was given");
+        assert!(config.members.len() <= CONFIG_MEMBERS_MAX, "others read so many members");
+        assert!(config.voters().count() >= needed, "others read the voters that are needed");
+        Ok(config)
     }
 
     /// Whether only the version differs.

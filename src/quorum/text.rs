@@ -90,6 +90,8 @@ impl Config {
             return Err(ConfigError::whole(reason));
         }
         config.complete(&group_of).map_err(ConfigError::whole)?;
+        assert!(config.version >= 0, "a version is a zxid: {:x}", config.version);
+        assert!(config.members.len() <= CONFIG_MEMBERS_MAX, "their number has a bound");
         Ok(config)
     }
 
@@ -139,6 +141,7 @@ impl Config {
             }
             self.weights.entry(id).or_insert(1);
         }
+        assert!(self.weights.values().all(|weight| *weight >= 0), "a weight is never negative");
         match group_of.keys().find(|id| !self.weights.contains_key(id)) {
             Some(id) => {
                 Err(format!("server {id} is in a group, but does not vote and weighs nothing"))

@@ -73,6 +73,27 @@ impl CommittedLog {
             self.before = txn.zxid();
             self.before_mark = Some(Mark::of(&txn));
         }
+        self.check();
+    }
+
+    fn check(&self) {
+        assert!(self.before <= self.last, "it ends where it begins, or later");
+        assert_eq!(
+            self.txns.is_empty(),
+            self.bytes == 0,
+            "{} transactions of {} bytes are here",
+            self.txns.len(),
+            self.bytes
+        );
+        if let (Some(first), Some(last)) = (self.txns.front(), self.txns.back()) {
+            assert!(first.zxid() > self.before, "{} follows {}", first.zxid(), self.before);
+            assert_eq!(last.zxid(), self.last, "the last one is here");
+        }
+        assert!(
+            self.before_mark.is_none_or(|mark| mark.zxid == self.before),
+            "what is known of the beginning is known of {}",
+            self.before
+        );
     }
 
     /// Nothing after `zxid` was ever committed (TRUNC).
@@ -90,6 +111,7 @@ impl CommittedLog {
                 }
             }
         }
+        self.check();
     }
 
     /// The history is another, which ends at `zxid` (SNAP), where the tree has this digest.
@@ -98,6 +120,7 @@ impl CommittedLog {
         self.bytes = 0;
         (self.before, self.last) = (zxid, zxid);
         self.before_mark = of_tree(zxid, digest);
+        self.check();
     }
 
     /// What is known of the history at this zxid, which must be committed.

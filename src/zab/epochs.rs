@@ -75,10 +75,12 @@ impl OriginFile {
     pub fn between(before: Option<Epochs>, after: Epochs) -> OriginFile {
         let before = before.filter(|before| before.current != after.current);
         let line = |epochs: Epochs| Some((epochs.origin?, epochs.current));
-        match (before.and_then(line), line(after)) {
+        let file = match (before.and_then(line), line(after)) {
             (Some(before), after) => OriginFile([Some(before), after]),
             (None, after) => OriginFile([after, None]),
-        }
+        };
+        assert_eq!(OriginFile::parse(&file.to_string()), Some(file), "it is read as it is written");
+        file
     }
 
     /// Where the history of this epoch's leader began.

@@ -82,6 +82,7 @@ impl Durations {
         self.max = self.max.max(ms);
         self.count += 1;
         self.sum = self.sum.saturating_add(ms);
+        assert!(self.min <= ms && ms <= self.max, "{ms} ms are between the ends");
     }
 }
 

@@ -66,6 +66,7 @@ impl Journal {
         self.accepted = txn.zxid();
         self.pending_bytes += memory_of(&txn);
         self.pending.push_back(txn);
+        self.check();
     }
 
     /// The oldest pending transaction is committed; it must be this one.
@@ -81,9 +82,12 @@ impl Journal {
             front => return Err(CommitError::NotNext(front.map(Txn::zxid))),
         }
         let txn = self.pending.pop_front().expect("there is a front");
+        assert!(self.pending_bytes >= memory_of(&txn), "what goes was counted as it came");
         self.pending_bytes -= memory_of(&txn);
         self.committed = zxid;
         self.recent.push(txn.clone());
+        assert_eq!(self.recent.last(), zxid, "what is committed is in memory");
+        self.check();
         Ok(txn)
     }
 
@@ -97,6 +101,24 @@ impl Journal {
         self.synced = self.synced.min(zxid);
         self.is_cutting = true;
         self.recent.truncate(zxid);
+        self.check();
+    }
+
+    /// What the drawing of [`Journal`] says.
+    fn check(&self) {
+        assert!(self.committed <= self.accepted, "what is committed was accepted");
+        assert!(self.synced <= self.accepted, "what is durable was accepted");
+        assert_eq!(
+            self.pending.is_empty(),
+            self.pending_bytes == 0,
+            "{} transactions of {} bytes are pending",
+            self.pending.len(),
+            self.pending_bytes
+        );
+        if let (Some(first), Some(last)) = (self.pending.front(), self.pending.back()) {
+            assert!(first.zxid() > self.committed, "{} is committed", first.zxid());
+            assert!(last.zxid() <= self.accepted, "{} was accepted", last.zxid());
+        }
     }
 
     /// All of it is replaced by a tree as of `zxid`, of this digest if it is sure.
@@ -108,6 +130,7 @@ impl Journal {
         self.synced = zxid;
         self.is_cutting = true;
         self.recent.reset(zxid, digest);
+        self.check();
     }
 
     /// The log turned out to end at `zxid`, earlier than was believed.
@@ -120,6 +143,7 @@ impl Journal {
     pub fn handle_cut(&mut self, zxid: Zxid) {
         self.is_cutting = false;
         self.synced = zxid.min(self.accepted);
+        self.check();
     }
 
     /// Everything up to `zxid` is durable.
@@ -127,18 +151,21 @@ impl Journal {
         if !self.is_cutting {
             self.synced = self.synced.max(zxid.min(self.accepted));
         }
+        assert!(self.synced <= self.accepted, "what is durable was accepted");
     }
 
     /// The newest transaction of the log at or before `zxid`, as far as memory reaches; `None`: not
     /// known.
     pub fn newest_up_to(&self, zxid: Zxid) -> Option<Zxid> {
         let pending = self.pending.iter().rev().map(Txn::zxid).find(|at| *at <= zxid);
-        pending.or_else(|| {
+        let newest = pending.or_else(|| {
             if zxid >= self.committed {
                 return Some(self.committed);
             }
             self.recent.iter().rev().map(Txn::zxid).find(|at| *at <= zxid)
-        })
+        });
+        assert!(newest.is_none_or(|newest| newest <= zxid), "it is asked for what is up to {zxid}");
+        newest
     }
 
     /// Points of its history, which began there.

@@ -46,6 +46,7 @@ impl Said {
             oldest.map(|oldest| self.0.remove(&oldest));
         }
         self.0.insert(server, (reason, now));
+        assert!(self.0.len() <= KEPT_OUT_SAID_MAX, "strangers do not fill the memory");
         true
     }
 

@@ -97,6 +97,8 @@ impl Lasting {
     /// Another one is the oldest.
     pub fn commit(&mut self, zxid: Zxid, designated: Option<ServerId>) -> Result<Txn, CommitError> {
         let txn = self.journal.commit(zxid)?;
+        assert_eq!(txn.zxid(), zxid, "the oldest transaction is the one that is committed");
+        assert_eq!(self.journal.committed(), zxid, "observers see the same history");
         if let Some(observers) = &mut self.observers {
             observers.committed(&txn, designated);
         }
@@ -134,6 +136,7 @@ impl Lasting {
         // Of two first configurations ([`Config::is_behind`]) the later one stays, and nothing is proposed.
         let is_earlier = config.version < self.config.version;
         let config = if is_earlier { self.config.clone() } else { config };
+        assert!(config.version >= self.config.version, "what is active is not undone");
         if config.version == self.last_seen.version {
             return;
         }
@@ -178,6 +181,7 @@ impl Lasting {
         if config.version > self.last_seen.version {
             self.last_seen = config;
         }
+        assert!(self.last_seen.version >= self.config.version, "what is tried was seen");
         self.update_role();
     }
 
@@ -191,7 +195,12 @@ impl Lasting {
 
     /// Nobody has confirmed it: back to what the disk has.
     pub fn give_up_config(&mut self) {
+        // The active configuration is that of the disk.
         let Some(Unvouched { config, last_seen, .. }) = self.unvouched.take() else { return };
+        assert!(
+            config.version < self.config.version,
+            "a vote is believed when it says a later one"
+        );
         tracing::warn!(
             tried = format_args!("{:x}", self.config.version),
             version = format_args!("{:x}", config.version),
@@ -217,6 +226,8 @@ impl Lasting {
         if config.version > self.last_seen.version {
             self.last_seen = config.clone();
         }
+        assert!(before.version < config.version, "versions of what is active rise");
+        assert!(self.last_seen.version >= config.version, "what is active was seen");
         tracing::info!("configuration {:x} is active", config.version);
         self.ready.config(ConfigChange::Active(config.clone()));
         if before.members == config.members

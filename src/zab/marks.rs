@@ -81,11 +81,13 @@ impl Mark {
         let has_txn = if self.txn.is_some() { Mark::HAS_TXN } else { 0 };
         let has_digest = if self.digest.is_some() { Mark::HAS_DIGEST } else { 0 };
         let (session, time) = self.txn.unwrap_or((SessionId(0), 0));
+        let start = out.len();
         out.extend_from_slice(&self.zxid.0.to_be_bytes());
         out.push(has_txn | has_digest);
         out.extend_from_slice(&session.0.to_be_bytes());
         out.extend_from_slice(&time.to_be_bytes());
         out.extend_from_slice(&self.digest.unwrap_or(0).to_be_bytes());
+        assert_eq!(out.len() - start, Mark::BYTES, "every mark has one length");
     }
 
     /// Reads one; `None`: the bytes are none.
@@ -98,6 +100,7 @@ impl Mark {
         let flags = input.take(1).ok()?[0];
         let txn = (SessionId(input.i64().ok()?), input.i64().ok()?);
         let digest = input.i64().ok()?;
+        assert!(input.is_empty(), "the length was checked");
         Some(Mark {
             zxid,
             txn: (flags & Mark::HAS_TXN != 0).then_some(txn),
@@ -143,6 +146,8 @@ impl Marks {
             }
         }
         marks.reverse();
+        assert!(marks.len() <= HISTORY_MARKS_MAX, "{} marks, more than are read", marks.len());
+        assert!(marks.is_sorted_by(|one, next| one.zxid < next.zxid), "zxids of a history rise");
         Marks(marks)
     }
 
@@ -157,6 +162,7 @@ impl Marks {
     /// The mark of this zxid, if there is one.
     pub fn at(&self, zxid: Zxid) -> Option<Mark> {
         let at = self.0.binary_search_by_key(&zxid, |mark| mark.zxid).ok()?;
+        assert_eq!(self.0[at].zxid, zxid, "a mark is found by its zxid");
         Some(self.0[at])
     }
 

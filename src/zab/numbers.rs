@@ -11,7 +11,9 @@ pub struct Numbers(Rc<Cell<u64>>);
 impl Numbers {
     /// The next number, from 1.
     pub fn next(&self) -> u64 {
-        self.0.set(self.0.get() + 1);
-        self.0.get()
+        let next = self.0.get() + 1;
+        assert!(next > 0, "0 names nothing");
+        self.0.set(next);
+        next
     }
 }

@@ -31,20 +31,32 @@ impl ReadyQueue {
     /// Everything after `zxid` goes. Nothing is put into the same `Ready` any more, so that its
     /// end says that the cut was made.
     pub fn truncate(&mut self, zxid: Zxid) {
-        self.cut().truncate = Some(zxid);
+        let cut = self.cut();
+        assert!(!cut.cuts(), "one cut at a time");
+        cut.truncate = Some(zxid);
         self.sealed = true;
     }
 
     /// The database that was received replaces ours; sealed like a truncate.
     pub fn restore(&mut self, zxid: Zxid) {
-        self.cut().restore = Some(zxid);
+        let cut = self.cut();
+        assert!(!cut.cuts(), "one cut at a time");
+        cut.restore = Some(zxid);
         self.sealed = true;
     }
 
     /// To the log. More of them may always join those before: what waits for the earlier ones then
     /// waits a little longer.
     pub fn append(&mut self, txn: Txn) {
-        self.last().append.push(txn);
+        let last = self.last();
+        assert!(!last.cuts(), "what is appended comes after the cut");
+        let before = last.append.last().map(Txn::zxid);
+        assert!(
+            before.is_none_or(|before| before < txn.zxid()),
+            "{} is appended again",
+            txn.zxid()
+        );
+        last.append.push(txn);
     }
 
     /// To the two files, behind what was appended so far. A second pair begins another `Ready`: a
@@ -53,7 +65,9 @@ impl ReadyQueue {
         if self.last().epochs.is_some() {
             self.begin();
         }
-        self.last().epochs = Some(epochs);
+        let last = self.last();
+        assert!(last.epochs.is_none(), "a promise is not replaced by the next one");
+        last.epochs = Some(epochs);
     }
 
     /// To be sent when everything so far is durable.
@@ -67,7 +81,15 @@ impl ReadyQueue {
         if !last.standing.is_empty() || !last.config.is_empty() || !last.inbound.is_empty() {
             self.begin();
         }
-        self.last().commit.push(txn);
+        let last = self.last();
+        assert!(last.standing.is_empty(), "what is committed comes before a standing");
+        let before = last.commit.last().map(Txn::zxid);
+        assert!(
+            before.is_none_or(|before| before < txn.zxid()),
+            "{} is committed again",
+            txn.zxid()
+        );
+        last.commit.push(txn);
     }
 
     /// What the server now is.
@@ -102,6 +124,7 @@ impl ReadyQueue {
 
     /// Begins another `Ready`.
     pub fn begin(&mut self) {
+        assert!(self.spare.as_ref().is_none_or(Ready::is_empty), "a spare one was emptied");
         self.sealed = false;
         self.queue.push_back(self.spare.take().unwrap_or_default());
     }

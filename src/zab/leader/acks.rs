@@ -23,6 +23,8 @@ pub(super) struct Acks {
 impl Acks {
     /// The leader's own log reaches to `zxid`.
     pub(super) fn record_own(&mut self, me: ServerId, zxid: Zxid) {
+        assert!(self.own.is_none_or(|(own, _)| own == me), "a leader is one server");
+        assert!(!self.of.contains_key(&me), "no learner has this server's id");
         self.own = Some((me, zxid));
     }
 
@@ -39,7 +41,9 @@ impl Acks {
     /// reign, nothing but this leader cuts off its log. What comes late over an older link than it has
     /// acknowledged over is the word of an earlier process, and shows nothing: then [`Zxid::NONE`].
     pub(super) fn begin(&mut self, server: ServerId, link: LinkId) -> Zxid {
+        assert!(self.own.is_none_or(|(me, _)| me != server), "no learner has this server's id");
         self.of.insert(server, (link, Zxid::NONE));
+        assert_eq!(self.of(server), Zxid::NONE, "what it had acknowledged counts no more");
         match self.vouched.get(&server) {
             // The network numbers its links as it accepts them.
             Some((over, _)) if link > *over => {
@@ -59,6 +63,7 @@ impl Acks {
 
     /// A server has logged everything up to `zxid`.
     pub(super) fn record(&mut self, server: ServerId, link: LinkId, zxid: Zxid) {
+        assert!(zxid > Zxid::ZERO, "{zxid} is the zxid of no transaction");
         if let Some((of, acked)) = self.of.get_mut(&server)
             && *of == link
         {
@@ -82,6 +87,7 @@ impl Acks {
 
     /// The newest zxid that a quorum of each configuration has logged.
     pub(super) fn quorum(&self, configs: &[Rc<Config>], oracle: Option<Oracle>) -> Zxid {
+        assert!(!configs.is_empty(), "without a configuration everything were agreed on");
         let own = self.own.map(|(_, zxid)| zxid);
         // The witness stands for the other server, never for this one:
         //

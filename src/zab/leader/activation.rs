@@ -63,10 +63,11 @@ impl Leader {
             }
         }
         let end = self.lasting.journal.recent().last();
-        if let Some(handler) = self.learners.handlers.get_mut(&link) {
-            handler.heard_at = self.now;
-            handler.history_end = end;
-        }
+        let handler =
+            self.learners.handlers.get_mut(&link).expect("it has the place of its server");
+        assert_eq!(handler.history_end, Zxid::NONE, "a learner is brought up to date once");
+        handler.heard_at = self.now;
+        handler.history_end = end;
         let tail = self.tail();
         let history = history(
             &self.lasting.options,
@@ -103,10 +104,14 @@ impl Leader {
         if packet.kind != packet::ACK {
             return Err(format!("ACK was due, and a packet of type {} came", packet.kind));
         }
+        let has_told =
+            matches!(self.phase, LeaderPhase::Synchronization { .. } | LeaderPhase::Broadcast);
+        assert!(has_told, "NEWLEADER was sent");
         let counts = self.voucher(link);
         let new_leader = Zxid::new(self.epoch.expect("it was decided"), 0);
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
-        handler.stage = HandlerStage::Activation;
+        assert!(handler.sync_kind.is_some(), "it has got a history");
+        handler.enter(HandlerStage::Activation);
         handler.sync_kind = None;
         debug!("{} has the history", handler.name());
         if packet.zxid == new_leader && handler.history_end.counter() != 0 {
@@ -128,6 +133,7 @@ impl Leader {
     }
 
     pub(super) fn maybe_activate(&mut self) {
+        // Nobody is asked for the history yet, or a quorum has it.
         let LeaderPhase::Synchronization { acks, .. } = &self.phase else { return };
         // ZooKeeper: the leader's own acknowledgement waits for its epoch file alone; ours stands
         // behind everything that it has appended before.
@@ -137,6 +143,9 @@ impl Leader {
         let epoch = self.epoch.expect("it was decided");
         info!("servers {} have the history: leading epoch {epoch}", list(acks.acks()));
         let acked = acks.acks().clone();
+        assert!(acked.contains(&self.lasting.options.me), "a leader has its own history");
+        assert!(self.proposals.is_empty(), "nothing is proposed before a quorum has the history");
+        assert_eq!(self.committed, self.proposed, "all of the history is committed with this");
         self.phase = LeaderPhase::Broadcast;
         self.proposed = Zxid::new(epoch, 0);
         self.committed = self.proposed;
@@ -163,14 +172,19 @@ impl Leader {
             LeaderPhase::Synchronization { acks, .. } => {
                 acks.acks().contains(&self.lasting.options.me)
             }
-            _ => false,
+            LeaderPhase::Discovery { .. }
+            | LeaderPhase::Accepting { .. }
+            | LeaderPhase::EpochAcks { .. }
+            | LeaderPhase::Broadcast => false,
         }
     }
 
     fn send_up_to_date(&mut self, link: LinkId) {
+        assert!(self.is_active(), "nobody is up to date before a quorum is");
         self.learners.put(link, |out| put_bare(out, packet::UPTODATE, Zxid::NONE));
         let handler = self.learners.handlers.get_mut(&link).expect("it waits for this");
-        handler.stage = HandlerStage::Broadcast;
+        assert_eq!(handler.stage, HandlerStage::Activation, "it has the history");
+        handler.enter(HandlerStage::Broadcast);
         handler.heard_at = self.now;
         info!("{} is up to date", handler.name());
         self.learners.kept_out.forget(handler.server);

@@ -55,7 +55,12 @@ impl Leader {
                 HandlerStage::AckEpoch => self.on_ack_epoch(link, &packet),
                 HandlerStage::NewLeaderAck => self.on_new_leader_ack(link, &packet),
                 HandlerStage::Broadcast => self.on_packet(link, &packet),
-                _ => unreachable!("this stage does not listen"),
+                HandlerStage::Epoch
+                | HandlerStage::EpochQuorum { .. }
+                | HandlerStage::LogRead { .. }
+                | HandlerStage::Snapshot
+                | HandlerStage::SnapshotEnd
+                | HandlerStage::Activation => unreachable!("this stage does not listen"),
             };
             if let Err(reason) = done {
                 self.learners.refuse(link, &reason);
@@ -65,7 +70,9 @@ impl Leader {
     }
 
     fn on_packet(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
+        assert!(self.is_active(), "a learner is up to date only under a leader that serves");
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        assert_eq!(handler.stage, HandlerStage::Broadcast, "only who is up to date says this");
         handler.tick_deadline = self.tick + self.lasting.options.sync_limit;
         let server = handler.server;
         match packet.kind {
@@ -109,24 +116,45 @@ impl Leader {
         Ok(())
     }
 
+    /// A follower has logged everything up to `zxid`.
     fn on_ack(&mut self, link: LinkId, zxid: Zxid) {
-        let handler = self.learners.handlers.get(&link).filter(|handler| handler.counts());
-        let Some(server) = handler.map(|handler| handler.server) else { return };
-        // The first zxid of the epoch acknowledges UPTODATE.
-        if zxid.counter() == 0 {
+        if self.ignore_ack(link, zxid) {
             return;
         }
-        if zxid > self.proposed {
-            warn!("server {server} acknowledges {zxid}, which was never proposed: ignored");
-            return;
-        }
-        if let Some(handler) = self.learners.handlers.get_mut(&link) {
-            handler.acked = zxid.max(handler.acked);
-        }
+        assert!(zxid.counter() > 0, "{zxid} is the zxid of a transaction");
+        assert!(
+            zxid <= self.proposed,
+            "{zxid} was proposed, as everything up to {}",
+            self.proposed
+        );
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        assert!(handler.counts(), "{} is asked what it has", handler.name());
+        let server = handler.server;
+        handler.acked = zxid.max(handler.acked);
         self.acks.vouch(server, link, zxid);
         if zxid > self.committed {
             self.acks.record(server, link, zxid);
+            assert!(self.acks.of(server) <= self.proposed, "nobody has more than was proposed");
         }
+    }
+
+    /// Whether an acknowledgement counts for nothing.
+    fn ignore_ack(&self, link: LinkId, zxid: Zxid) -> bool {
+        let handler = &self.learners.handlers[&link];
+        // An observer acknowledges UPTODATE, and a guest whatever it gets: neither is asked what it has.
+        if !handler.counts() {
+            return true;
+        }
+        // The first zxid of the epoch acknowledges UPTODATE, and no transaction.
+        if zxid.counter() == 0 {
+            return true;
+        }
+        if zxid > self.proposed {
+            let server = handler.server;
+            warn!("server {server} acknowledges {zxid}, which was never proposed: ignored");
+            return true;
+        }
+        false
     }
 
     /// Whether the voter at the other end has not acknowledged the oldest proposal that is not committed.
@@ -159,6 +187,7 @@ impl Leader {
 
     /// Proposes a reconfiguration and what it makes of the ensemble.
     pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
+        assert_eq!(config.version, txn.zxid().0, "a configuration has its transaction's zxid");
         assert!(!self.is_reconfiguring(), "one reconfiguration at a time");
         self.lasting.last_seen = Rc::new(config);
         self.out.config.push(ConfigChange::Proposed(self.lasting.last_seen.clone()));
@@ -169,9 +198,11 @@ impl Leader {
 
     fn on_proposal(&mut self, txn: Txn, reconfig: Option<Rc<Config>>) {
         let zxid = txn.zxid();
-        assert!(self.is_active(), "only an active leader proposes");
-        assert!(zxid > self.proposed, "zxids rise: {zxid} after {}", self.proposed);
+        assert!(zxid.counter() > 0, "{zxid} is the zxid of no transaction");
         assert_eq!(Some(zxid.epoch()), self.epoch, "a leader proposes in its own epoch");
+        assert!(self.is_active(), "only an active leader proposes");
+        assert!(self.handover.is_none(), "a leader that gives the lead away proposes nothing");
+        assert!(zxid > self.proposed, "zxids rise: {zxid} after {}", self.proposed);
         self.proposed = zxid;
         self.sizes.add(txn.bytes().len());
         self.learners.broadcast(|out| put_txn(out, packet::PROPOSAL, &txn));
@@ -179,6 +210,9 @@ impl Leader {
         self.out.append.push(txn);
         let quorums = self.quorums.clone();
         self.proposals.push_back(Proposal { zxid, quorums, reconfig, since: self.now });
+        let journal = &self.lasting.journal;
+        assert_eq!(journal.accepted(), zxid, "what is proposed is the end of the log");
+        assert_eq!(journal.pending().len(), self.proposals.len(), "proposals are what is pending");
     }
 
     /// Answers a learner's sync when what is proposed so far is committed.
@@ -187,12 +221,15 @@ impl Leader {
             self.send_sync(link);
             return;
         }
+        // A learner that has gone waits for no answer.
         let Some(handler) = self.learners.handlers.get_mut(&link) else { return };
         handler.syncs_pending += 1;
         if handler.syncs_pending > LEARNER_SYNCS_MAX {
             self.learners.refuse(link, "too many of its syncs wait for a commit");
             return;
         }
+        let is_in_order = self.syncs.back().is_none_or(|last| last.after <= self.proposed);
+        assert!(is_in_order, "syncs wait for commits in order");
         self.syncs.push_back(PendingSync { link, after: self.proposed });
     }
 
@@ -273,8 +310,15 @@ impl Leader {
 
     fn commit(&mut self, proposal: Proposal) {
         let Proposal { zxid, reconfig, .. } = proposal;
-        let txn = self.lasting.journal.commit(zxid).expect("proposals are what is pending");
+        assert!(
+            zxid <= self.proposed,
+            "{zxid} was proposed, as everything up to {}",
+            self.proposed
+        );
         assert!(zxid > self.committed, "commits are in order: {zxid} after {}", self.committed);
+        let txn = self.lasting.journal.commit(zxid).expect("proposals are what is pending");
+        assert_eq!(txn.zxid(), zxid, "the oldest transaction is the one that is committed");
+        assert_eq!(self.lasting.journal.committed(), zxid, "log and leader commit the same");
         self.committed = zxid;
         match reconfig {
             None => {
@@ -282,6 +326,7 @@ impl Leader {
                 self.learners.inform(|out| put_txn(out, packet::INFORM, &txn));
             }
             Some(config) => {
+                assert_eq!(config.version, zxid.0, "it came with this transaction");
                 let leader = self.designate(&config, |server| self.acks.of(server) >= zxid, zxid);
                 info!("configuration {:x} is active, and server {leader} leads", config.version);
                 self.learners.broadcast(|out| put_commit_and_activate(out, zxid, leader));
@@ -293,6 +338,7 @@ impl Leader {
         while self.syncs.front().is_some_and(|sync| sync.after <= zxid) {
             let PendingSync { link, .. } = self.syncs.pop_front().expect("there is a front");
             if let Some(handler) = self.learners.handlers.get_mut(&link) {
+                assert!(handler.syncs_pending > 0, "a sync that waits was counted");
                 handler.syncs_pending -= 1;
                 self.send_sync(link);
             }
@@ -319,7 +365,9 @@ impl Leader {
         let best = candidates
             .max_by_key(|server| (self.acks.of(*server).max(zxid), std::cmp::Reverse(*server)));
         // Nobody else can: a single voter that has only moved.
-        best.unwrap_or(me)
+        let leader = best.unwrap_or(me);
+        assert!(leader == me || config.is_voter(leader), "only a voter leads");
+        leader
     }
 
     pub(super) fn activate_config(&mut self, config: Rc<Config>, leader: ServerId) {
@@ -334,6 +382,7 @@ impl Leader {
             self.ask_new_quorums();
         }
         if leader != self.lasting.options.me {
+            assert!(self.handover.is_none(), "a leader gives the lead away once");
             debug!("server {leader} leads from now on");
             // Followers go by themselves when they hear of it: were we to close first, they might
             // not hear it.
@@ -365,7 +414,9 @@ impl Leader {
 
     /// After the lead was given away: steps down when all who vote have heard of it and gone.
     pub(super) fn maybe_leave(&mut self) {
+        // This leader keeps the lead.
         let Some((leader, until)) = self.handover else { return };
+        assert!(leader != self.lasting.options.me, "the lead goes to another server");
         let mut handlers = self.learners.handlers.values();
         let is_alone = !handlers.any(super::handler::Handler::is_forwarding_follower);
         if is_alone || self.now >= until {

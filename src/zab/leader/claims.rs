@@ -51,6 +51,8 @@ impl Claims {
             let said = self.far.entry(server).or_insert(accepted);
             *said = accepted.max(*said);
         }
+        let is_twice = self.near.contains_key(&server) && self.far.contains_key(&server);
+        assert!(!is_twice, "a voter's word is believed or doubted");
     }
 
     /// What a member without a vote says: it shall be able to learn, too.
@@ -71,11 +73,14 @@ impl Claims {
         let near = self.near.keys().copied().collect();
         if has_quorums(&near) {
             let highest = highest(&self.near).max(Some(self.others)).max(Some(self.own));
+            assert!(highest >= Some(self.own), "this server has accepted {}", self.own);
             return highest.map(|epoch| Epoch(epoch.0 + 1));
         }
         let far = self.far.keys().copied().collect();
         if is_quorum_alone(&far) {
-            return highest(&self.far).map(|epoch| Epoch(epoch.0 + 1));
+            let highest = highest(&self.far);
+            assert!(highest > Some(self.own), "what is far ahead is later than {}", self.own);
+            return highest.map(|epoch| Epoch(epoch.0 + 1));
         }
         None
     }

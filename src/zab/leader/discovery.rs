@@ -58,6 +58,8 @@ impl Leader {
     // ---- FOLLOWERINFO, OBSERVERINFO → LEADERINFO
 
     pub(super) fn on_info(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
+        let stage = self.learners.handlers[&link].stage;
+        assert_eq!(stage, HandlerStage::Info, "it is the first packet");
         let is_observer = match packet.kind {
             packet::FOLLOWERINFO => false,
             packet::OBSERVERINFO => true,
@@ -105,7 +107,9 @@ impl Leader {
         handler.is_old = is_old;
         handler.info_zxid = packet.zxid;
         handler.reader.set_data_bytes_max(self.lasting.options.packet_bytes_max);
-        handler.stage = HandlerStage::Epoch;
+        handler.enter(HandlerStage::Epoch);
+        assert!(handler.is_known(), "it has said who it is");
+        assert!(handler.server != self.lasting.options.me, "no learner has this server's id");
         let is_quiet = self.learners.kept_out.holds(server);
         info_unless!(is_quiet, "{} has come", handler.name());
         if !self.lasting.config.members.contains_key(&server) {
@@ -147,12 +151,15 @@ impl Leader {
     }
 
     pub(super) fn maybe_decide_epoch(&mut self) {
+        // It was decided before.
         let LeaderPhase::Discovery { claims, .. } = &self.phase else { return };
+        assert!(self.epoch.is_none(), "an epoch is decided once");
         let me = self.lasting.options.me;
         let epoch = claims.epoch(
             |servers| servers.contains(&me) && self.has_quorums(servers),
             |servers| self.quorums.iter().all(|config| config.has_quorum(servers)),
         );
+        // Too few have come.
         let Some(epoch) = epoch else { return };
         if epoch > Epoch::LAST {
             self.fail(kept_out::no_epoch_left(self.lasting.epochs.accepted));
@@ -190,14 +197,17 @@ impl Leader {
     }
 
     pub(super) fn want_epochs(&mut self) -> u64 {
+        assert!(self.out.epochs.is_none(), "one promise at a time waits for the disk");
         let token = self.numbers.next();
         self.out.epochs = Some((self.lasting.epochs, token));
         token
     }
 
     fn send_leader_info(&mut self, link: LinkId) {
+        assert!(self.says_epoch(), "an epoch is told when it is durable");
         let epoch = self.epoch.expect("it was decided");
         let handler = self.learners.handlers.get_mut(&link).expect("it waits for this");
+        assert_eq!(handler.stage, HandlerStage::Epoch, "it waits for this");
         if handler.is_old {
             // It knows no epochs: its last zxid says what it followed.
             let zxid = handler.info_zxid;
@@ -210,7 +220,7 @@ impl Leader {
             }
             return;
         }
-        handler.stage = HandlerStage::AckEpoch;
+        handler.enter(HandlerStage::AckEpoch);
         handler.heard_at = self.now;
         let origin = self.lasting.epochs.origin;
         self.learners.put(link, |out| put_leader_info(out, epoch, origin));
@@ -235,7 +245,12 @@ impl Leader {
                 acks.add(self.lasting.options.me);
                 self.maybe_activate();
             }
-            _ => {}
+            // Somebody else's token, or one of an earlier role.
+            LeaderPhase::Discovery { .. }
+            | LeaderPhase::Accepting { .. }
+            | LeaderPhase::EpochAcks { .. }
+            | LeaderPhase::Synchronization { .. }
+            | LeaderPhase::Broadcast => {}
         }
     }
 

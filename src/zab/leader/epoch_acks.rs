@@ -36,6 +36,12 @@ impl Leader {
         ack: EpochAck,
         last: Zxid,
     ) -> Result<(), Refusal> {
+        let stage = self.learners.handlers[&link].stage;
+        assert!(
+            matches!(stage, HandlerStage::AckEpoch | HandlerStage::Epoch),
+            "it was asked to accept the epoch: {stage:?}"
+        );
+        assert!(self.epoch.is_some(), "only what is decided can be accepted");
         let voter = self.voucher(link);
         let may_be_cut = self.may_be_cut(link);
         if let LeaderPhase::EpochAcks { electing, .. } = &mut self.phase
@@ -53,7 +59,7 @@ impl Leader {
             }
         }
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
-        handler.stage = HandlerStage::EpochQuorum { last };
+        handler.enter(HandlerStage::EpochQuorum { last });
         if matches!(self.phase, LeaderPhase::EpochAcks { .. }) {
             self.maybe_finish_epoch();
         } else {
@@ -75,8 +81,10 @@ impl Leader {
     /// came behind it.
     // ZooKeeper: Leader.waitForEpochAck refuses them for ever.
     fn may_be_cut(&self, link: LinkId) -> bool {
+        // With the election over, the choice of a history cuts whatever is not this leader's.
         let LeaderPhase::EpochAcks { electing, .. } = &self.phase else { return false };
-        let Some(handler) = self.learners.handlers.get(&link) else { return false };
+        let handler = &self.learners.handlers[&link];
+        assert!(handler.is_known(), "it has said who it is");
         Zxid(self.lasting.last_seen.version) > self.summary.1
             && !self.lasting.config.is_voter(handler.server)
             && electing.contains(&self.lasting.options.me)
@@ -84,7 +92,9 @@ impl Leader {
     }
 
     pub(super) fn maybe_finish_epoch(&mut self) {
+        // It is not asked yet, or has a quorum.
         let LeaderPhase::EpochAcks { electing, .. } = &self.phase else { return };
+        assert!(self.epoch.is_some(), "only what is decided can be accepted");
         if !electing.contains(&self.lasting.options.me) || !self.has_quorums(electing) {
             return;
         }

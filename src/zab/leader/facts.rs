@@ -98,6 +98,7 @@ impl ProposalSizes {
         self.min = if self.min == -1 { bytes } else { self.min.min(bytes) };
         self.max = self.max.max(bytes);
         self.count += 1;
+        assert!((self.min..=self.max).contains(&self.last), "the last one is between its limits");
     }
 }
 
@@ -123,6 +124,7 @@ impl Leader {
         let followers = || live().filter(|handler| !handler.is_observer);
         let voters =
             followers().filter(|h| h.counts() && self.lasting.config.is_voter(h.server)).count();
+        assert!(voters <= followers().count(), "a voter that is counted follows");
         LeaderFacts {
             since: self.since,
             is_active: self.is_active(),

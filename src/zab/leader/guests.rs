@@ -17,6 +17,7 @@ const DOUBT_TICKS: u64 = 2;
 impl Leader {
     /// A learner that has accepted a later epoch than this leader's follows without being counted.
     pub(super) fn maybe_take_as_guest(&mut self, link: LinkId) {
+        // Before the epoch is known, it may become a later one than the learner's.
         let Some(ours) = self.epoch else { return };
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
         let accepted = handler.info_zxid.epoch();
@@ -27,7 +28,10 @@ impl Leader {
         if self.learners.kept_out.is_due(self.now, handler.server, reason) {
             warn!("{} {}", handler.name(), kept_out::leader_of_later_epoch(accepted, ours));
         }
+        assert!(accepted > ours, "{accepted} is a promise to a later leader than that of {ours}");
+        assert!(!handler.is_guest, "who follows without a vote is told once");
         handler.is_guest = true;
+        assert!(!handler.counts(), "its word counts for nothing here");
     }
 
     /// Sends away who has accepted an epoch that nobody can come to by elections.
@@ -51,7 +55,9 @@ impl Leader {
             return;
         }
         let handlers = || self.learners.handlers.values();
+        // Nobody has accepted a later epoch.
         let Some(guest) = handlers().find(|handler| handler.is_guest) else { return };
+        assert!(self.epoch.is_some(), "a guest has accepted a later epoch than this");
         let guest = guest.server;
         let has_quorum = |counts: &dyn Fn(&Handler) -> bool| {
             let present = handlers().filter(|handler| counts(handler));
@@ -80,6 +86,7 @@ impl Leader {
     // ZooKeeper: waits for initLimit in such a case, unless leader.maxTimeToWaitForEpoch is set.
     pub fn handle_looking(&mut self, now: MonoUs, server: ServerId) {
         self.now = now;
+        // Its epoch is decided: a quorum wants this leader.
         let LeaderPhase::Discovery { .. } = &self.phase else { return };
         let limit_ms = self
             .lasting

@@ -12,7 +12,9 @@ use crate::zab::Marks;
 use crate::zab::packets::PacketReader;
 
 /// How far a learner has come. Each stage waits for what its name says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Invariant: a learner goes through the stages in this order, and may leave some out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum HandlerStage {
     /// For FOLLOWERINFO or OBSERVERINFO.
     Info,
@@ -84,6 +86,8 @@ pub(super) struct AckClock {
 
 impl AckClock {
     pub(super) fn handle_proposal(&mut self, now: MonoUs, zxid: Zxid) {
+        assert!(self.newest.is_none() || self.oldest.is_some(), "the first one is the oldest");
+        assert!(self.newest.or(self.oldest).is_none_or(|(at, _)| at < zxid), "zxids rise: {zxid}");
         match self.oldest {
             None => self.oldest = Some((zxid, now)),
             Some(_) => self.newest = Some((zxid, now)),
@@ -94,6 +98,7 @@ impl AckClock {
         if self.oldest.is_some_and(|(oldest, _)| oldest <= zxid) {
             self.oldest = self.newest.take().filter(|(newest, _)| *newest > zxid);
         }
+        assert!(self.oldest.is_none_or(|(oldest, _)| oldest > zxid), "{zxid} is acknowledged");
     }
 
     /// How long the oldest one has been waiting, in ms.
@@ -196,6 +201,14 @@ impl Handler {
             packets_received: 0,
             requests: 0,
         }
+    }
+
+    /// It has come further.
+    pub(super) fn enter(&mut self, stage: HandlerStage) {
+        assert!(stage > self.stage, "a learner never goes back: {stage:?} after {:?}", self.stage);
+        let has_history = stage > HandlerStage::Snapshot;
+        assert!(!has_history || self.outbox.is_live(), "nothing is broadcast without a history");
+        self.stage = stage;
     }
 
     /// Whether a packet of it may be taken now.

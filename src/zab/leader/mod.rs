@@ -42,7 +42,7 @@ use tracing::warn;
 use super::{CommittedLog, Epochs, Lasting, Numbers, Origin};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::LEARNER_BACKLOG_BYTES_MAX;
-use crate::link::{LinkEvent, LinkId, Port};
+use crate::link::{LinkEvent, Port};
 use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
@@ -128,6 +128,8 @@ impl Leader {
     ) -> Leader {
         let last = lasting.journal.accepted();
         assert_eq!(lasting.journal.committed(), last, "all that it has is its epoch's history");
+        assert!(lasting.journal.pending().is_empty(), "nothing waits for a former leader's commit");
+        assert!(lasting.observers.is_none(), "observers of a follower go with its role");
         let Lasting { options, config, epochs, .. } = &*lasting;
         let (options, config, epochs) = (options.clone(), config.clone(), *epochs);
         if !options.reconfig {
@@ -207,11 +209,6 @@ impl Leader {
         self.maybe_commit();
     }
 
-    /// Whether this link is a learner's.
-    pub fn owns(&self, link: LinkId) -> bool {
-        self.learners.handlers.contains_key(&link)
-    }
-
     /// Everything appended up to `zxid` is durable: the leader's own acknowledgement.
     pub fn handle_synced(&mut self, zxid: Zxid) {
         self.acks.record_own(self.lasting.options.me, zxid);
@@ -267,7 +264,42 @@ impl Leader {
         ready.standing.append(&mut self.out.standing);
         ready.config.append(&mut self.out.config);
         ready.inbound.append(&mut self.out.inbound);
+        self.check_positions();
+        self.check_phase();
+    }
+
+    /// What the drawing of [`Leader`] says.
+    fn check_positions(&self) {
+        let journal = &self.lasting.journal;
         assert!(self.committed <= self.proposed, "what is committed was proposed");
+        assert_eq!(
+            self.proposals.is_empty(),
+            self.committed == self.proposed,
+            "proposals are what lies between {} and {}",
+            self.committed,
+            self.proposed
+        );
+        assert_eq!(self.proposals.len(), journal.pending().len(), "proposals are what is pending");
+        let ends = (self.proposals.front(), self.proposals.back());
+        if let (Some(first), Some(last)) = ends {
+            assert!(first.zxid > self.committed, "{} is committed", first.zxid);
+            assert_eq!(last.zxid, self.proposed, "the last one is the newest");
+            assert_eq!(journal.accepted(), self.proposed, "the log ends with what is proposed");
+        }
+    }
+
+    /// What the phase says of the rest.
+    fn check_phase(&self) {
+        let is_decided = !matches!(self.phase, LeaderPhase::Discovery { .. });
+        assert_eq!(self.epoch.is_some(), is_decided, "discovery ends with an epoch");
+        if self.is_active() {
+            assert_eq!(Some(self.proposed.epoch()), self.epoch, "a leader proposes in its epoch");
+            assert_eq!(Some(self.committed.epoch()), self.epoch, "what came before is committed");
+        } else {
+            assert!(self.proposals.is_empty(), "nothing is proposed before this leader serves");
+            assert!(self.syncs.is_empty(), "nobody asks for a sync before this leader serves");
+            assert!(self.handover.is_none(), "only a leader that serves gives the lead away");
+        }
     }
 
     /// Why it must step down. To be asked after `take_ready`, in which it took its leave.
@@ -284,6 +316,9 @@ impl Leader {
     /// It has stepped down, and nothing is left to be taken: what outlives the role. What it proposed and did not
     /// commit is pending in the journal.
     pub fn into_lasting(self) -> Box<Lasting> {
+        assert!(self.failure.is_some(), "the lead is given up for a reason");
+        assert!(self.out.append.is_empty(), "what was proposed is on its way to the log");
+        assert!(self.out.commit.is_empty(), "what was committed is on its way to the database");
         self.lasting
     }
 
@@ -392,6 +427,7 @@ impl Leader {
             }
             configs.push(self.lasting.last_seen.clone());
         }
+        assert!((1..=2).contains(&configs.len()), "the active one, or it and the next");
         self.quorums = Rc::new(configs);
     }
 }

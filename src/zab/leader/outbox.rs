@@ -89,6 +89,7 @@ impl Outbox {
     /// The history comes next, and then what was held.
     pub(super) fn open(&mut self, history: VecDeque<Txn>) {
         assert!(self.is_shut, "only what was shut can be opened");
+        assert!(self.history.is_empty(), "a learner gets one history");
         self.is_shut = false;
         self.history = history;
     }
@@ -105,6 +106,7 @@ impl Outbox {
     }
 
     fn cut(&mut self, shared: usize) {
+        assert!(self.live_from.is_none_or(|from| from <= shared), "a shared buffer only grows");
         if let Some(from) = &mut self.live_from
             && *from < shared
         {
@@ -149,6 +151,11 @@ impl Outbox {
                 self.hand(link, bytes, ops);
             }
         }
+        assert!(self.parts.is_empty(), "a turn's parts belong to its buffers");
+        assert!(
+            self.held.is_empty() || !self.history.is_empty(),
+            "what is held waits for something"
+        );
     }
 
     fn hand(&mut self, link: LinkId, bytes: Bytes, ops: &mut Vec<LinkOp>) {
@@ -171,6 +178,7 @@ impl Outbox {
     /// The network has passed so many bytes on.
     pub(super) fn handle_sent(&mut self, bytes: u64) {
         self.unsent = self.unsent.saturating_sub(bytes);
+        assert!(self.unsent <= self.handed, "only what was handed over is unsent");
     }
 
     /// Bytes on their way, those that wait to be flushed first included.

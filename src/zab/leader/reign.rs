@@ -32,7 +32,8 @@ impl Pings {
         self.sent += 1;
         // It joined after the question: whoever follows this leader now has promised nothing to a
         // later one either. Without it the question would wait for ever for one that has left.
-        self.awaited.get_or_insert(self.sent);
+        let awaited = *self.awaited.get_or_insert(self.sent);
+        assert!(awaited <= self.sent, "an answer is awaited to a ping that was sent");
     }
 
     pub(super) fn on_answered(&mut self) {
@@ -61,10 +62,13 @@ impl Leader {
         if self.reign.begun == self.reign.confirmed {
             self.ask_quorum();
         }
+        assert!(self.reign.confirmed <= self.reign.wanted, "only what was asked is answered");
         self.reign.wanted
     }
 
     fn ask_quorum(&mut self) {
+        assert_eq!(self.reign.begun, self.reign.confirmed, "one question at a time is under way");
+        assert!(self.reign.wanted > self.reign.begun, "a question is wanted");
         self.reign.begun = self.reign.wanted;
         self.learners.ping(self.proposed);
         for handler in self.learners.handlers.values_mut() {
@@ -92,6 +96,8 @@ impl Leader {
         if !self.quorums.iter().all(|config| config.has_quorum_with(&here, oracle)) {
             return;
         }
+        assert!(self.reign.begun > self.reign.confirmed, "the question was not answered before");
+        assert!(self.reign.begun <= self.reign.wanted, "what is asked was wanted");
         self.reign.confirmed = self.reign.begun;
         self.out.inbound.push(Inbound::StillLeads { number: self.reign.confirmed });
         if self.reign.wanted > self.reign.begun {

@@ -39,9 +39,13 @@ impl Amount {
     }
 
     fn remove(&mut self, other: Amount) {
+        assert!(self.requests >= other.requests, "what is taken away was added");
+        assert!(self.bytes >= other.bytes, "what is taken away was added");
+        assert!(self.writes >= other.writes, "what is taken away was added");
         self.requests -= other.requests;
         self.bytes -= other.bytes;
         self.writes -= other.writes;
+        assert!(self.writes <= self.requests, "a write is a request");
     }
 
     /// Whether it is one part in so many of all that may be under way, or more.
@@ -83,7 +87,9 @@ impl UnderWay {
             self.of.entry(link).or_insert(OfLink { amount: Amount::default(), is_member });
         of_link.amount.add(one);
         let is_member = of_link.is_member;
+        let own = of_link.amount;
         self.kind_mut(is_member).add(one);
+        assert!(own.requests <= self.kind_mut(is_member).requests, "a link is part of its kind");
         self.open.0.entry(link).or_default().add(one);
         self.open_of_all.add(one);
         self.open_of_all.is_a_part(PART).then(|| self.fence())
@@ -96,7 +102,9 @@ impl UnderWay {
     /// A fence behind what has none yet, however little that is.
     pub fn fence(&mut self) -> Fence {
         self.open_of_all = Amount::default();
-        std::mem::take(&mut self.open)
+        let fence = std::mem::take(&mut self.open);
+        assert!(self.is_fenced(), "what is open counts from the last fence");
+        fence
     }
 
     /// Whether everything has a fence behind it.

@@ -220,7 +220,8 @@ impl Learner {
 
     /// Something happened on the link to the leader.
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
-        if self.failure.is_some() || !self.owns(event.link()) {
+        // The leader is left, or it is a link of an earlier attempt.
+        if self.failure.is_some() || self.link != Some(event.link()) {
             return;
         }
         match event {
@@ -277,11 +278,6 @@ impl Learner {
     /// Why the leader was left.
     pub fn failure(&self) -> Option<&Left> {
         self.failure.as_ref()
-    }
-
-    /// Whether this is its link.
-    pub fn owns(&self, link: LinkId) -> bool {
-        self.link == Some(link)
     }
 
     /// From whom and as what.

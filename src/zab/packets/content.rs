@@ -78,7 +78,9 @@ impl Packet {
     pub fn designated_leader(&self) -> Result<(ServerId, Bytes), PacketError> {
         let data = self.data.as_ref().filter(|data| data.len() >= 8).ok_or_else(|| self.wrong())?;
         let leader = Decoder::new(data).i64().expect("the length was checked");
-        Ok((ServerId(leader), data.slice(8..)))
+        let rest = data.slice(8..);
+        assert_eq!(rest.len() + 8, data.len(), "a server's id has eight bytes");
+        Ok((ServerId(leader), rest))
     }
 
     /// PROPOSAL, INFORM: the transaction, whose zxid is the packet's.

@@ -72,7 +72,9 @@ pub fn put_other_history(out: &mut impl BufMut, epoch: Epoch, leaders: Mark) {
 }
 
 fn put_leader_info_and(out: &mut impl BufMut, epoch: Epoch, mark: Option<Mark>) {
+    assert!(epoch >= Epoch::ZERO, "no leader leads epoch {epoch}");
     let mut data = PROTOCOL_VERSION.to_be_bytes().to_vec();
+    assert_eq!(data.len(), NUMBER_BYTES, "the other side reads on behind the number");
     data.extend_from_slice(MARKS_KNOWN);
     if let Some(mark) = mark {
         mark.encode(&mut data);
@@ -98,6 +100,7 @@ pub fn put_ack_epoch(out: &mut impl BufMut, last: Zxid, ack: EpochAck, marks: Op
         EpochAck::DoesNotCount => -1,
     };
     let mut data = number.to_be_bytes().to_vec();
+    assert_eq!(data.len(), NUMBER_BYTES, "the other side reads on behind the number");
     if let Some(marks) = marks {
         data.extend_from_slice(MARKS_KNOWN);
         marks.encode(&mut data);
@@ -139,6 +142,7 @@ pub fn put_left_out(out: &mut impl BufMut, session: SessionId) {
 }
 
 fn put_with_tenure(out: &mut impl BufMut, data: &mut [u8], before: usize, tenure: Option<Tenure>) {
+    assert_eq!(data.len(), before + TENURE_BYTES, "there is room for a tenure, and no more");
     let mut bytes = before;
     if let Some(Tenure { since, turn }) = tenure {
         data[before..before + 8].copy_from_slice(&since.0.to_be_bytes());
@@ -163,6 +167,7 @@ pub fn put_touched(
         data.put_i64(session.0);
         data.put_i32(timeout_ms);
     }
+    assert!(data.len().is_multiple_of(TOUCH_BYTES), "the other side reads items of one length");
     put_data(out, packet::PING, zxid, &data);
 }
 

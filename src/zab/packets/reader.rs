@@ -35,6 +35,7 @@ impl PacketReader {
 
     /// Bytes that came and belong to no packet taken.
     pub fn buffered(&self) -> usize {
+        assert!(self.start <= self.buffer.len(), "a packet that was taken had come");
         self.buffer.len() - self.start
     }
 
@@ -49,6 +50,7 @@ impl PacketReader {
 
     /// What follows the last packet taken, for one who reads it otherwise (the tree behind SNAP).
     pub fn take_rest(&mut self) -> Vec<u8> {
+        assert!(self.walked.is_none(), "the last packet was taken whole");
         let rest = self.buffer.split_off(self.start);
         self.buffer = Vec::new();
         self.start = 0;
@@ -72,6 +74,9 @@ impl PacketReader {
             }
             return Ok(None);
         };
+        assert!(length >= BARE_PACKET_BYTES, "no packet is shorter: {length}");
+        assert!(length <= self.buffered(), "all of it has come: {length}");
+        assert!(self.walked.is_none(), "what was walked over is taken");
         let bytes = &self.buffer[self.start..self.start + length];
         self.start += length;
         let mut input = Decoder::new(bytes);
@@ -86,6 +91,7 @@ impl PacketReader {
             let id = Id::decode(&mut input).map_err(|_| PacketError::NoText)?;
             authinfo.push(Identity::new(id.scheme.unwrap_or_default(), id.id.unwrap_or_default()));
         }
+        assert!(input.is_empty(), "a packet is read to where it was measured");
         Ok(Some(Packet { kind, zxid, data, authinfo }))
     }
 

@@ -23,7 +23,9 @@ impl Learners {
             }
         }
         let may_be = may_be.map(<[ServerId]>::to_vec);
-        self.handlers.insert(link, Handler::new(link, remote, may_be, now, deadline));
+        let before = self.handlers.insert(link, Handler::new(link, remote, may_be, now, deadline));
+        assert!(before.is_none(), "a link is accepted once");
+        assert!(self.handlers.len() <= LEARNERS_MAX, "their number has a bound");
     }
 
     /// A learner says who it is: whether it may be that one, of these members. If not, it is sent away.
@@ -34,6 +36,7 @@ impl Learners {
         server: ServerId,
         is_member: bool,
     ) -> bool {
+        // It was sent away a moment ago.
         let Some(handler) = self.handlers.get_mut(&link) else { return false };
         handler.is_member = is_member;
         if !is_member || !is_forged(handler.may_be.as_deref(), server) {
@@ -52,6 +55,7 @@ impl Learners {
         may_be: &[ServerId],
         is_member: impl Fn(ServerId) -> bool,
     ) {
+        // The network speaks of every link that it has, also of one that is about to be closed.
         let Some(handler) = self.handlers.get_mut(&link) else { return };
         handler.may_be = Some(may_be.to_vec());
         let server = handler.server;
@@ -102,9 +106,11 @@ impl Learners {
     // ZooKeeper lets both be. There a session's owner is the LearnerHandler, so that such a request is
     // refused with SESSIONMOVED.
     pub fn take_over(&mut self, now: MonoUs, link: LinkId) -> bool {
-        let Some(server) = self.handlers.get(&link).map(|handler| handler.server) else {
-            return false;
-        };
+        // It was sent away a moment ago.
+        let Some(handler) = self.handlers.get(&link) else { return false };
+        assert!(handler.is_known(), "a learner has said who it is");
+        assert!(!handler.outbox.is_live(), "it gets the history after this");
+        let server = handler.server;
         let alive_ms = self.options.tick_ms;
         let living = self.of_server(server).find(|other| {
             // Younger ones are dealt with below.
@@ -151,6 +157,8 @@ impl Learners {
         history: &History<'_>,
     ) -> Result<bool, String> {
         let handler = self.handlers.get_mut(&link).expect("its packet was just read");
+        assert_eq!(handler.stage, HandlerStage::AckEpoch, "histories are compared at ACKEPOCH");
+        assert!(handler.marks.is_none(), "a learner says once what it has");
         handler.marks = packet.marks().map_err(|error| error.to_string())?;
         handler.knows_marks = handler.marks.is_some();
         handler.epoch = epoch;
@@ -171,7 +179,10 @@ impl Learners {
         theirs: Mark,
         ours: Mark,
     ) {
+        assert!(theirs.contradicts(&ours), "only another history is refused: {theirs}, {ours}");
+        // It was sent away a moment ago.
         let Some(handler) = self.handlers.get(&link) else { return };
+        assert!(handler.knows_marks, "{} reads what is sent now", handler.name());
         let mut bytes = BytesMut::new();
         put_other_history(&mut bytes, handler.epoch, ours);
         self.ops.push(LinkOp::Send { link, bytes: bytes.freeze() });
@@ -197,6 +208,7 @@ impl Learners {
     }
 
     fn release(&mut self, handler: &Handler) {
+        assert!(!self.handlers.contains_key(&handler.link), "it is a learner no more");
         if let HandlerStage::LogRead { id, .. } = handler.stage {
             self.memories.remove(&id);
         }

@@ -57,7 +57,8 @@ impl Learners {
         let mut slow = Vec::new();
         for handler in self.handlers.values_mut().filter(|it| it.stage == HandlerStage::SnapshotEnd)
         {
-            let Some((since, before)) = handler.tree_since else { continue };
+            let (since, before) = handler.tree_since.expect("it is set with the stage");
+            assert!(before <= handler.outbox.passed_on(), "the network takes nothing back");
             let ms = now.since_us(since) / 1000;
             if ms < window_ms.max(1) {
                 continue;
@@ -97,6 +98,7 @@ impl Learners {
         for stranger in strangers {
             self.refuse(stranger, "a member of the ensemble waits for the tree");
         }
+        assert!(!self.sends_snapshot(), "nobody gets the old tree any more");
     }
 
     /// Cuts the one off for whom all others wait, if it does not move for `limit_ms`.

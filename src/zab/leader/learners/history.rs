@@ -42,7 +42,14 @@ impl Learners {
         if self.refuse_tail(link, tail) {
             return;
         }
+        // It was sent away a moment ago.
         let Some(handler) = self.handlers.get_mut(&link) else { return };
+        assert!(
+            matches!(handler.stage, HandlerStage::EpochQuorum { .. } | HandlerStage::AckEpoch),
+            "it has accepted the epoch: {:?}",
+            handler.stage
+        );
+        assert!(handler.sync_kind.is_none(), "a learner is brought up to date once");
         let plan = history.choose(peer, handler.marks.as_ref());
         if !matches!(plan, Plan::ReadLog) {
             // They were compared with all that is in memory.
@@ -62,7 +69,8 @@ impl Learners {
                 }
                 let id = self.numbers.next();
                 self.log_reads.push(LogRead { id, from: peer, to: history.log.last() });
-                self.memories.insert(id, history.log.clone());
+                let before = self.memories.insert(id, history.log.clone());
+                assert!(before.is_none(), "the name of a wish is given once");
                 self.shut(link);
                 self.go_live(link, tail);
                 self.set_stage(link, HandlerStage::LogRead { id, last: peer });
@@ -73,6 +81,7 @@ impl Learners {
 
     /// The log's files were read.
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
+        // The learner that it was for has gone, or it is the answer to another leader.
         let Some(memory) = self.memories.remove(&id) else { return };
         let found = self.handlers.values().find_map(|handler| match handler.stage {
             HandlerStage::LogRead { id: own, last } if own == id => Some((handler.link, last)),
@@ -112,8 +121,13 @@ impl Learners {
     }
 
     fn stream(&mut self, link: LinkId, peer: Zxid, stream: Stream) {
+        assert!(matches!(stream.kind, packet::DIFF | packet::TRUNC), "type {}", stream.kind);
+        let end = if stream.kind == packet::DIFF { peer } else { stream.zxid };
+        let first = stream.history.front().map(Txn::zxid);
+        assert!(first.is_none_or(|first| first > end), "it has everything up to {end}");
         self.syncs.1 += 1;
-        let Some(handler) = self.handlers.get_mut(&link) else { return };
+        let handler = self.handlers.get_mut(&link).expect("its place was just given");
+        assert_eq!(handler.sync_kind, Some(SyncKind::Diff), "it was admitted");
         let kind = if stream.kind == packet::DIFF { "DIFF" } else { "TRUNC" };
         let (name, txns) = (handler.name(), stream.history.len());
         info!("{name} has {peer} and gets {kind} {} and {txns} transactions", stream.zxid);
@@ -121,7 +135,7 @@ impl Learners {
         put_bare(&mut op, stream.kind, stream.zxid);
         handler.outbox.put_ahead(op.freeze());
         handler.outbox.open(stream.history);
-        handler.stage = HandlerStage::NewLeaderAck;
+        handler.enter(HandlerStage::NewLeaderAck);
     }
 
     /// Counts a synchronisation; observers are refused when there are too many. Servers that are no members
@@ -134,7 +148,8 @@ impl Learners {
             SyncKind::Snapshot => self.options.concurrent_syncs_max.0,
             SyncKind::Diff => self.options.concurrent_syncs_max.1,
         };
-        let Some(handler) = self.handlers.get_mut(&link) else { return false };
+        let handler = self.handlers.get_mut(&link).expect("it is about to get the history");
+        assert!(handler.sync_kind.is_none(), "a learner has one place");
         let is_full = match handler.is_member {
             true => handler.is_observer && running >= max,
             false => strangers >= max.div_ceil(2) || running >= max,
@@ -183,6 +198,6 @@ impl Learners {
     }
 
     fn set_stage(&mut self, link: LinkId, stage: HandlerStage) {
-        self.handlers.get_mut(&link).expect("the learner is there").stage = stage;
+        self.handlers.get_mut(&link).expect("the learner is there").enter(stage);
     }
 }

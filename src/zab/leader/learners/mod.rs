@@ -69,6 +69,10 @@ impl Learners {
         numbers: Numbers,
         backlog_bytes_max: u64,
     ) -> Learners {
+        assert!(
+            backlog_bytes_max >= 2 * LEARNER_WINDOW_BYTES,
+            "a learner that is within its window does not hang"
+        );
         Learners {
             handlers: BTreeMap::new(),
             options,
@@ -179,6 +183,7 @@ impl Learners {
 
     /// Something was proposed up to `zxid`, which followers have to acknowledge.
     pub(super) fn expect_acks(&mut self, now: MonoUs, zxid: Zxid) {
+        assert!(zxid.counter() > 0, "{zxid} is the zxid of no transaction");
         for handler in self.handlers.values_mut() {
             if handler.is_forwarding_follower() && handler.stage.has_history() {
                 handler.ack_clock.handle_proposal(now, zxid);

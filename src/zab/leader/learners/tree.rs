@@ -25,6 +25,7 @@ impl Learners {
             // More was committed since than memory holds: the next one will be newer.
             return;
         }
+        assert!(!self.sends_snapshot(), "one tree is sent at a time");
         for link in waiting {
             if self.refuse_tail(link, tail) {
                 continue;
@@ -46,7 +47,8 @@ impl Learners {
                 None => put_bare(&mut op, packet::SNAP, zxid),
             }
             handler.outbox.put_ahead(op.freeze());
-            handler.stage = HandlerStage::SnapshotEnd;
+            assert_eq!(handler.sync_kind, Some(SyncKind::Snapshot), "it was admitted");
+            handler.enter(HandlerStage::SnapshotEnd);
             handler.heard_at = now;
             handler.tree_since = Some((now, handler.outbox.passed_on()));
             self.syncs.0 += 1;
@@ -79,10 +81,11 @@ impl Learners {
         for handler in self.handlers.values_mut() {
             if handler.stage == HandlerStage::SnapshotEnd {
                 handler.outbox.open(VecDeque::new());
-                handler.stage = HandlerStage::NewLeaderAck;
+                handler.enter(HandlerStage::NewLeaderAck);
                 handler.heard_at = now;
             }
         }
+        assert!(!self.sends_snapshot(), "all of it is on its way");
         self.stalled = None;
     }
 }

@@ -21,6 +21,8 @@ impl ObserverMaster {
         packet: &Packet,
         view: MasterView<'_>,
     ) -> Result<(), Refusal> {
+        let stage = self.learners.handlers[&link].stage;
+        assert_eq!(stage, HandlerStage::Info, "it is the first packet");
         if packet.kind != packet::OBSERVERINFO {
             return Err(format!("only observers learn from a follower: type {}", packet.kind));
         }
@@ -39,7 +41,8 @@ impl ObserverMaster {
         handler.server = info.server_id;
         handler.is_observer = true;
         handler.reader.set_data_bytes_max(self.options.packet_bytes_max);
-        handler.stage = HandlerStage::AckEpoch;
+        handler.enter(HandlerStage::AckEpoch);
+        assert!(handler.is_observer, "only observers learn from a follower");
         let is_quiet = self.learners.kept_out.holds(handler.server);
         info_unless!(is_quiet, "{} has come", handler.name());
         let epoch = self.epoch;
@@ -79,8 +82,9 @@ impl ObserverMaster {
         }
         self.learners.put(link, |out| put_bare(out, packet::UPTODATE, Zxid::NONE));
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        assert!(handler.sync_kind.is_some(), "it has got a history");
         handler.sync_kind = None;
-        handler.stage = HandlerStage::Broadcast;
+        handler.enter(HandlerStage::Broadcast);
         info!("{} is up to date", handler.name());
         self.learners.kept_out.forget(handler.server);
         Ok(())

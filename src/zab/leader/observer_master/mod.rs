@@ -164,6 +164,7 @@ impl ObserverMaster {
     }
 
     /// Whether this link is an observer's.
+    #[cfg(test)]
     pub fn owns(&self, link: LinkId) -> bool {
         self.learners.handlers.contains_key(&link)
     }
@@ -284,7 +285,15 @@ impl ObserverMaster {
                 HandlerStage::Info => self.on_info(link, &packet, view),
                 HandlerStage::AckEpoch => self.on_ack_epoch(link, &packet, view),
                 HandlerStage::NewLeaderAck => self.on_new_leader_ack(link, &packet),
-                _ => unreachable!("this stage does not listen, or to requests"),
+                HandlerStage::Epoch
+                | HandlerStage::EpochQuorum { .. }
+                | HandlerStage::LogRead { .. }
+                | HandlerStage::Snapshot
+                | HandlerStage::SnapshotEnd
+                | HandlerStage::Activation
+                | HandlerStage::Broadcast => {
+                    unreachable!("this stage does not listen, or to requests")
+                }
             };
             if let Err(reason) = done {
                 self.learners.refuse(link, &reason);

@@ -20,6 +20,7 @@ impl ObserverMaster {
     /// Whether nothing more should be read from this link for now: the leader has to get to what observers have asked
     /// for before.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
+        // Of a link that is gone nothing is read anyway.
         let Some(handler) = self.learners.handlers.get(&link) else { return false };
         self.fenced_syncs.contains(&link)
             || self.under_way.holds(link, handler.is_member)
@@ -30,6 +31,7 @@ impl ObserverMaster {
     fn asks_too_much(&self, link: LinkId) -> bool {
         let own = self.questions.get(&link).copied().unwrap_or(0);
         let all = self.questions_of_all;
+        assert!(own <= all, "an observer's questions are among those of all");
         all >= OBSERVERS_QUESTIONS_MAX
             || own >= OBSERVER_QUESTIONS_MAX
             || (all >= OBSERVERS_QUESTIONS_MAX / 4 && own >= OBSERVER_QUESTIONS_MAX / 10)
@@ -51,6 +53,7 @@ impl ObserverMaster {
             Some(Sync::Observer(link)) => link,
         };
         if let Some(handler) = self.learners.handlers.get_mut(&link) {
+            assert!(handler.syncs_pending > 0, "a sync that waits was counted");
             handler.syncs_pending -= 1;
         }
         self.learners.put(link, |out| put_bare(out, packet::SYNC, Zxid::ZERO));
@@ -98,7 +101,9 @@ impl ObserverMaster {
             if self.has_enough_of(link) {
                 break;
             }
-            let Some((_, packet)) = self.learners.next_packet(link) else { return took_any };
+            // It has said no more, or has gone.
+            let Some((stage, packet)) = self.learners.next_packet(link) else { return took_any };
+            assert_eq!(stage, HandlerStage::Broadcast, "only who is up to date is held");
             took_any = true;
             if let Err(reason) = self.on_packet(link, &packet) {
                 self.learners.refuse(link, &reason);
@@ -110,6 +115,7 @@ impl ObserverMaster {
 
     fn on_packet(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        assert_eq!(handler.stage, HandlerStage::Broadcast, "only who is up to date asks");
         match packet.kind {
             // Of UPTODATE: observers acknowledge nothing else.
             packet::ACK => {}
@@ -174,7 +180,9 @@ impl ObserverMaster {
         let bytes = request.body.len() + acl::bytes_of(&request.identities);
         let fence = self.under_way.add(link, is_member, (!is_sync).then_some(bytes));
         self.upstream.push(Upstream::Request(request));
+        // Too little is without a fence.
         let Some(fence) = fence else { return };
+        assert!(self.under_way.is_fenced(), "a fence is behind everything");
         if self.answers_fences {
             self.fences.push_back((fence, Vec::new()));
         } else {
@@ -184,6 +192,7 @@ impl ObserverMaster {
     }
 
     fn pass_sync_on(&mut self, sync: ForwardedRequest) {
+        assert_eq!(sync.op, OpCode::Sync.number(), "only syncs are answered so");
         self.fenced_syncs.remove(&sync.link);
         self.syncs.push_back(Sync::Observer(sync.link));
         // It has waited for what its observer asked for before.
@@ -203,6 +212,7 @@ impl ObserverMaster {
     /// (`CommitProcessor.queuedWriteRequests`).
     fn order_sync(&mut self, sync: ForwardedRequest) {
         let link = sync.link;
+        assert!(self.answers_fences, "any other leader takes a fence for a sync");
         if self.under_way.has_no_writes_of(link) {
             return self.pass_sync_on(sync);
         }

@@ -35,9 +35,12 @@ impl ObserverMaster {
         if valid {
             self.holders.insert(session, asked.observer.map(|(_, server, _)| server));
         }
+        // It is this server's own.
         let Some((link, _, timeout_ms)) = asked.observer else { return true };
+        assert!(self.questions_of_all > 0, "it was counted as it came");
         self.questions_of_all -= 1;
         let of_link = self.questions.get_mut(&link).expect("it was counted as it came");
+        assert!(*of_link > 0, "who has asked nothing has no entry");
         *of_link -= 1;
         if *of_link == 0 {
             self.questions.remove(&link);

@@ -40,6 +40,7 @@ impl Election {
     /// Whether another server has a newer configuration. Then nothing else in its message counts, because
     /// the votes under the newer configuration decide.
     fn finds_newer_config(&mut self, from: ServerId, config: Option<&[u8]>) -> bool {
+        // Servers before 3.5 say no configuration.
         let Some(config) = config.filter(|config| !config.is_empty()) else { return false };
         if !self.options.reconfig || !matches!(self.phase, ElectionPhase::Looking(_)) {
             return false;
@@ -62,6 +63,7 @@ impl Election {
                     "another server has a newer configuration"
                 );
                 self.phase = ElectionPhase::Idle;
+                assert!(self.outcome.is_none(), "a search has one outcome");
                 self.outcome = Some(Outcome::NewerConfig(Rc::new(config)));
                 true
             }
@@ -87,6 +89,7 @@ impl Election {
                 if search.strangers.len() < 2 * ELECTION_STRANGERS_MAX || answered.is_some() {
                     search.strangers.insert(from, now);
                 }
+                assert!(search.strangers.len() <= 2 * ELECTION_STRANGERS_MAX, "there is a bound");
             }
             ElectionPhase::Settled { .. } if state != ServerState::Looking => return,
             ElectionPhase::Settled { .. } => {}
@@ -95,8 +98,11 @@ impl Election {
     }
 
     fn on_looker(&mut self, now: MonoUs, from: ServerId, ballot: Ballot) {
+        assert_eq!(ballot.state, ServerState::Looking, "it says that it looks for a leader");
+        assert!(from != self.options.me, "a server gets no message of its own");
         self.looking.insert(from);
         self.connections.tell(now, from);
+        // With no leader of its own, this server cannot be deserted.
         let ElectionPhase::Settled { state, vote } = &self.phase else { return };
         // An elected server that no longer stands for election votes for no server, in a later round.
         let stands_no_more = ballot.vote == NOBODY && ballot.round > self.round;
@@ -116,7 +122,9 @@ impl Election {
     }
 
     fn on_consequence(&mut self, now: MonoUs, from: ServerId, consequence: Consequence) {
-        let ElectionPhase::Looking(search) = &self.phase else { return };
+        let ElectionPhase::Looking(search) = &self.phase else {
+            unreachable!("only who looks considers votes")
+        };
         self.round = search.round.number;
         match consequence {
             Consequence::Noted => {}

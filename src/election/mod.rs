@@ -24,7 +24,9 @@ use std::rc::Rc;
 
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::ELECTION_STRANGERS_MAX;
-use crate::link::{LinkEvent, LinkId, LinkIds, LinkOp};
+#[cfg(test)]
+use crate::link::LinkId;
+use crate::link::{LinkEvent, LinkIds, LinkOp};
 use crate::proto::quorum::ServerState;
 use crate::quorum::PeerOptions;
 use crate::quorum::{Config, PeerType};
@@ -195,6 +197,7 @@ impl Election {
         self.leaderless = Leaderless::new(now);
         self.outcome = None;
         self.looking.clear();
+        assert_eq!(self.state(), ServerState::Looking, "a search has begun");
         self.refresh_message();
         self.connections.look(now, self.electorate.voters().into_iter());
         self.tell_voters(now);
@@ -207,6 +210,7 @@ impl Election {
         assert!(state != ServerState::Looking, "a server that settles does not look for a leader");
         let vote = self.vote();
         self.phase = ElectionPhase::Settled { state, vote };
+        assert_eq!((self.state(), self.vote()), (state, vote), "others get what was agreed on");
         self.refresh_message();
         self.connections.settle();
     }
@@ -260,9 +264,10 @@ impl Election {
         self.electorate.oracle
     }
 
-    /// Handles an event on a link that was accepted on the election port, or that [`Election::owns`].
+    /// Handles an event on a link that was accepted on the election port, or that this election opened.
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
+        assert!(arrivals.is_empty(), "every arrival was handled in its event");
         self.connections.handle_link(now, event, &mut arrivals);
         for arrival in arrivals.drain(..) {
             match arrival {
@@ -301,7 +306,10 @@ impl Election {
     pub fn next_timeout(&self) -> Option<MonoUs> {
         let search = match &self.phase {
             ElectionPhase::Looking(_) if self.is_oracle_news => Some(MonoUs(0)),
-            ElectionPhase::Looking(Search { probe_at, repeat_at, finalize, .. }) => {
+            ElectionPhase::Looking(Search {
+                probe_at, repeat_at, finalize, interval_ms, ..
+            }) => {
+                assert!(*interval_ms > 0, "a vote is not repeated without end");
                 let finalize = finalize.map_or(*repeat_at, |(_, at)| at);
                 Some(finalize.min(*repeat_at).min(*probe_at))
             }
@@ -323,7 +331,8 @@ impl Election {
     }
 
     /// Whether the link is one of this election.
-    pub fn owns(&self, link: LinkId) -> bool {
+    #[cfg(test)]
+    pub(crate) fn owns(&self, link: LinkId) -> bool {
         self.connections.owns(link)
     }
 
@@ -402,6 +411,7 @@ impl Election {
             search.finalize = None;
             return;
         };
+        assert_eq!(agreement.vote, search.round.proposed, "this server agrees");
         let at = match search.finalize {
             Some((vote, at)) if vote == agreement.vote => at,
             _ => now.plus_ms(self.options.finalize_wait_ms),
@@ -422,6 +432,9 @@ impl Election {
     fn on_elected(&mut self, now: MonoUs, agreement: Agreement) {
         let Agreement { vote, round, supporters } = agreement;
         let leader = vote.leader;
+        assert!(!supporters.is_empty(), "a quorum is not empty");
+        assert!(matches!(self.phase, ElectionPhase::Looking(_)), "only who looks finds a leader");
+        assert!(self.outcome.is_none(), "a search has one outcome");
         let state = if leader == self.options.me {
             ServerState::Leading
         } else if self.is_observer() {

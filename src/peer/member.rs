@@ -27,7 +27,7 @@ use std::rc::Rc;
 use super::History;
 use crate::election::{Election, ElectionOptions};
 use crate::id::{ServerId, Zxid};
-use crate::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, MemberHosts, Port};
+use crate::link::{Endpoint, LinkId, LinkIds, LinkOp, MemberHosts, Port};
 use crate::proto::txn::Txn;
 use crate::quorum::{Config, PeerOptions};
 use crate::time::MonoUs;
@@ -35,6 +35,7 @@ use crate::zab::{
     CommittedLog, Epochs, Lasting, Leader, Learner, Numbers, Ready, Standing, kept_out,
 };
 use held::HeldLinks;
+use links::LinkOwners;
 
 /// What an election, a leader and a learner have in common, and which of them this server is now.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub struct Member {
     /// The last standing told to the replica.
     standing: Standing,
     held: HeldLinks,
+    /// Whom each link belongs to.
+    links: LinkOwners,
     /// Where it was last said to listen.
     listening: Vec<(Port, Endpoint)>,
     /// Where the others were last said to be.
@@ -172,6 +175,7 @@ impl Member {
         let recent = CommittedLog::new(history.last, history.recent, options.commit_log_txns)
             .with_digest(history.digest);
         let (config_now, last_seen_now) = (config.clone(), last_seen.clone());
+        assert!(last_seen_now.version >= config_now.version, "what is active was seen");
         let lasting = Lasting::new(options, ids, config_now, last_seen_now, history.epochs, recent);
         let mut member = Member {
             epochs_durable: lasting.epochs,
@@ -182,6 +186,7 @@ impl Member {
             is_election_doubtful: false,
             standing: Standing::Looking,
             held: HeldLinks::default(),
+            links: LinkOwners::default(),
             listening: Vec::new(),
             hosts: Vec::new(),
             numbers: Numbers::default(),
@@ -237,9 +242,11 @@ impl Member {
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         self.collect();
         self.role.lasting_mut().ready.take(ready);
+        self.links.note(&ready.send);
         let cut = ready.truncate.or(ready.restore).map(Promise::Cut);
         let epochs = ready.epochs.map(Promise::Epochs);
         if cut.is_some() || epochs.is_some() {
+            assert!(cut.is_none() || epochs.is_none(), "a cut is durable before anything else");
             let token = *ready.durable.get_or_insert_with(|| self.numbers.next());
             self.promises.extend(cut.into_iter().chain(epochs).map(|promise| (token, promise)));
         }
@@ -306,6 +313,33 @@ impl Member {
         self.role.lasting().options.me
     }
 
+    /// What its fields say of each other, between two events.
+    fn check(&self) {
+        let (is_leading, is_learning) = match &self.role {
+            MemberRole::Looking(lasting) => {
+                assert!(lasting.is_some(), "a step from one role to another has ended");
+                (false, false)
+            }
+            MemberRole::Waiting { .. } => (false, false),
+            MemberRole::Leading(_) => (true, false),
+            MemberRole::Learning(_) => (false, true),
+        };
+        match self.standing {
+            Standing::Looking => {}
+            Standing::Leading { .. } => assert!(is_leading, "only a leader stands as one"),
+            Standing::Following { .. } | Standing::Observing { .. } => {
+                assert!(is_learning, "only a learner stands as one");
+            }
+        }
+        let is_joined = is_leading || is_learning;
+        assert!(self.joined_at.is_none() || is_joined, "who has joined has a role");
+        assert!(self.held.is_empty() || !is_joined, "links are held until it is known who leads");
+        assert!(self.link_ops.is_empty(), "what the election wants of the network is on its way");
+        let observers = &self.role.lasting().observers;
+        assert!(observers.is_none() || is_learning, "observers learn from one who learns");
+        assert!(observers.is_none() || self.joined_at.is_some(), "and who is up to date");
+    }
+
     fn leader(&self) -> Option<&Leader> {
         match &self.role {
             MemberRole::Leading(leader) => Some(leader),
@@ -315,7 +349,10 @@ impl Member {
 
     fn leader_mut(&mut self) -> &mut Leader {
         match &mut self.role {
-            MemberRole::Leading(leader) => leader,
+            MemberRole::Leading(leader) => {
+                assert!(leader.is_active(), "a leader that does not serve proposes nothing");
+                leader
+            }
             MemberRole::Looking(_) | MemberRole::Waiting { .. } | MemberRole::Learning(_) => {
                 panic!("only a leader proposes")
             }

@@ -44,6 +44,7 @@ impl Standalone {
         assert!(txn.zxid() > self.accepted, "zxids rise: {} after {}", txn.zxid(), self.accepted);
         self.accepted = txn.zxid();
         self.pending.push_back(txn);
+        assert!(self.pending.len() > self.submitted_count, "it is still to be appended");
     }
 
     pub(super) fn handle_synced(&mut self, zxid: Zxid) {
@@ -61,6 +62,8 @@ impl Standalone {
         self.accepted = self.accepted.min(zxid);
         self.submitted = self.submitted.min(zxid);
         assert!(self.synced <= self.submitted, "what is durable cannot be taken back");
+        assert!(self.submitted <= self.accepted, "what was submitted was accepted");
+        assert!(self.submitted_count <= self.pending.len(), "what was taken back is not pending");
     }
 
     pub(super) fn take_ready(&mut self, ready: &mut Ready) {
@@ -71,11 +74,15 @@ impl Standalone {
         self.submitted = self.accepted;
         while self.pending.front().is_some_and(|txn| txn.zxid() <= self.synced) {
             let txn = self.pending.pop_front().expect("there is a front");
+            assert!(self.submitted_count > 0, "what is durable was submitted");
+            assert!(txn.zxid() > self.committed, "commits are in order");
             self.submitted_count -= 1;
             self.committed = txn.zxid();
             ready.commit.push(txn);
         }
-        assert!(self.committed <= self.synced && self.synced <= self.submitted);
+        assert!(self.committed <= self.synced, "what is committed is durable");
+        assert!(self.synced <= self.submitted, "what is durable was submitted");
+        assert_eq!(self.submitted_count, self.pending.len(), "all was submitted");
     }
 
     pub(super) fn accepted(&self) -> Zxid {

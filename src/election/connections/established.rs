@@ -10,11 +10,15 @@ impl Connections {
         (link, remote): (LinkId, SocketAddr),
         arrivals: &mut Vec<Arrival>,
     ) {
+        assert!(id != self.me, "a server has no connection to itself");
         self.note_displaced(now, id, remote);
         self.close_open(id);
         self.drop_attempt(id);
-        self.links.insert(link, LinkUse::Open(id));
+        let before = self.links.insert(link, LinkUse::Open(id));
+        assert!(!matches!(before, Some(LinkUse::Open(_))), "a connection is established once");
         let channel = self.channels.get_mut(&id).expect("its link says so");
+        assert!(channel.open.is_none(), "one connection to each server");
+        assert!(channel.attempt.is_none(), "an attempt that has succeeded is over");
         (channel.is_called, channel.is_unreachable, channel.asked) = (false, false, 0);
         channel.not_before = now;
         let (buffer, unsent, heard_at) = (Vec::new(), 0, None);
@@ -26,7 +30,8 @@ impl Connections {
     pub(super) fn close_open(&mut self, id: ServerId) {
         let channel = self.channels.get_mut(&id);
         if let Some(open) = channel.and_then(|channel| channel.open.take()) {
-            self.links.remove(&open.link);
+            let used = self.links.remove(&open.link);
+            assert!(matches!(used, Some(LinkUse::Open(of)) if of == id), "it is its: {used:?}");
             self.ops.push(LinkOp::Close { link: open.link });
         }
     }
@@ -34,7 +39,8 @@ impl Connections {
     pub(super) fn drop_attempt(&mut self, id: ServerId) {
         let channel = self.channels.get_mut(&id);
         if let Some(attempt) = channel.and_then(|channel| channel.attempt.take()) {
-            self.links.remove(&attempt.link);
+            let used = self.links.remove(&attempt.link);
+            assert!(matches!(used, Some(LinkUse::Attempt(of)) if of == id), "it is its: {used:?}");
             self.ops.push(LinkOp::Close { link: attempt.link });
         }
     }
@@ -49,7 +55,8 @@ impl Connections {
         match self.links.remove(&link) {
             None => {}
             Some(LinkUse::Unknown) => {
-                self.unknown.remove(&link);
+                let unknown = self.unknown.remove(&link);
+                assert!(unknown.is_some(), "its use says so");
             }
             Some(LinkUse::Attempt(id)) => {
                 tracing::debug!(server = id.0, reason, "cannot connect to the election port");
@@ -59,6 +66,7 @@ impl Connections {
             Some(LinkUse::Open(id)) => {
                 let channel = self.channels.get_mut(&id).expect("its link says so");
                 let open = channel.open.take().expect("its link says so");
+                assert_eq!(open.link, link, "it is the one connection");
                 tracing::info!(server = id.0, remote = %open.remote, reason, "election connection closed");
                 if open.since.plus_ms(SHORT_LIVED_MS) <= now {
                     channel.failures = 0;
@@ -84,15 +92,26 @@ impl Connections {
         &mut self,
         now: MonoUs,
         link: LinkId,
+        used: LinkUse,
         bytes: &[u8],
         arrivals: &mut Vec<Arrival>,
     ) {
-        match self.links.get(&link) {
-            Some(LinkUse::Unknown) => self.on_beginning(now, link, bytes, arrivals),
-            Some(LinkUse::Open(id)) => self.on_message_bytes(now, *id, bytes, arrivals),
+        match used {
+            LinkUse::Unknown => self.on_beginning(now, link, bytes, arrivals),
+            LinkUse::Open(id) => self.on_message_bytes(now, id, bytes, arrivals),
             // The other side must not send anything first.
-            Some(LinkUse::Attempt(_)) | None => self.close_stray(link),
+            LinkUse::Attempt(_) => self.close_stray(link),
         }
+    }
+
+    /// The network has passed bytes on: there may be room for the vote.
+    pub(super) fn on_sent(&mut self, used: LinkUse, bytes: u64) {
+        // Over any other link nothing is sent that has to wait.
+        let LinkUse::Open(id) = used else { return };
+        let channel = self.channels.get_mut(&id).expect("its link says so");
+        let open = channel.open.as_mut().expect("its link says so");
+        open.unsent = open.unsent.saturating_sub(bytes);
+        self.flush(id);
     }
 
     pub(super) fn on_message_bytes(
@@ -104,6 +123,7 @@ impl Connections {
     ) {
         let channel = self.channels.get_mut(&id).expect("its link says so");
         let open = channel.open.as_mut().expect("its link says so");
+        assert!(open.since <= now, "it was established before");
         open.buffer.extend_from_slice(bytes);
         let mut at = 0;
         let mut refused = None;
@@ -137,9 +157,12 @@ impl Connections {
 
     /// Sends the present vote if it is owed and there is room for it.
     pub fn flush(&mut self, id: ServerId) {
+        // An observer without an id has gone.
         let Some(channel) = self.channels.get_mut(&id) else { return };
+        // It gets the vote with the next connection.
         let Some(open) = channel.open.as_mut() else { return };
         if channel.is_owed && open.unsent < ELECTION_UNSENT_BYTES_MAX {
+            assert!(!self.message.is_empty(), "there is a vote to send");
             channel.is_owed = false;
             open.unsent += u64::try_from(self.message.len()).expect("a small number");
             self.ops.push(LinkOp::Send { link: open.link, bytes: self.message.clone() });

@@ -17,7 +17,9 @@ impl Connections {
             let oldest = *oldest.expect("there are some").0;
             self.refuse(oldest, "too many connections have not sent their id");
         }
-        self.links.insert(link, LinkUse::Unknown);
+        assert!(self.unknown.len() < ELECTION_HANDSHAKES_MAX, "there is room for one more");
+        let before = self.links.insert(link, LinkUse::Unknown);
+        assert!(before.is_none(), "a link is accepted once: {before:?}");
         let until = now.plus_ms(self.handshake_ms.max(1));
         self.sees_addresses |= may_be.is_some();
         let may_be = may_be.map(<[ServerId]>::to_vec);
@@ -25,23 +27,20 @@ impl Connections {
     }
 
     /// The members have changed: a connection may name the id of a member from another address.
-    pub(super) fn on_identified(&mut self, link: LinkId, may_be: &[ServerId]) {
-        match self.links.get(&link) {
-            Some(LinkUse::Unknown) => {
+    pub(super) fn on_identified(&mut self, link: LinkId, used: LinkUse, may_be: &[ServerId]) {
+        match used {
+            LinkUse::Unknown => {
                 let unknown = self.unknown.get_mut(&link).expect("its use says so");
                 unknown.may_be = Some(may_be.to_vec());
             }
-            Some(LinkUse::Open(id))
-                if self.members.contains_key(id) && is_forged(Some(may_be), *id) =>
-            {
-                let id = *id;
+            LinkUse::Open(id) if self.members.contains_key(&id) && is_forged(Some(may_be), id) => {
                 tracing::warn!(
                     server = id.0,
                     "closing an election connection: this server is a member now, and has other addresses"
                 );
                 self.close_open(id);
             }
-            Some(LinkUse::Open(_) | LinkUse::Attempt(_)) | None => {}
+            LinkUse::Open(_) | LinkUse::Attempt(_) => {}
         }
     }
 
@@ -68,7 +67,8 @@ impl Connections {
 
     fn close_unknown(&mut self, link: LinkId) {
         self.unknown.remove(&link);
-        self.links.remove(&link);
+        let used = self.links.remove(&link);
+        assert!(matches!(used, Some(LinkUse::Unknown)), "its server is not known: {used:?}");
         self.ops.push(LinkOp::Close { link });
     }
 
@@ -120,6 +120,7 @@ impl Connections {
             self.refuse_once(now, link, (id, Reason::NameTaken), &text);
             return;
         }
+        assert!(id != self.me, "a server has no connection to itself");
         let is_member = self.members.contains_key(&id);
         if is_member && is_forged(from.may_be.as_deref(), id) {
             self.refuse(link, &forgery(from.remote, id));
@@ -150,7 +151,8 @@ impl Connections {
             }
         };
         if is_ours_to_open {
-            self.links.remove(&link);
+            let used = self.links.remove(&link);
+            assert!(matches!(used, Some(LinkUse::Unknown)), "it has just said its id: {used:?}");
             self.ops.push(LinkOp::Close { link });
             self.on_called(now, id, from.remote);
         } else {
@@ -175,6 +177,8 @@ impl Connections {
         self.note_displaced(now, id, remote);
         self.close_open(id);
         let channel = self.channels.get_mut(&id).expect("it has called");
+        assert!(channel.open.is_none(), "the connection that it cannot use is closed");
+        assert!(channel.attempt.is_none(), "the next attempt is its answer");
         channel.is_called = true;
         channel.failures = 0;
         channel.not_before = channel.not_before.min(now.plus_ms(RETRY_MS.0));
@@ -191,7 +195,8 @@ impl Connections {
     /// A connection from `remote` is about to replace one over which the server was heard. This happens when
     /// a server restarts, and seldom again soon.
     pub(super) fn note_displaced(&mut self, now: MonoUs, id: ServerId, remote: SocketAddr) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let channel = self.channels.get_mut(&id).expect("it has called, or was called");
+        // Nothing is displaced, or nothing that was heard.
         let Some(open) = channel.open.as_ref().filter(|open| open.heard_at.is_some()) else {
             return;
         };
@@ -199,6 +204,7 @@ impl Connections {
         let (since, count) = channel.displaced;
         let is_again = count > 0 && now < since.plus_ms(DISPLACED_MS);
         channel.displaced = if is_again { (since, count + 1) } else { (now, 1) };
+        assert!(channel.displaced.0 <= now, "it was displaced before now");
         if channel.displaced.1 >= DISPLACED_SAID_FROM
             && self.said.is_due(now, id, Reason::NameTaken)
         {

@@ -116,7 +116,7 @@ struct Channel {
     displaced: (MonoUs, u32),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum LinkUse {
     /// A connection whose other side has not sent its id.
     Unknown,
@@ -200,16 +200,19 @@ impl Connections {
         }
         let mine = self.members.get(&self.me).map_or(&[][..], Vec::as_slice);
         self.handshake = handshake::write(self.me, mine, self.multi_address);
+        assert!(!self.handshake.is_empty(), "a server says who it is");
     }
 
     /// Sets the vote that this server sends from now on.
     pub(super) fn set_message(&mut self, message: Bytes) {
+        assert!(!message.is_empty(), "a vote is a message");
         self.message = message;
     }
 
     /// An election begins: connects to these servers, and forgets earlier failures.
     pub(super) fn look(&mut self, now: MonoUs, wanted: impl Iterator<Item = ServerId>) {
         self.wanted = wanted.filter(|id| *id != self.me).collect();
+        assert!(!self.channels.contains_key(&self.me), "a server has no connection to itself");
         for id in self.wanted.clone() {
             let channel = self.channels.entry(id).or_default();
             channel.is_unreachable = false;
@@ -229,7 +232,8 @@ impl Connections {
                 && !channel.is_called
                 && let Some(attempt) = channel.attempt.take()
             {
-                self.links.remove(&attempt.link);
+                let used = self.links.remove(&attempt.link);
+                assert!(matches!(used, Some(LinkUse::Attempt(_))), "it was an attempt: {used:?}");
                 self.ops.push(LinkOp::Close { link: attempt.link });
             }
         }
@@ -243,6 +247,7 @@ impl Connections {
         self.maintain(now);
     }
 
+    #[cfg(test)]
     pub(super) fn owns(&self, link: LinkId) -> bool {
         self.links.contains_key(&link)
     }
@@ -281,25 +286,24 @@ impl Connections {
         event: LinkEvent<'_>,
         arrivals: &mut Vec<Arrival>,
     ) {
+        if let LinkEvent::Accepted { link, remote, may_be, .. } = event {
+            tracing::debug!(%remote, "connection on the election port");
+            self.on_accepted(now, link, remote, may_be);
+            self.maintain(now);
+            return;
+        }
+        // This server has closed the link, and the network did not know that yet.
+        let Some(used) = self.links.get(&event.link()).copied() else { return };
         match event {
-            LinkEvent::Accepted { link, remote, may_be, .. } => {
-                tracing::debug!(%remote, "connection on the election port");
-                self.on_accepted(now, link, remote, may_be);
-            }
-            LinkEvent::Identified { link, may_be } => self.on_identified(link, may_be),
+            LinkEvent::Accepted { .. } => unreachable!("it has no use before"),
+            LinkEvent::Identified { link, may_be } => self.on_identified(link, used, may_be),
             LinkEvent::Connected { link, remote } => {
-                self.on_connected(now, (link, remote), arrivals);
+                self.on_connected(now, (link, remote), used, arrivals);
             }
-            LinkEvent::Received { link, bytes } => self.on_received(now, link, bytes, arrivals),
-            LinkEvent::Sent { link, bytes } => {
-                if let Some(LinkUse::Open(id)) = self.links.get(&link) {
-                    let id = *id;
-                    if let Some(open) = self.channels.get_mut(&id).and_then(|c| c.open.as_mut()) {
-                        open.unsent = open.unsent.saturating_sub(bytes);
-                    }
-                    self.flush(id);
-                }
+            LinkEvent::Received { link, bytes } => {
+                self.on_received(now, link, used, bytes, arrivals);
             }
+            LinkEvent::Sent { bytes, .. } => self.on_sent(used, bytes),
             LinkEvent::Closed { link, reason } => self.on_closed(now, link, reason, arrivals),
         }
         self.maintain(now);

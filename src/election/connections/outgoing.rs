@@ -26,7 +26,11 @@ impl Connections {
     }
 
     fn attempt(&mut self, now: MonoUs, id: ServerId) {
+        assert!(id != self.me, "a server has no connection to itself");
+        assert!(id >= ServerId(0), "an observer without an id cannot be called");
         let channel = self.channels.get_mut(&id).expect("it is to be called");
+        assert!(channel.open.is_none(), "one connection to each server");
+        assert!(channel.attempt.is_none(), "one attempt at a time");
         let mut to = channel.said.clone();
         for endpoint in self.members.get(&id).into_iter().flatten() {
             if !to.contains(endpoint) {
@@ -55,7 +59,8 @@ impl Connections {
         channel.not_before = now.plus_ms(RETRY_MS.0);
         let patience = if channel.failures == 0 { CONNECT_MS.0 } else { CONNECT_MS.1 };
         let timeout_ms = patience.min(self.connect_ms).max(1);
-        self.links.insert(link, LinkUse::Attempt(id));
+        let before = self.links.insert(link, LinkUse::Attempt(id));
+        assert!(before.is_none(), "the name of a link is given once: {before:?}");
         self.ops.push(LinkOp::Connect { link, port: Port::Election, server: id, to, timeout_ms });
     }
 
@@ -69,16 +74,17 @@ impl Connections {
         &mut self,
         now: MonoUs,
         (link, remote): (LinkId, SocketAddr),
+        used: LinkUse,
         arrivals: &mut Vec<Arrival>,
     ) {
-        let Some(LinkUse::Attempt(id)) = self.links.get(&link) else {
+        let LinkUse::Attempt(id) = used else {
             self.close_stray(link);
             return;
         };
-        let id = *id;
         self.ops.push(LinkOp::Send { link, bytes: self.handshake.clone() });
         let channel = self.channels.get_mut(&id).expect("its link says so");
-        channel.attempt = None;
+        let attempt = channel.attempt.take();
+        assert!(attempt.is_some_and(|attempt| attempt.link == link), "it is the one attempt");
         channel.is_called = false;
         if id > self.me {
             // It has the larger id, and connects back.
@@ -95,6 +101,7 @@ impl Connections {
 
     pub(super) fn on_failed(&mut self, now: MonoUs, id: ServerId, arrivals: &mut Vec<Arrival>) {
         let channel = self.channels.get_mut(&id).expect("its link says so");
+        assert!(channel.open.is_none(), "who is connected is reached");
         channel.is_unreachable = true;
         let wait = (RETRY_MS.0 << channel.failures.min(10)).min(RETRY_MS.1);
         channel.failures += 1;

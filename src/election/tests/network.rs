@@ -296,11 +296,8 @@ impl Network {
     fn tell(&mut self, to: ServerId, event: LinkEvent<'_>) {
         let now = self.now;
         let Some(server) = self.servers.get_mut(&to) else { return };
-        let is_known = server.election.owns(event.link());
-        if is_known || matches!(event, LinkEvent::Accepted { .. }) {
-            server.election.handle_link(now, event);
-            self.take(to);
-        }
+        server.election.handle_link(now, event);
+        self.take(to);
     }
 
     fn take(&mut self, id: ServerId) {

@@ -74,6 +74,7 @@ impl Member {
             match promise {
                 Promise::Cut(zxid) => self.role.lasting_mut().journal.handle_cut(zxid),
                 Promise::Epochs(epochs) => {
+                    assert!(epochs.current <= epochs.accepted, "who follows an epoch accepted it");
                     self.epochs_durable = epochs;
                     // Those that were taken for undone, and were on their way all the same.
                     let wanted = &mut self.role.lasting_mut().epochs;
@@ -84,6 +85,7 @@ impl Member {
                     {
                         (wanted.current, wanted.origin) = (epochs.current, epochs.origin);
                     }
+                    assert!(wanted.accepted >= epochs.accepted, "a promise is not forgotten");
                 }
             }
         }
@@ -114,6 +116,9 @@ impl Member {
         self.end_role("its history cannot be followed from here");
         self.role.lasting_mut().ready.forget_log();
         self.role.lasting_mut().journal.reset(last);
+        let journal = &self.role.lasting().journal;
+        assert_eq!((journal.accepted(), journal.committed()), (last, last), "it ends at {last}");
+        assert!(journal.pending().is_empty(), "nothing waits for a former leader's commit");
         self.promises.retain(|(_, promise)| !matches!(promise, Promise::Cut(_)));
         self.on_failure();
         self.is_reverting = false;

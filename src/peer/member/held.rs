@@ -31,9 +31,35 @@ pub(super) struct HeldLinks {
 }
 
 impl HeldLinks {
+    /// Keeps a link and what arrives on it; answers one to be closed.
+    pub(super) fn handle(
+        &mut self,
+        now: MonoUs,
+        me: ServerId,
+        event: LinkEvent<'_>,
+    ) -> Option<LinkId> {
+        match event {
+            LinkEvent::Accepted { link, remote, may_be, .. } => {
+                self.accept(now, link, remote, may_be)
+            }
+            LinkEvent::Received { link, bytes } => self.on_received(now, me, link, bytes),
+            LinkEvent::Closed { link, .. } => {
+                self.links.retain(|held| held.link != link);
+                None
+            }
+            LinkEvent::Identified { link, may_be } => {
+                if let Some(held) = self.links.iter_mut().find(|held| held.link == link) {
+                    held.may_be = Some(may_be.to_vec());
+                }
+                None
+            }
+            LinkEvent::Connected { .. } | LinkEvent::Sent { .. } => None,
+        }
+    }
+
     /// Keeps a link; answers one to be closed if there are too many: the oldest, and of no member before
     /// one of a member.
-    pub(super) fn accept(
+    fn accept(
         &mut self,
         now: MonoUs,
         link: LinkId,
@@ -45,45 +71,42 @@ impl HeldLinks {
             self.links.remove(self.links.iter().position(is_stranger).unwrap_or(0)).link
         });
         let may_be = may_be.map(<[ServerId]>::to_vec);
+        assert!(self.links.last().is_none_or(|last| last.since <= now), "the oldest is the first");
         self.links.push(HeldLink { link, remote, may_be, received: Vec::new(), since: now });
+        assert!(self.links.len() <= HELD_LEARNERS_MAX, "their number has a bound");
         oldest
     }
 
-    pub(super) fn owns(&self, link: LinkId) -> bool {
+    #[cfg(test)]
+    fn holds(&self, link: LinkId) -> bool {
         self.links.iter().any(|held| held.link == link)
     }
 
     /// Keeps what arrived; answers the link if it is to be closed: it says too much, or what no learner says.
     /// `me` is this server.
-    pub(super) fn handle(
+    fn on_received(
         &mut self,
         now: MonoUs,
         me: ServerId,
-        event: LinkEvent<'_>,
+        link: LinkId,
+        bytes: &[u8],
     ) -> Option<LinkId> {
-        let at = self.links.iter().position(|held| held.link == event.link())?;
-        match event {
-            LinkEvent::Received { link, bytes } => {
-                let received = &mut self.links[at].received;
-                if received.len() + bytes.len() > HELD_LEARNER_BYTES_MAX {
-                    self.links.remove(at);
-                    return Some(link);
-                }
-                received.extend_from_slice(bytes);
-                if let Some(said) = election_caller(received) {
-                    let held = self.links.remove(at);
-                    if self.ports_exchanged.is_due(now, said, Reason::PortsExchanged) {
-                        let reason = kept_out::ports_exchanged(me, said, held.remote, Port::Quorum);
-                        tracing::warn!(reason, "closing a connection on the quorum port");
-                    }
-                    return Some(link);
-                }
+        // This server has closed it, and the network did not know that yet.
+        let at = self.links.iter().position(|held| held.link == link)?;
+        let received = &mut self.links[at].received;
+        if received.len() + bytes.len() > HELD_LEARNER_BYTES_MAX {
+            self.links.remove(at);
+            return Some(link);
+        }
+        received.extend_from_slice(bytes);
+        assert!(received.len() <= HELD_LEARNER_BYTES_MAX, "a stranger does not fill the memory");
+        if let Some(said) = election_caller(received) {
+            let held = self.links.remove(at);
+            if self.ports_exchanged.is_due(now, said, Reason::PortsExchanged) {
+                let reason = kept_out::ports_exchanged(me, said, held.remote, Port::Quorum);
+                tracing::warn!(reason, "closing a connection on the quorum port");
             }
-            LinkEvent::Closed { .. } => {
-                self.links.remove(at);
-            }
-            LinkEvent::Identified { may_be, .. } => self.links[at].may_be = Some(may_be.to_vec()),
-            LinkEvent::Accepted { .. } | LinkEvent::Connected { .. } | LinkEvent::Sent { .. } => {}
+            return Some(link);
         }
         None
     }
@@ -96,6 +119,11 @@ impl HeldLinks {
     /// When the next one has been kept for `ms`.
     pub(super) fn next_timeout(&self, ms: u64) -> Option<MonoUs> {
         self.links.first().map(|held| held.since.plus_ms(ms))
+    }
+
+    /// Whether none is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty()
     }
 
     /// All of them, to be answered or closed.
@@ -122,6 +150,6 @@ mod tests {
         assert_eq!(say(election, -65536, 0, 12), None);
         assert_eq!(say(election, -65536, 12, 16), Some(election));
         assert_eq!(say(learner, 11 << 32, 0, 16), None);
-        assert!(!held.owns(election) && held.owns(learner));
+        assert!(!held.holds(election) && held.holds(learner));
     }
 }

@@ -27,6 +27,7 @@ impl Member {
                 }
             }
         }
+        assert!(!hosts.contains_key(&self.me()), "the network knows which addresses are its own");
         let hosts: MemberHosts = hosts.into_iter().collect();
         if hosts != self.hosts {
             self.hosts.clone_from(&hosts);
@@ -67,6 +68,7 @@ impl Member {
 
     /// Where to learn from when `leader` leads.
     pub(super) fn target(&mut self, leader: ServerId) -> Option<LearnerTarget> {
+        assert!(leader != self.me(), "a server does not learn from itself");
         let voted = self.election.vote().peer_epoch;
         let lasting = self.role.lasting();
         let kind = if lasting.is_observer { LearnerKind::Observer } else { LearnerKind::Follower };
@@ -79,6 +81,7 @@ impl Member {
             let at = self.next_master % (masters.len() + 1);
             self.next_master = at + 1;
             if let Some(master) = masters.get(at).copied() {
+                assert!(master != leader, "the leader is the last resort");
                 let member = &lasting.config.members[&master];
                 let at = |endpoint: Endpoint| Endpoint { port, ..endpoint };
                 let to = member.quorum_endpoints().into_iter().map(at).collect();

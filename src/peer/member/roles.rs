@@ -34,7 +34,7 @@ impl Member {
     pub(super) fn settle(&mut self) {
         for _ in 0..STEPS_MAX {
             if !self.step() {
-                return;
+                return self.check();
             }
         }
         panic!("what follows from one event never ends: the server would hang");
@@ -145,6 +145,7 @@ impl Member {
     /// Looks for a leader, and may be elected itself or not.
     pub(super) fn look_as(&mut self, stands: bool) {
         self.role.look();
+        assert_eq!(self.standing, Standing::Looking, "who looks for a leader serves nobody");
         self.looking_since = self.now;
         self.joined_at = None;
         self.role.lasting_mut().counts.lookings += 1;
@@ -165,6 +166,8 @@ impl Member {
         }
         // What is not on the disk may never get there: it need not be in the next leader's log.
         let durable = self.role.lasting().journal.synced().min(last);
+        assert!(durable <= last, "what is durable is in the log");
+        assert!(self.held.is_empty(), "nobody waits for a server that cannot lead");
         self.election.look_without_standing(self.now, durable, self.epochs_durable.current);
     }
 
@@ -205,6 +208,8 @@ impl Member {
     }
 
     fn on_elected(&mut self, leader: ServerId) {
+        assert!(matches!(self.role, MemberRole::Looking(_)), "only who looks finds a leader");
+        assert_eq!(self.standing, Standing::Looking, "who looks for a leader serves nobody");
         let ms = self.now.since_us(self.looking_since) / 1000;
         self.role.lasting_mut().counts.elections_ms.add(ms);
         let state = self.state_under(leader);
@@ -225,6 +230,8 @@ impl Member {
 
     /// Becomes the leader's learner, or leader.
     fn join(&mut self, leader: ServerId) {
+        assert_eq!(self.standing, Standing::Looking, "who joins a leader has left the last one");
+        assert!(self.joined_at.is_none(), "it joins once");
         if leader == self.me() {
             self.lead();
             return;
@@ -238,6 +245,9 @@ impl Member {
             self.look();
             return;
         };
+        assert!(target.leader != self.me(), "a server does not learn from itself");
+        assert!(!target.to.is_empty(), "a member has an address");
+        assert!(self.held.is_empty(), "nobody waits for a server that does not lead");
         self.joining_since = self.now;
         let learner = Learner::new(target, self.now, self.role.end());
         self.role = MemberRole::Learning(Box::new(learner));
@@ -268,7 +278,11 @@ impl Member {
             let txn = lasting.journal.commit(zxid).expect("it is the front of what is pending");
             lasting.ready.commit(txn);
         }
-        let synced = lasting.journal.synced();
+        let journal = &lasting.journal;
+        assert_eq!(journal.committed(), journal.accepted(), "a leader's whole log is its history");
+        assert!(journal.pending().is_empty(), "a leader's whole log is its history");
+        let synced = journal.synced();
+        assert!(synced <= journal.accepted(), "what is durable is in the log");
         let new_origin = Origin((self.random ^ 0x6f72_6967_696e).cast_signed());
         let mut leader = Leader::new(lasting, self.numbers.clone(), new_origin, self.now);
         leader.handle_synced(synced);
@@ -284,13 +298,17 @@ impl Member {
                 leader.handle_link(self.now, LinkEvent::Received { link, bytes });
             }
         }
+        assert!(self.held.is_empty(), "all who have waited are its learners");
         self.role = MemberRole::Leading(Box::new(leader));
     }
 
     fn leave_leader(&mut self) {
-        let MemberRole::Learning(learner) = &self.role else { return };
+        let MemberRole::Learning(learner) = &self.role else {
+            unreachable!("only a learner leaves its leader")
+        };
         let left = learner.failure().expect("it was left for a reason").clone();
         let leader = learner.target().leader;
+        assert!(leader != self.me(), "a server does not learn from itself");
         let phase = learner.phase();
         let is_due = left.kept_out.is_none_or(|why| self.kept_out.is_due(self.now, leader, why));
         if is_due {
@@ -306,6 +324,7 @@ impl Member {
             let times = self.avoided.entry(leader).or_insert(0);
             let ms = init_ms.saturating_mul(AVOIDED_INIT_LIMITS << *times);
             *times = (*times + 1).min(AVOIDED_DOUBLINGS_MAX);
+            assert!(ms >= init_ms, "a server is avoided for as long as it may wait");
             self.election.avoid(leader, self.now.plus_ms(ms));
         }
         self.end_observers();
@@ -318,10 +337,13 @@ impl Member {
     }
 
     fn step_down(&mut self) {
-        let MemberRole::Leading(leader) = &self.role else { return };
+        let MemberRole::Leading(leader) = &self.role else {
+            unreachable!("only a leader steps down")
+        };
         let reason = leader.failure().expect("it steps down for a reason").to_owned();
         tracing::warn!(reason, "this server leads no more");
         let designated = leader.designated();
+        assert!(designated != Some(self.me()), "the lead is given to another server");
         self.end_lead();
         self.on_failure();
         self.become_looking();
@@ -334,6 +356,7 @@ impl Member {
     /// Follows whom a reconfiguration has named, or leads, without an election. If that fails,
     /// there is one.
     fn follow_designated(&mut self, leader: ServerId) {
+        assert_eq!(self.standing, Standing::Looking, "the last leader was left");
         self.hold_until = self.now;
         self.looking_since = self.now;
         self.joined_at = None;
@@ -359,7 +382,10 @@ impl Member {
 
     /// It leads no more: what it wanted done last is kept, and what it has counted.
     fn end_lead(&mut self) {
-        let MemberRole::Leading(leader) = &mut self.role else { return };
+        let MemberRole::Leading(leader) = &mut self.role else {
+            unreachable!("only a leader has led")
+        };
+        assert!(leader.failure().is_some(), "the lead is given up for a reason");
         leader.flush();
         let facts = leader.facts();
         super::facts::add_reign(&mut leader.lasting_mut().counts, &facts);
@@ -384,12 +410,15 @@ impl Member {
 
     /// Observers learn from it while it follows.
     fn begin_observers(&mut self, epoch: Epoch) {
+        // A leader has its observers among its learners.
         let MemberRole::Learning(learner) = &self.role else { return };
+        assert!(learner.is_up_to_date().is_some(), "what it does not have it cannot show");
         let is_follower = learner.target().kind == LearnerKind::Follower;
         let answers_fences = learner.is_below_a_ringkeeper();
         if is_follower && self.role.lasting().options.observer_master.is_some() {
             let options = self.role.lasting().options.clone();
             let committed = self.role.lasting().journal.committed();
+            assert!(self.role.lasting().observers.is_none(), "they came after the last leader's");
             let numbers = self.numbers.clone();
             let observers =
                 ObserverMaster::new(options, numbers, (epoch, answers_fences), committed, self.now);
@@ -451,7 +480,9 @@ impl Member {
                 if let Some(standing) = learner.standing() {
                     self.standing = standing;
                 }
-                learner.is_up_to_date()
+                let epoch = learner.is_up_to_date();
+                assert!(epoch.is_none() || learner.standing().is_some(), "it has taken its place");
+                epoch
             }
             MemberRole::Leading(leader) => {
                 for server in self.election.take_looking() {

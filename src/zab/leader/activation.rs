@@ -1,4 +1,5 @@
-//! From the history that a learner gets to the first proposal.
+//! Synchronisation: learners get the history, and the leader serves when a quorum has it
+//! (`waitForNewLeaderAck`, `startZkServer`).
 
 use bytes::{BufMut, BytesMut};
 use tracing::{debug, error, info, warn};
@@ -14,13 +15,16 @@ use crate::proto::quorum::packet;
 use crate::zab::packets::{Packet, put_bare, put_data, put_txn};
 use crate::zab::{Standing, kept_out};
 
-/// What follows the history that a leader sends.
+/// The packets that follow the history from a leader.
 #[derive(Debug)]
 pub(super) struct LeaderTail {
+    /// The proposals that are not committed, for followers.
     outstanding: BytesMut,
+    /// The zxid of NEWLEADER.
     new_leader: Zxid,
+    /// The configuration in NEWLEADER.
     config: String,
-    /// It is active, and another one is proposed.
+    /// Whether that configuration is active while another one is proposed.
     is_beside_proposed: bool,
 }
 
@@ -36,12 +40,12 @@ impl Tail for LeaderTail {
         }
     }
 
-    /// ZooKeeper's followers forget what is proposed if NEWLEADER says what is active, and take what it
-    /// says for active if that is what is proposed: whatever it says, the one that such a follower helped
-    /// to commit, or that nobody has committed, may be left to others. It comes again in a second; if it
-    /// is needed for the quorum, this leader steps down, and what is proposed becomes active with the
-    /// next one's epoch.
-    // ZooKeeper: LearnerHandler sends the last one proposed.
+    /// A follower of Apache ZooKeeper takes the configuration in NEWLEADER for active, and forgets any other.
+    /// Whichever of the two configurations stood there, such a follower could forget one that it has helped to commit,
+    /// or take one for active that nobody has committed. So it is sent away, and comes again in a second. If the
+    /// quorum needs it, this leader steps down, and the proposed configuration becomes active with the next leader's
+    /// epoch.
+    // ZooKeeper: LearnerHandler sends the last configuration that was proposed.
     fn refusal(&self, of: TailFor) -> Option<&'static str> {
         let knows_one = !of.knows_marks && !of.is_observer && !of.is_old;
         (knows_one && self.is_beside_proposed)
@@ -78,14 +82,14 @@ impl Leader {
         self.learners.begin_sync(link, last, &history, &tail);
     }
 
-    /// What follows a learner's history now.
+    /// The packets that follow a learner's history now.
     pub(super) fn tail(&self) -> LeaderTail {
         let mut outstanding = BytesMut::new();
         for txn in self.lasting.journal.pending() {
             put_txn(&mut outstanding, packet::PROPOSAL, txn);
         }
-        // What was proposed and not yet committed becomes active with this epoch, and later ones with
-        // their own commit: a learner takes what stands here for active.
+        // A learner takes this configuration for active. One that was proposed in an earlier epoch becomes active with
+        // this epoch; one that this leader has proposed becomes active with its own commit.
         let is_leading = matches!(self.phase, LeaderPhase::Broadcast);
         let config = if is_leading { &self.lasting.config } else { &self.lasting.last_seen };
         LeaderTail {
@@ -133,10 +137,10 @@ impl Leader {
     }
 
     pub(super) fn maybe_activate(&mut self) {
-        // Nobody is asked for the history yet, or a quorum has it.
+        // No learner has got the history yet, or a quorum has it.
         let LeaderPhase::Synchronization { acks, .. } = &self.phase else { return };
-        // ZooKeeper: the leader's own acknowledgement waits for its epoch file alone; ours stands
-        // behind everything that it has appended before.
+        // ZooKeeper: the leader's own acknowledgement waits only for its epoch file. Here it also waits for everything
+        // that this server has appended before.
         if !acks.has_all_quorums_with(self.oracle()) || !self.has_own_history() {
             return;
         }

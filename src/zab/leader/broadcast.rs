@@ -1,4 +1,4 @@
-//! Broadcast: proposals, acknowledgements, commits, and what learners ask for meanwhile
+//! Broadcast: proposals, acknowledgements, commits, and the requests of learners
 //! (`Leader.propose`, `processAck`, `tryToCommit`, `processSync`; the loop of `LearnerHandler`).
 
 use std::rc::Rc;
@@ -26,26 +26,31 @@ use crate::zab::{ConfigChange, ForwardedRequest, Inbound};
 /// A transaction that is proposed and not committed.
 #[derive(Debug)]
 pub(super) struct Proposal {
-    /// Invariant: the journal's transactions that are pending have these zxids, in this order.
+    /// Invariant: the pending transactions of the journal have these zxids, in this order.
     pub(super) zxid: Zxid,
-    /// A quorum of each of them must have it.
+    /// The configurations of which a quorum each must log it.
     pub(super) quorums: Rc<Vec<Rc<Config>>>,
-    /// What it makes of the ensemble, if it is a reconfiguration.
+    /// The configuration that it makes active, if it is a reconfiguration.
+    ///
+    /// Invariant: its version is `zxid`.
     pub(super) reconfig: Option<Rc<Config>>,
+    /// The time of the proposal, for operators.
     pub(super) since: MonoUs,
 }
 
 /// A sync that waits for a commit.
 #[derive(Debug)]
 pub(super) struct PendingSync {
+    /// The learner that gets the answer.
     link: LinkId,
+    /// The commit after which the answer leaves.
     after: Zxid,
 }
 
 impl Leader {
-    // ---- what learners say
+    // ---- packets of learners
 
-    /// Takes the packets of a learner that may be taken now.
+    /// Handles the packets of a learner that may be handled now.
     pub(super) fn advance(&mut self, link: LinkId) {
         while self.failure.is_none()
             && let Some((stage, packet)) = self.learners.next_packet(link)
@@ -141,7 +146,7 @@ impl Leader {
     /// Whether an acknowledgement counts for nothing.
     fn ignore_ack(&self, link: LinkId, zxid: Zxid) -> bool {
         let handler = &self.learners.handlers[&link];
-        // An observer acknowledges UPTODATE, and a guest whatever it gets: neither is asked what it has.
+        // An observer acknowledges UPTODATE, and a guest every proposal; the acknowledgements of neither count.
         if !handler.counts() {
             return true;
         }
@@ -157,7 +162,7 @@ impl Leader {
         false
     }
 
-    /// Whether the voter at the other end has not acknowledged the oldest proposal that is not committed.
+    /// Whether the voter at the other end has still to acknowledge the oldest proposal.
     pub fn awaits_ack_over(&self, link: LinkId) -> bool {
         let Some(oldest) = self.proposals.front() else { return false };
         let handler = self.learners.handlers.get(&link).filter(|handler| handler.counts());
@@ -166,7 +171,7 @@ impl Leader {
 
     // ---- the replica's part, once it leads
 
-    /// The zxid that a transaction gets after `last`; `None`: no more in this epoch.
+    /// The zxid of the transaction after `last`. `None`: no more can be proposed in this epoch.
     pub fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
         if !self.is_active() || self.failure.is_some() || self.handover.is_some() {
             return None;
@@ -185,7 +190,7 @@ impl Leader {
         self.on_proposal(txn, None);
     }
 
-    /// Proposes a reconfiguration and what it makes of the ensemble.
+    /// Proposes a reconfiguration, which makes `config` active.
     pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
         assert_eq!(config.version, txn.zxid().0, "a configuration has its transaction's zxid");
         assert!(!self.is_reconfiguring(), "one reconfiguration at a time");
@@ -215,7 +220,7 @@ impl Leader {
         assert_eq!(journal.pending().len(), self.proposals.len(), "proposals are what is pending");
     }
 
-    /// Answers a learner's sync when what is proposed so far is committed.
+    /// Answers a learner's sync as soon as everything proposed so far is committed.
     pub fn answer_sync(&mut self, link: LinkId) {
         if self.proposals.is_empty() {
             self.send_sync(link);
@@ -242,12 +247,12 @@ impl Leader {
         self.learners.put(link, put_fence_answer);
     }
 
-    /// Answers a learner's question about a session: since when the learner owns it, if it does.
+    /// Answers a learner's question about a session. `owns`: since when the learner owns it, if it does.
     pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, owns: Option<Tenure>) {
         self.learners.put(link, |out| put_revalidated(out, session, owns.is_some(), owns));
     }
 
-    /// A learner asks about more sessions than may wait for their end.
+    /// Sends a learner away that asks about more sessions than may wait.
     pub fn refuse_questions(&mut self, link: LinkId) {
         self.learners.refuse(link, "too many questions about sessions wait for a commit");
     }
@@ -275,7 +280,7 @@ impl Leader {
 
     // ---- commit
 
-    /// What an outside witness adds to the quorum of two servers; `None`: there is none.
+    /// The outside witness's part in a quorum of two servers; `None`: there is no witness.
     pub(super) fn oracle(&self) -> Option<Oracle> {
         let mut handlers = self.learners.handlers.values();
         let mut is_alone = || !handlers.any(|it| it.counts() && it.is_forwarding_follower());
@@ -285,7 +290,7 @@ impl Leader {
             .then(|| Oracle { needed: is_alone(), says_yes: self.oracle_says_yes })
     }
 
-    /// Commits in order whatever a quorum has in its log.
+    /// Commits, in order, the proposals that a quorum has logged.
     pub(super) fn maybe_commit(&mut self) {
         while self.failure.is_none()
             && self.handover.is_none()
@@ -348,8 +353,8 @@ impl Leader {
         }
     }
 
-    /// Who leads under `config`: this server, if it votes there at the same address; otherwise
-    /// whoever of its voters has logged most (`Leader.getDesignatedLeader`).
+    /// The server that leads under `config`: this server, if it votes there at the same address; otherwise the voter
+    /// that has logged most (`Leader.getDesignatedLeader`).
     pub(super) fn designate(
         &self,
         config: &Config,
@@ -364,7 +369,7 @@ impl Leader {
         let candidates = config.voters().filter(|server| *server != me && has_acked(*server));
         let best = candidates
             .max_by_key(|server| (self.acks.of(*server).max(zxid), std::cmp::Reverse(*server)));
-        // Nobody else can: a single voter that has only moved.
+        // No other voter can lead: this server is the only one, and has moved.
         let leader = best.unwrap_or(me);
         assert!(leader == me || config.is_voter(leader), "only a voter leads");
         leader
@@ -384,20 +389,20 @@ impl Leader {
         if leader != self.lasting.options.me {
             assert!(self.handover.is_none(), "a leader gives the lead away once");
             debug!("server {leader} leads from now on");
-            // Followers go by themselves when they hear of it: were we to close first, they might
-            // not hear it.
+            // Followers leave by themselves when they hear of it. If this server closed first, they might not hear of
+            // it.
             let limit_ms =
                 self.lasting.options.sync_limit.saturating_mul(self.lasting.options.tick_ms);
             self.handover = Some((leader, self.now.plus_ms(limit_ms)));
         }
     }
 
-    /// What is proposed and not committed asks for no quorum of a configuration that is over.
+    /// Proposals that wait for a quorum of a configuration that is over wait for the present ones instead.
     ///
-    /// Those who voted in it alone leave when they hear that it is, and what was proposed behind the change
-    /// would wait for them for ever. Nothing is lost with their word: a quorum of both configurations has
-    /// the change, so whoever is elected later has it, and needs the votes of both.
-    // ZooKeeper: Leader.Proposal keeps the verifiers with which it was made.
+    /// The servers that voted only in the former configuration leave when they hear of the change, and proposals behind
+    /// the change would wait for them for ever. No proposal is lost: a quorum of both configurations has logged the
+    /// change, so every later leader has it, and needs the votes of both.
+    // ZooKeeper: Leader.Proposal keeps the verifiers with which it was proposed.
     fn ask_new_quorums(&mut self) {
         let active = self.lasting.config.version;
         for proposal in &mut self.proposals {
@@ -412,9 +417,9 @@ impl Leader {
         }
     }
 
-    /// After the lead was given away: steps down when all who vote have heard of it and gone.
+    /// Steps down after the lead was given away, once all followers have heard of it and gone.
     pub(super) fn maybe_leave(&mut self) {
-        // This leader keeps the lead.
+        // The lead was not given away.
         let Some((leader, until)) = self.handover else { return };
         assert!(leader != self.lasting.options.me, "the lead goes to another server");
         let mut handlers = self.learners.handlers.values();

@@ -1,5 +1,5 @@
-//! From the election to the first proposal: the epoch, and a quorum with this leader's history
-//! (`Leader.lead`, `getEpochToPropose`, `waitForEpochAck`, `waitForNewLeaderAck`, `startZkServer`).
+//! Discovery: the learners say which epochs they have accepted, and the leader decides on a later one
+//! (`Leader.lead`, `getEpochToPropose`).
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -17,34 +17,34 @@ use crate::zab::kept_out::{self, info_unless};
 use crate::zab::packets::{Packet, PacketError, put_leader_info};
 use crate::zab::{ConfigChange, EpochAck};
 
-/// Why a learner is sent away.
+/// The reason for which a learner is sent away.
 pub(super) type Refusal = String;
 
 impl Leader {
-    /// Whether a quorum of each configuration is among these: of the active one, and of the one that is to
-    /// follow it.
+    /// Whether these servers include a quorum of each configuration: of the active one, and of the next one.
     ///
-    /// Epochs too are agreed on by both. The old leader may have carried the change out, and its quorum is the
-    /// new one's since: were the promises of the old one's voters enough, those of the new one could follow
-    /// that leader meanwhile, acknowledge a write that commits, come later, and be made to forget it.
+    /// An epoch needs both quorums, too. The old leader may have committed the change, and needs only the quorum of
+    /// the next configuration since. If the promises of the active configuration's voters were enough, the voters of
+    /// the next one could meanwhile follow the old leader and acknowledge a write, which is then committed; later they
+    /// would come here and be made to forget it.
     // ZooKeeper: Leader.getEpochToPropose and waitForEpochAck ask the active configuration alone.
     pub(super) fn has_quorums(&self, servers: &BTreeSet<ServerId>) -> bool {
         let oracle = self.oracle();
         self.quorums.iter().all(|config| config.has_quorum_with(servers, oracle))
     }
 
-    /// The learner behind a link, if it votes in one of the configurations and its word counts.
+    /// The learner of a link, if it votes in one of the configurations and its packets count as a voter's.
     pub(super) fn voucher(&self, link: LinkId) -> Option<ServerId> {
         let server = self.vouches(self.learners.handlers.get(&link)?)?;
         self.quorums.iter().any(|config| config.is_voter(server)).then_some(server)
     }
 
-    /// Whether what the learner says on the way to the first proposal counts as the word of a voter.
+    /// The learner's id, if its packets on the way to the first proposal count as a voter's.
     ///
-    /// An observer of the active configuration is one of those that the next one may need: it does
-    /// not know that it will vote, for only what is active is known to all, and without its word the
-    /// change would never be carried out. Its ACKs say what a follower's do: it has accepted the epoch,
-    /// it has the history. What is proposed later it does not acknowledge.
+    /// The next configuration may need an observer of the active one. That observer does not know that it will vote,
+    /// because only the active configuration is known to all servers; without it, the change would never be committed.
+    /// Its ACKEPOCH and its ACK of NEWLEADER mean what a follower's mean: it has accepted the epoch, and it has the
+    /// history. It does not acknowledge later proposals.
     // ZooKeeper: Leader.waitForNewLeaderAck asks only who votes (ReconfigRecoveryTest,
     // testCurrentObserverIsParticipantInNewConfig).
     pub(super) fn vouches(&self, handler: &Handler) -> Option<ServerId> {
@@ -90,7 +90,7 @@ impl Leader {
         let is_old = info.and_then(|info| info.protocol_version).is_none_or(|v| v < 0x10000);
         let is_far = !is_old
             && match (&self.phase, self.epoch) {
-                // A quorum of voters may say so.
+                // A quorum of voters may claim such an epoch.
                 (LeaderPhase::Discovery { claims, .. }, _) => {
                     claims.is_far(accepted) && !self.is_voter_anywhere(server)
                 }
@@ -123,13 +123,13 @@ impl Leader {
         }
         self.maybe_take_as_guest(link);
         let voter = self.voucher(link).filter(|server| self.is_voter_anywhere(*server));
-        // Old servers say a zxid there, and no epoch.
+        // Old servers send a zxid there, not an epoch.
         let said = if is_old { self.lasting.epochs.accepted } else { accepted };
         if let LeaderPhase::Discovery { claims, .. } = &mut self.phase {
             match voter {
                 Some(voter) => claims.voter(voter, said),
                 None if is_member => claims.other(said),
-                // Anybody can say anything.
+                // A stranger can claim any epoch.
                 None => {}
             }
         }
@@ -145,13 +145,13 @@ impl Leader {
         self.quorums.iter().any(|config| config.is_voter(server))
     }
 
-    /// Whether the epoch is known, and durable here.
+    /// Whether the epoch is decided, and durable here.
     fn says_epoch(&self) -> bool {
         !matches!(self.phase, LeaderPhase::Discovery { .. } | LeaderPhase::Accepting { .. })
     }
 
     pub(super) fn maybe_decide_epoch(&mut self) {
-        // It was decided before.
+        // The epoch was decided before.
         let LeaderPhase::Discovery { claims, .. } = &self.phase else { return };
         assert!(self.epoch.is_none(), "an epoch is decided once");
         let me = self.lasting.options.me;
@@ -159,7 +159,7 @@ impl Leader {
             |servers| servers.contains(&me) && self.has_quorums(servers),
             |servers| self.quorums.iter().all(|config| config.has_quorum(servers)),
         );
-        // Too few have come.
+        // Too few servers have come.
         let Some(epoch) = epoch else { return };
         if epoch > Epoch::LAST {
             self.fail(kept_out::no_epoch_left(self.lasting.epochs.accepted));
@@ -182,8 +182,8 @@ impl Leader {
                 self.maybe_take_as_guest(link);
             }
         }
-        // ZooKeeper: Leader.lead gives the first configuration the version of its epoch, so that it
-        // is later than whatever a server that joins was told. It is agreed on with NEWLEADER.
+        // ZooKeeper: Leader.lead gives the first configuration the version of its epoch, so that it is later than any
+        // configuration that a joining server knows. A quorum accepts it with NEWLEADER.
         if self.lasting.options.reconfig
             && self.lasting.config.version == 0
             && self.lasting.last_seen.version == 0
@@ -209,7 +209,7 @@ impl Leader {
         let handler = self.learners.handlers.get_mut(&link).expect("it waits for this");
         assert_eq!(handler.stage, HandlerStage::Epoch, "it waits for this");
         if handler.is_old {
-            // It knows no epochs: its last zxid says what it followed.
+            // An old server knows no epochs; its last zxid tells which one it has followed.
             let zxid = handler.info_zxid;
             let ack = match zxid {
                 Zxid(0..) => EpochAck::Counts(zxid.epoch()),
@@ -245,7 +245,7 @@ impl Leader {
                 acks.add(self.lasting.options.me);
                 self.maybe_activate();
             }
-            // Somebody else's token, or one of an earlier role.
+            // The token of a part of this server that is not the leader, or of an earlier role.
             LeaderPhase::Discovery { .. }
             | LeaderPhase::Accepting { .. }
             | LeaderPhase::EpochAcks { .. }

@@ -1,4 +1,4 @@
-//! ACKEPOCH: a quorum accepts the epoch.
+//! ACKEPOCH: the learners accept the epoch, and say how far their histories reach (`waitForEpochAck`).
 
 use super::discovery::{Refusal, text};
 use super::handler::HandlerStage;
@@ -68,20 +68,18 @@ impl Leader {
         Ok(())
     }
 
-    /// Whether what the learner has beyond this leader's end was never committed, although the election is not
-    /// over yet for those whom the proposed configuration needs.
+    /// Whether no transaction that this learner has beyond the end of this leader's history was ever committed,
+    /// although servers that only the proposed configuration needs have still to accept the epoch.
     ///
-    /// ```text
-    /// 1. 3 and 4 vote; it is proposed that 1, 2 and 3 do. 1 and 2 log that, the leader 3 and 4 do not, and
-    ///    all stop. The configuration is in the files of 3.
-    /// 2. 3 leads, for 4 votes for it. Without 1 or 2 it does not come to lead; they are ahead of it, and
-    ///    have no vote.
-    /// ```
-    /// Nobody can have committed the change, for a quorum of those who vote has an end before it; nor what
-    /// came behind it.
-    // ZooKeeper: Leader.waitForEpochAck refuses them for ever.
+    /// 1. Servers 3 and 4 vote; it is proposed that 1, 2 and 3 vote. 1 and 2 log the proposal, 3 (the leader) and 4 do
+    ///    not, and all servers stop. The proposed configuration is in the files of 3.
+    /// 2. Server 3 is elected with the vote of 4. It needs 1 or 2 to serve, but both are ahead of it and have no vote.
+    ///
+    /// No server can have committed the change or anything after it, because the histories of a quorum of the present
+    /// voters end before the change.
+    // ZooKeeper: Leader.waitForEpochAck refuses such learners for ever.
     fn may_be_cut(&self, link: LinkId) -> bool {
-        // With the election over, the choice of a history cuts whatever is not this leader's.
+        // Once a quorum has accepted the epoch, any learner is cut to this leader's history.
         let LeaderPhase::EpochAcks { electing, .. } = &self.phase else { return false };
         let handler = &self.learners.handlers[&link];
         assert!(handler.is_known(), "it has said who it is");
@@ -92,7 +90,7 @@ impl Leader {
     }
 
     pub(super) fn maybe_finish_epoch(&mut self) {
-        // It is not asked yet, or has a quorum.
+        // No learner was asked yet, or a quorum has accepted.
         let LeaderPhase::EpochAcks { electing, .. } = &self.phase else { return };
         assert!(self.epoch.is_some(), "only what is decided can be accepted");
         if !electing.contains(&self.lasting.options.me) || !self.has_quorums(electing) {

@@ -1,4 +1,4 @@
-//! Voters that a leader cannot count, or that doubt it.
+//! Voters that a leader cannot count, and voters that have changed their minds about it.
 
 use tracing::warn;
 
@@ -10,14 +10,14 @@ use crate::link::LinkId;
 use crate::time::MonoUs;
 use crate::zab::kept_out;
 
-/// How many ticks a leader waits for the epochs of a quorum before it doubts that it is the leader of voters who look
-/// for one, where the configuration does not say.
+/// The number of ticks for which a leader waits for the epochs of a quorum while one of its voters looks for a leader,
+/// if the configuration does not say.
 const DOUBT_TICKS: u64 = 2;
 
 impl Leader {
-    /// A learner that has accepted a later epoch than this leader's follows without being counted.
+    /// Takes a learner that has accepted a later epoch than this leader's as a guest: it follows without being counted.
     pub(super) fn maybe_take_as_guest(&mut self, link: LinkId) {
-        // Before the epoch is known, it may become a later one than the learner's.
+        // An epoch that is not decided yet may become later than the learner's.
         let Some(ours) = self.epoch else { return };
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
         let accepted = handler.info_zxid.epoch();
@@ -34,28 +34,28 @@ impl Leader {
         assert!(!handler.counts(), "its word counts for nothing here");
     }
 
-    /// Sends away who has accepted an epoch that nobody can come to by elections.
+    /// Sends a learner away that claims an epoch that elections cannot explain.
     pub(super) fn refuse_far_epoch(&mut self, link: LinkId, server: ServerId, accepted: Epoch) {
         let ours = self.epoch.unwrap_or(self.lasting.epochs.accepted);
         let text = kept_out::leader_of_far_epoch(server, accepted, ours);
         self.learners.keep_out(self.now, link, server, kept_out::Reason::FarEpoch, &text);
     }
 
-    /// Steps down before it leads if it lacks a quorum that it could have in a later epoch.
+    /// Steps down before it serves if it lacks a quorum that it could have in a later epoch.
     ///
-    /// 1. Server 3 accepts epoch 7 from a leader that then gets no further.
+    /// 1. Server 3 accepts epoch 7 from a leader that gets no further.
     /// 2. Servers 1 and 2 agree on epoch 6, and 2 fails before it has the history.
-    /// 3. Server 3 comes. Its word cannot count in epoch 6, and would in epoch 8.
+    /// 3. Server 3 connects. It cannot be counted in epoch 6, but could be in epoch 8.
     ///
-    /// A leader that has its quorum keeps the lead, whoever comes: one server with an epoch from
-    /// elsewhere must not take an ensemble's leader from it, nor be elected for that epoch.
+    /// A leader that has its quorum keeps the lead, whichever server connects: one server with an epoch of another
+    /// ensemble must not take this ensemble's leader from it, nor be elected for that epoch.
     // ZooKeeper: Leader waits for initLimit in that case, and then looks for a quorum again.
     pub(super) fn maybe_give_way(&mut self) {
         if matches!(self.phase, LeaderPhase::Discovery { .. } | LeaderPhase::Broadcast) {
             return;
         }
         let handlers = || self.learners.handlers.values();
-        // Nobody has accepted a later epoch.
+        // No learner has accepted a later epoch.
         let Some(guest) = handlers().find(|handler| handler.is_guest) else { return };
         assert!(self.epoch.is_some(), "a guest has accepted a later epoch than this");
         let guest = guest.server;
@@ -75,18 +75,17 @@ impl Leader {
         }
     }
 
-    /// A voter looks for a leader, as its notification says: it may have changed its mind
-    /// (`Leader.reportLookingSid`), or cannot follow whom it has helped to elect:
+    /// A voter has sent a notification that it looks for a leader. It may have changed its mind
+    /// (`Leader.reportLookingSid`), or cannot follow the server that it has helped to elect:
     ///
-    /// ```text
-    /// 1. server 3 knows of a proposed configuration of 1 and 2, and follows nobody whom not both vote for
-    /// 2. with its vote 1 is elected, and waits; then 2, which has more, looks, and is elected with it, and waits
-    /// 3. 1 has waited for initLimit and looks, while 2 waits; and so on
-    /// ```
+    /// 1. Server 3 knows of a proposed configuration of 1 and 2, and follows only a server for which both of them vote.
+    /// 2. With the vote of 3, server 1 is elected and waits. Then 2, which has more, looks for a leader, is elected
+    ///    with the vote of 3, and waits.
+    /// 3. Server 1 has waited for initLimit and looks for a leader while 2 waits; and so on.
     // ZooKeeper: waits for initLimit in such a case, unless leader.maxTimeToWaitForEpoch is set.
     pub fn handle_looking(&mut self, now: MonoUs, server: ServerId) {
         self.now = now;
-        // Its epoch is decided: a quorum wants this leader.
+        // A quorum has come, so this leader is wanted.
         let LeaderPhase::Discovery { .. } = &self.phase else { return };
         let limit_ms = self
             .lasting

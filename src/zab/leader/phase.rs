@@ -1,4 +1,4 @@
-//! How far a leader has come on its way to serving.
+//! The progress of a leader towards serving.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,39 +9,38 @@ use crate::quorum::{AckTracker, Config, PeerOptions};
 use crate::time::MonoUs;
 use crate::zab::Epochs;
 
-/// Where a leader is on its way to serving. Each phase waits for what its name says.
+/// The progress of a leader towards serving. Each phase is named after what it brings about.
 #[derive(Debug)]
 pub(super) enum LeaderPhase {
-    /// A quorum to say which epochs it has accepted, under the active configuration and the one that is to
-    /// follow it, as in every phase.
+    /// Waits for the accepted epochs of a quorum: of the active configuration and of the next one, as in every phase.
     Discovery {
-        /// What they have said.
+        /// The epochs that the servers claim.
         claims: Claims,
-        /// How long.
+        /// The time at which this server gives up.
         until: MonoUs,
     },
-    /// `acceptedEpoch` to be durable.
+    /// Waits for `acceptedEpoch` to be durable.
     Accepting {
-        /// With this number.
+        /// The token that says so.
         token: u64,
     },
-    /// A quorum to accept the epoch.
+    /// Waits for a quorum that accepts the epoch.
     EpochAcks {
-        /// Who has.
+        /// The servers that have accepted it.
         electing: BTreeSet<ServerId>,
-        /// How long.
+        /// The time at which this server gives up.
         until: MonoUs,
     },
-    /// A quorum to have the history, this leader included.
+    /// Waits for a quorum that has the history, this leader included.
     Synchronization {
-        /// Who has.
+        /// The servers that have it.
         acks: AckTracker,
-        /// `currentEpoch` is durable with this number, and all of the history with it.
+        /// The token that says that `currentEpoch` is durable, and all of the history.
         token: u64,
-        /// How long.
+        /// The time at which this server gives up.
         until: MonoUs,
     },
-    /// Nothing: it leads.
+    /// Waits for nothing: the leader serves.
     Broadcast,
 }
 
@@ -61,7 +60,7 @@ impl LeaderPhase {
         matches!(self, LeaderPhase::Broadcast)
     }
 
-    /// Until when it may last, and what an operator is told then.
+    /// The time at which this phase ends without success, and the reason that the log gives then.
     pub(super) fn limit(&self) -> Option<(MonoUs, String)> {
         match self {
             LeaderPhase::Discovery { claims, until } => {
@@ -79,7 +78,7 @@ impl LeaderPhase {
             LeaderPhase::Synchronization { acks, until, .. } => {
                 Some((*until, format!("only the servers {} have its history", list(acks.acks()))))
             }
-            // Our own disk.
+            // The first waits for this server's own disk, the second for nothing.
             LeaderPhase::Accepting { .. } | LeaderPhase::Broadcast => None,
         }
     }

@@ -1,4 +1,4 @@
-//! What stands in the data of a packet that was read.
+//! The data of a packet, by its type.
 
 use super::*;
 
@@ -7,10 +7,10 @@ impl Packet {
         PacketError::Data(self.kind)
     }
 
-    /// FOLLOWERINFO, OBSERVERINFO: who it is; `None` where a very old server says nothing.
+    /// FOLLOWERINFO, OBSERVERINFO: the learner's id and more; `None`: a very old server sends nothing.
     ///
     /// # Errors
-    /// Its length is none of those that ever were.
+    /// The data has a length that no release sends.
     pub fn learner_info(&self) -> Result<Option<LearnerInfo>, PacketError> {
         match self.data.as_deref() {
             None => Ok(None),
@@ -18,10 +18,10 @@ impl Packet {
         }
     }
 
-    /// ACKEPOCH: the epoch that the learner followed last, or that it must not be counted (-1).
+    /// ACKEPOCH: the epoch that the learner has followed last, or that it must not be counted (-1).
     ///
     /// # Errors
-    /// There is no epoch.
+    /// The data has no epoch.
     pub fn epoch_ack(&self) -> Result<EpochAck, PacketError> {
         match self.data.as_deref().and_then(|data| i32_at(data, 0)) {
             Some(-1) => Ok(EpochAck::DoesNotCount),
@@ -30,25 +30,23 @@ impl Packet {
         }
     }
 
-    /// What stands behind the number of LEADERINFO and ACKEPOCH; `None`: the other side is Apache
-    /// ZooKeeper.
+    /// The bytes after the number in LEADERINFO and ACKEPOCH; `None`: the other side is Apache ZooKeeper.
     fn behind_number(&self) -> Option<&[u8]> {
         self.data.as_deref()?.get(NUMBER_BYTES..)?.strip_prefix(MARKS_KNOWN)
     }
 
-    /// LEADERINFO: whether the leader compares histories, and lets a learner follow that it cannot
-    /// count.
+    /// LEADERINFO: whether the leader compares histories, and lets learners follow that it cannot count.
     pub fn knows_marks(&self) -> bool {
         self.behind_number().is_some()
     }
 
-    /// LEADERINFO, the first: where the leader's history began, if it knows that.
+    /// The first LEADERINFO: the origin of the leader's history, if the leader knows it.
     // ZooKeeper: Learner.registerWithLeader reads the number in front alone.
     pub fn origin(&self) -> Option<Origin> {
         Origin::of_mark(&Mark::decode(self.behind_number()?)?)
     }
 
-    /// ACKEPOCH: points of the learner's history; `None`: the learner is Apache ZooKeeper.
+    /// ACKEPOCH: the marks of the learner's history; `None`: the learner is Apache ZooKeeper.
     ///
     /// # Errors
     /// They are malformed, or too many.
@@ -57,24 +55,24 @@ impl Packet {
         Marks::decode(bytes).map(Some).ok_or_else(|| self.wrong())
     }
 
-    /// LEADERINFO where the leader's choice was due: the learner's history is another one. How the
-    /// leader's is where they differ.
+    /// LEADERINFO in the place of the leader's choice: the learner has another history. The leader's mark at the point
+    /// where they differ.
     pub fn other_history(&self) -> Option<Mark> {
         (self.kind == packet::LEADERINFO).then(|| self.behind_number().and_then(Mark::decode))?
     }
 
-    /// SNAP: the digest of the tree that follows, which then is exactly that of the packet's zxid;
-    /// `None`: it may be ahead of it, as a tree of Apache ZooKeeper is.
+    /// SNAP: the digest of the tree that follows, which is then exactly the tree at the packet's zxid. `None`: the
+    /// tree may be ahead of that zxid, as a tree of Apache ZooKeeper is.
     // ZooKeeper: Learner.syncWithLeader reads no data of SNAP.
     pub fn tree_digest(&self) -> Option<i64> {
         let bytes = self.data.as_deref()?.strip_prefix(MARKS_KNOWN)?;
         Some(i64::from_be_bytes(bytes.try_into().ok()?))
     }
 
-    /// COMMITANDACTIVATE, INFORMANDACTIVATE: who is to lead, and what follows that.
+    /// COMMITANDACTIVATE, INFORMANDACTIVATE: the next leader, and the bytes after its id.
     ///
     /// # Errors
-    /// It is too short.
+    /// The data is too short.
     pub fn designated_leader(&self) -> Result<(ServerId, Bytes), PacketError> {
         let data = self.data.as_ref().filter(|data| data.len() >= 8).ok_or_else(|| self.wrong())?;
         let leader = Decoder::new(data).i64().expect("the length was checked");
@@ -83,10 +81,10 @@ impl Packet {
         Ok((ServerId(leader), rest))
     }
 
-    /// PROPOSAL, INFORM: the transaction, whose zxid is the packet's.
+    /// PROPOSAL, INFORM: the transaction, which has the packet's zxid.
     ///
     /// # Errors
-    /// It is none, or another.
+    /// The data is not a transaction, or one with another zxid.
     pub fn txn(&self) -> Result<Txn, PacketError> {
         let data = self.data.as_ref().ok_or_else(|| self.wrong())?;
         let txn = Txn::parse(data).map_err(|_| self.wrong())?;
@@ -96,15 +94,15 @@ impl Packet {
     /// REVALIDATE from a learner: a session and its timeout in ms.
     ///
     /// # Errors
-    /// It is too short.
+    /// The data is too short.
     pub fn session_and_timeout(&self) -> Result<(SessionId, i32), PacketError> {
         let mut input = Decoder::new(self.data.as_deref().unwrap_or_default());
         let read = input.i64().and_then(|session| Ok((SessionId(session), input.i32()?)));
         read.map_err(|_| self.wrong())
     }
 
-    /// REVALIDATE: the tenure behind everything else. From a learner: the connection is not new, and
-    /// the session is only to be kept. `None`: there is none, as from Apache ZooKeeper.
+    /// REVALIDATE: the tenure at the end. From a learner it means that the connection is not new, and the session only
+    /// to be kept. `None`: there is no tenure, as from Apache ZooKeeper.
     // ZooKeeper: Learner.revalidate and Leader.revalidateSession read no further.
     pub fn tenure(&self, from_leader: bool) -> Option<Tenure> {
         let before = if from_leader { ANSWERED_BYTES } else { ASKED_BYTES };
@@ -118,17 +116,17 @@ impl Packet {
     /// REVALIDATE from the leader: a session, and whether it is alive.
     ///
     /// # Errors
-    /// It is too short.
+    /// The data is too short.
     pub fn session_and_validity(&self) -> Result<(SessionId, bool), PacketError> {
         let mut input = Decoder::new(self.data.as_deref().unwrap_or_default());
         let read = input.i64().and_then(|session| Ok((SessionId(session), input.take(1)?[0] != 0)));
         read.map_err(|_| self.wrong())
     }
 
-    /// PING from a learner: sessions that were heard of, with their timeouts in ms.
+    /// PING from a learner: the sessions that were heard, with their timeouts in ms.
     ///
     /// # Errors
-    /// The last one is not whole.
+    /// The last session is not whole.
     pub fn touched(&self) -> Result<impl Iterator<Item = (SessionId, i32)> + '_, PacketError> {
         let (items, rest) = self.data.as_deref().unwrap_or_default().as_chunks::<12>();
         if !rest.is_empty() {
@@ -141,12 +139,12 @@ impl Packet {
         }))
     }
 
-    /// REQUEST of a sync, and SYNC: whether it is a [fence](put_fence), or answers one.
+    /// REQUEST of a sync, and SYNC: whether it is a [fence](put_fence), or the answer to one.
     pub fn is_fence(&self) -> bool {
         self.zxid.0 == FENCE
     }
 
-    /// REQUEST: what the learner says of the session.
+    /// REQUEST: which servers know the session, as the learner says.
     pub fn session_scope(&self) -> SessionScope {
         match self.zxid.0 {
             LOCAL_SESSION => SessionScope::Local,
@@ -158,7 +156,7 @@ impl Packet {
     /// REQUEST: session, cxid, number of the operation, and its body.
     ///
     /// # Errors
-    /// It is too short.
+    /// The data is too short.
     pub fn request(&self) -> Result<(SessionId, i32, i32, Bytes), PacketError> {
         let data = self.data.as_ref().filter(|data| data.len() >= 16);
         let data = data.ok_or_else(|| self.wrong())?;

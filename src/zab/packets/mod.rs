@@ -1,9 +1,8 @@
 //! The stream of [`QuorumPacket`](crate::proto::quorum::QuorumPacket)s between a learner and its
 //! leader: taken apart as it arrives, in pieces of any length, and written.
 //!
-//! A packet is not framed: only its own lengths say where it ends. So nothing is believed of a
-//! length before it is compared with its bound, and a packet that drips in byte by byte costs no
-//! more than one that comes whole.
+//! A packet has no frame: only its own lengths say where it ends. So every length is compared with its bound before it
+//! is used, and a packet that arrives byte by byte costs no more than one that arrives whole.
 
 mod content;
 mod put;
@@ -32,52 +31,52 @@ use crate::zab::{PassedRequest, SessionScope};
 
 use super::{Mark, Marks, Origin};
 
-/// What follows in the data of LEADERINFO and ACKEPOCH where both servers are Ringkeepers: histories
-/// are compared, and whoever cannot be counted may follow without a vote.
+/// The bytes after the number in LEADERINFO and ACKEPOCH if both servers are Ringkeepers, which compare their
+/// histories, and let servers follow that cannot be counted.
 // ZooKeeper: Learner and LearnerHandler read the first four bytes, and no further.
 const MARKS_KNOWN: &[u8; 4] = b"RKm1";
-/// In the place of a REQUEST's zxid: the session is one that the learner alone knows.
+/// In the place of a REQUEST's zxid: only the learner knows the session.
 const LOCAL_SESSION: i64 = -2;
-/// In the same place: the session is known to the leader, as long as it lives.
+/// In the same place: the leader knows the session as long as it lives.
 const GLOBAL_SESSION: i64 = -3;
-/// In the same place of a sync: it is a [fence](put_fence). Also in SYNC, which answers it.
+/// In the same place of a sync, and in the SYNC that answers it: it is a [fence](put_fence).
 const FENCE: i64 = -4;
 
-/// Bytes of the protocol's version in LEADERINFO, and of the epoch in ACKEPOCH.
+/// The length of the protocol's version in LEADERINFO, and of the epoch in ACKEPOCH.
 const NUMBER_BYTES: usize = 4;
 
-/// Bytes of REVALIDATE from a learner, from the leader, and of the tenure that may follow.
+/// The lengths of REVALIDATE from a learner, from the leader, and of the tenure that may follow.
 const ASKED_BYTES: usize = 8 + 4;
 const ANSWERED_BYTES: usize = 8 + 1;
 const TENURE_BYTES: usize = 8 + 8;
 
-/// The type of a packet that a version of the election's protocol would be: its upper half.
+/// The upper half of a version of the election protocol, as it stands in the place of a packet's type.
 const ELECTION_KIND: i32 = -1;
 
-/// That version, and the id of the server.
+/// The length of that version and of the server's id.
 const ELECTION_HEAD_BYTES: usize = 8 + 8;
 
-/// Bytes before the data of a packet: type, zxid and the data's length.
+/// The length of a packet's head: type, zxid and the length of its data.
 const HEAD_BYTES: usize = 4 + 8 + 4;
 
-/// A packet with no data and no identities.
+/// The length of a packet without data and without identities.
 pub const BARE_PACKET_BYTES: usize = HEAD_BYTES + 4;
 
-/// Why a stream is not one of packets. The link it came on is of no more use.
+/// The reason why a stream is not one of packets. Its link is of no more use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PacketError {
-    /// The first number is no type.
+    /// The first number is not a type.
     #[error("a packet of the unknown type {0}: whoever connected does not speak this protocol")]
     Type(i32),
-    /// The stream begins as one of the election port does.
+    /// The stream begins like one of the election port.
     #[error("the beginning of an election, from one that says it is server {0}")]
     Election(ServerId),
     /// The data is too long, or its length is negative.
     #[error("a packet with {length} bytes of data, where {max} are allowed{}", hint(*max))]
     DataLength {
-        /// What it says.
+        /// The length in the packet.
         length: i32,
-        /// What is allowed.
+        /// The greatest length allowed.
         max: usize,
     },
     /// There are too many identities, or they are too long, or their number is negative.
@@ -86,15 +85,15 @@ pub enum PacketError {
     /// A string of an identity is not UTF-8.
     #[error("a packet with an identity that is no text")]
     NoText,
-    /// More came than was asked for.
+    /// Bytes came where the other side had to wait.
     #[error("{0} bytes came before they were asked for")]
     Unasked(usize),
-    /// The data is not what its type says.
+    /// The data does not fit the type.
     #[error("the data of a packet of type {0} has a wrong length")]
     Data(i32),
 }
 
-/// The key that says how long a packet may be, for one from a server that has said who it is.
+/// The key that bounds the length of a packet, if the packet is from a server that has given its id.
 fn hint(max: usize) -> &'static str {
     if max > LEARNER_EARLY_BYTES_MAX { " (jute.maxbuffer)" } else { "" }
 }
@@ -104,9 +103,9 @@ fn hint(max: usize) -> &'static str {
 pub struct Packet {
     /// One of [`packet`].
     pub kind: i32,
-    /// What it is depends on the type.
+    /// Its meaning depends on the type.
     pub zxid: Zxid,
-    /// What it is depends on the type; in an allocation of its own size.
+    /// Its meaning depends on the type. It is an allocation of its own, of its own size.
     pub data: Option<Bytes>,
     /// A client's identities, with REQUEST.
     pub authinfo: Vec<Identity>,

@@ -1,4 +1,4 @@
-//! Packets written.
+//! The writers of packets.
 
 use super::*;
 
@@ -61,18 +61,17 @@ pub fn put_learner_info(
     put_data(out, kind, Zxid::new(accepted, 0), &info.to_bytes());
 }
 
-/// Writes LEADERINFO, and where the leader's history began.
+/// Writes LEADERINFO with the origin of the leader's history.
 pub fn put_leader_info(out: &mut impl BufMut, epoch: Epoch, origin: Option<Origin>) {
     put_leader_info_and(out, epoch, origin.map(Origin::mark));
 }
 
-/// Writes what [`Packet::other_history`] reads: only to a learner that has sent marks.
+/// Writes the packet that [`Packet::other_history`] reads. Only for a learner that has sent marks.
 pub fn put_other_history(out: &mut impl BufMut, epoch: Epoch, leaders: Mark) {
     put_leader_info_and(out, epoch, Some(leaders));
 }
 
 fn put_leader_info_and(out: &mut impl BufMut, epoch: Epoch, mark: Option<Mark>) {
-    assert!(epoch >= Epoch::ZERO, "no leader leads epoch {epoch}");
     let mut data = PROTOCOL_VERSION.to_be_bytes().to_vec();
     assert_eq!(data.len(), NUMBER_BYTES, "the other side reads on behind the number");
     data.extend_from_slice(MARKS_KNOWN);
@@ -82,15 +81,15 @@ fn put_leader_info_and(out: &mut impl BufMut, epoch: Epoch, mark: Option<Mark>) 
     put_data(out, packet::LEADERINFO, Zxid::new(epoch, 0), &data);
 }
 
-/// Writes SNAP with what [`Packet::tree_digest`] reads: only to a learner that has sent marks.
+/// Writes SNAP with the digest that [`Packet::tree_digest`] reads. Only for a learner that has sent marks.
 pub fn put_snap(out: &mut impl BufMut, zxid: Zxid, digest: i64) {
     put_parts(out, packet::SNAP, zxid, [MARKS_KNOWN, &digest.to_be_bytes()]);
 }
 
-/// Writes ACKEPOCH. `marks`: only to a leader that knows them.
+/// Writes ACKEPOCH. `marks`: only for a leader that knows them.
 ///
 /// # Panics
-/// If the epoch is negative: it would say something else.
+/// If the epoch is negative, which would mean something else.
 pub fn put_ack_epoch(out: &mut impl BufMut, last: Zxid, ack: EpochAck, marks: Option<&Marks>) {
     let number = match ack {
         EpochAck::Counts(epoch) => {
@@ -108,8 +107,8 @@ pub fn put_ack_epoch(out: &mut impl BufMut, last: Zxid, ack: EpochAck, marks: Op
     put_data(out, packet::ACKEPOCH, last, &data);
 }
 
-/// Writes REVALIDATE as a learner asks it. `kept`: the connection is not new; only to a leader that
-/// keeps tenures, for any other would let the session move.
+/// Writes REVALIDATE from a learner. `kept`: the connection is not new. Only for a leader that keeps tenures, because
+/// any other would let the session move.
 pub fn put_revalidate(
     out: &mut impl BufMut,
     session: SessionId,
@@ -122,7 +121,7 @@ pub fn put_revalidate(
     put_with_tenure(out, &mut data, ASKED_BYTES, kept);
 }
 
-/// Writes REVALIDATE as a leader answers it.
+/// Writes REVALIDATE from a leader.
 pub fn put_revalidated(
     out: &mut impl BufMut,
     session: SessionId,
@@ -135,8 +134,8 @@ pub fn put_revalidated(
     put_with_tenure(out, &mut data, ANSWERED_BYTES, tenure);
 }
 
-/// To an observer that is a Ringkeeper: what it asked for in this session was not passed on, because the session is
-/// somewhere else. No answer to a question has a tenure and says no.
+/// Writes, for an observer that is a Ringkeeper, that a request of this session was not passed on, because the session
+/// is at another server. The packet is a REVALIDATE that says no and has a tenure, which no answer to a question has.
 pub fn put_left_out(out: &mut impl BufMut, session: SessionId) {
     put_revalidated(out, session, false, Some(Tenure { since: Zxid::ZERO, turn: 0 }));
 }
@@ -152,11 +151,10 @@ fn put_with_tenure(out: &mut impl BufMut, data: &mut [u8], before: usize, tenure
     put_data(out, packet::REVALIDATE, Zxid::NONE, &data[..bytes]);
 }
 
-/// Bytes of a session in the answer to PING.
+/// The length of a session in the answer to PING.
 pub const TOUCH_BYTES: usize = 8 + 4;
 
-/// Writes PING as a learner answers it. The data is never null: ZooKeeper's leader would drop the
-/// learner.
+/// Writes PING from a learner. The data is never null, because ZooKeeper's leader would drop the learner.
 pub fn put_touched(
     out: &mut impl BufMut,
     zxid: Zxid,
@@ -171,21 +169,21 @@ pub fn put_touched(
     put_data(out, packet::PING, zxid, &data);
 }
 
-/// Writes a fence: a sync of the learner itself. A leader that is a Ringkeeper answers it with
-/// [`put_fence_answer`] as soon as it has proposed or refused all that the link has brought before, and may answer
-/// syncs that come later first. Any other takes it for a sync of this session.
+/// Writes a fence: a sync of the learner itself. A leader that is a Ringkeeper answers it with [`put_fence_answer`] as
+/// soon as it has proposed or refused everything that the link has brought before; it may answer later syncs first.
+/// Any other leader takes it for a sync of this session.
 pub fn put_fence(out: &mut impl BufMut, session: SessionId) {
     const ROOT: &[u8] = b"\0\0\0\x01/";
     put_request_of(out, FENCE, session, 0, OpCode::Sync.number(), ROOT, &[]);
 }
 
-/// Writes SYNC as it answers a fence.
+/// Writes SYNC as the answer to a fence.
 pub fn put_fence_answer(out: &mut impl BufMut) {
     put_bare(out, packet::SYNC, Zxid(FENCE));
 }
 
-/// Writes REQUEST. What it says of the session stands where Apache ZooKeeper always has a zxid of -1,
-/// and where its leaders read nothing.
+/// Writes REQUEST. The knowledge of the session stands in the place of the zxid, where Apache ZooKeeper always sends
+/// -1 and its leaders read nothing.
 pub fn put_request(out: &mut impl BufMut, request: &PassedRequest<'_>) {
     let PassedRequest { session, scope, cxid, op, body, identities } = *request;
     let scope = match scope {

@@ -1,4 +1,4 @@
-//! Packets taken out of a stream that arrives in pieces of any length.
+//! The reader, which takes packets out of a stream that arrives in pieces of any length.
 
 use super::*;
 
@@ -7,39 +7,43 @@ use super::*;
 /// Invariant: after [`PacketReader::next`] said `None` it holds less than one packet.
 #[derive(Debug)]
 pub struct PacketReader {
+    /// The bytes from the beginning of a packet that was taken, or of the next one.
     buffer: Vec<u8>,
-    /// Where the packet that is next begins.
+    /// The beginning of the next packet in `buffer`.
     start: usize,
-    /// How far the identities of this packet were walked.
+    /// The progress through the identities of the next packet, so that they are not walked through again for each
+    /// piece.
     walked: Option<Walked>,
+    /// The bound on the data of a packet.
     data_bytes_max: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Walked {
+    /// The number of identities left.
     items_left: u32,
-    /// Within the packet.
+    /// The end of the others within the packet.
     at: usize,
 }
 
 impl PacketReader {
-    /// A stream whose packets may have so much data.
+    /// A reader of a stream whose packets may have so many bytes of data.
     pub fn new(data_bytes_max: usize) -> PacketReader {
         PacketReader { buffer: Vec::new(), start: 0, walked: None, data_bytes_max }
     }
 
-    /// Another bound from the next packet on.
+    /// Sets another bound from the next packet on.
     pub fn set_data_bytes_max(&mut self, data_bytes_max: usize) {
         self.data_bytes_max = data_bytes_max;
     }
 
-    /// Bytes that came and belong to no packet taken.
+    /// The number of bytes that came and belong to no packet that was taken.
     pub fn buffered(&self) -> usize {
         assert!(self.start <= self.buffer.len(), "a packet that was taken had come");
         self.buffer.len() - self.start
     }
 
-    /// A piece of the stream.
+    /// Adds a piece of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -48,7 +52,7 @@ impl PacketReader {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// What follows the last packet taken, for one who reads it otherwise (the tree behind SNAP).
+    /// The bytes after the last packet that was taken, which are no packets (the tree after SNAP).
     pub fn take_rest(&mut self) -> Vec<u8> {
         assert!(self.walked.is_none(), "the last packet was taken whole");
         let rest = self.buffer.split_off(self.start);
@@ -61,13 +65,13 @@ impl PacketReader {
     /// The next packet, if all of it has come.
     ///
     /// # Errors
-    /// The stream holds something else. It must not be asked again.
+    /// The stream is not one of packets. The reader must not be used any more.
     #[expect(clippy::should_implement_trait, reason = "None means not yet, not never")]
     pub fn next(&mut self) -> Result<Option<Packet>, PacketError> {
         let found = self.measure()?;
         let Some(length) = found else {
             if self.start == self.buffer.len() {
-                // A long packet shall not pin its buffer for ever.
+                // A long packet must not leave a long buffer behind.
                 self.start = 0;
                 self.buffer.clear();
                 self.buffer.shrink_to(64 * 1024);
@@ -142,14 +146,14 @@ impl PacketReader {
     }
 }
 
-/// Who it says it is, if a stream begins as one of the election port does.
+/// The id of the server, if the stream begins like one of the election port.
 pub fn election_caller(bytes: &[u8]) -> Option<ServerId> {
     let version = i64_at(bytes, 0)?;
     let is_election = version == ELECTION_PROTOCOL_V1 || version == ELECTION_PROTOCOL_V2;
     i64_at(bytes, 8).filter(|_| is_election).map(ServerId)
 }
 
-/// Where the identity that begins at `at` ends, if all of it has come.
+/// The end of the identity that begins at `at`, if all of it has come.
 fn identity_end(bytes: &[u8], at: usize) -> Result<Option<usize>, PacketError> {
     let mut end = at;
     for _ in 0..2 {

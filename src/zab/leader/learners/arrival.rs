@@ -11,7 +11,7 @@ impl Learners {
         deadline: u64,
     ) {
         if self.handlers.len() >= LEARNERS_MAX {
-            // Whoever does not even say who he is shall not keep out those who do.
+            // A host that does not even give an id shall not keep servers out that do.
             let stranger = self.at_stage(HandlerStage::Info).min_by_key(|handler| handler.since);
             match stranger.map(|handler| handler.link) {
                 Some(stranger) => self.refuse(stranger, "others wait for its place"),
@@ -28,7 +28,7 @@ impl Learners {
         assert!(self.handlers.len() <= LEARNERS_MAX, "their number has a bound");
     }
 
-    /// A learner says who it is: whether it may be that one, of these members. If not, it is sent away.
+    /// Whether a learner may have the id that it has given. If its address forbids that, it is sent away.
     pub fn check_name(
         &mut self,
         now: MonoUs,
@@ -47,7 +47,7 @@ impl Learners {
         false
     }
 
-    /// There are other members.
+    /// The members have changed, and with them those that have the address of this link.
     pub fn identify(
         &mut self,
         now: MonoUs,
@@ -64,7 +64,7 @@ impl Learners {
         }
     }
 
-    /// The other side has closed, or the network has.
+    /// The other side or the network has closed the link.
     pub fn forget(&mut self, link: LinkId, reason: &str) {
         if let Some(handler) = self.handlers.remove(&link) {
             if handler.is_known() {
@@ -90,21 +90,21 @@ impl Learners {
         }
     }
 
-    /// A learner has come so far over this link that it is about to get the history. Whether it gets
-    /// it; if so, its older links are closed: what still comes on them may be from before, an
-    /// acknowledgement, or a request of a client that has asked for more here.
+    /// Whether a learner that is about to get the history over this link gets it. If so, its older links are closed:
+    /// packets that still arrive over them may be from before, such as an acknowledgement, or a request of a client
+    /// that has asked for more over the new link.
     ///
-    /// The link itself may be the old one. A learner opens a link only after it has given up the one
-    /// before, so that of two links the one accepted first is the one that it has left:
+    /// The link itself may be the old one. A learner opens a link only after it has given up the link before, so that
+    /// of two links the learner has left the one that was accepted first:
     ///
-    /// 1. A learner says ACKEPOCH, gives its connection up, comes anew, and gets the history.
-    /// 2. The ACKEPOCH of step 1 arrives late. It says nothing of what the learner has by now.
+    /// 1. A learner sends ACKEPOCH, gives its connection up, connects again, and gets the history.
+    /// 2. The ACKEPOCH of step 1 arrives late. It says nothing about what the learner has by now.
     ///
-    /// A link over which the server was heard a moment ago stays: whoever claims its name meanwhile is
-    /// somebody else, or that server has only just left, and comes again. Otherwise two who use one name,
-    /// or a stranger, would take a follower from its leader as often as they like.
-    // ZooKeeper lets both be. There a session's owner is the LearnerHandler, so that such a request is
-    // refused with SESSIONMOVED.
+    /// A link over which the server was heard a moment ago stays. A connection that claims its id meanwhile is another
+    /// server's, or the server has only just left and will try again. Otherwise two servers with one id, or a stranger,
+    /// could take a follower from its leader as often as they like.
+    // ZooKeeper keeps both. There a session's owner is the LearnerHandler, so that such a request is refused with
+    // SESSIONMOVED.
     pub fn take_over(&mut self, now: MonoUs, link: LinkId) -> bool {
         // It was sent away a moment ago.
         let Some(handler) = self.handlers.get(&link) else { return false };
@@ -113,7 +113,7 @@ impl Learners {
         let server = handler.server;
         let alive_ms = self.options.tick_ms;
         let living = self.of_server(server).find(|other| {
-            // Younger ones are dealt with below.
+            // The younger links are dealt with below.
             other.link < link
                 && other.stage == HandlerStage::Broadcast
                 && now.since_us(other.heard_at) / 1000 < alive_ms
@@ -146,8 +146,8 @@ impl Learners {
         !is_older
     }
 
-    /// Whether a learner that says ACKEPOCH may have our history, as far as memory tells. If not, it
-    /// is told and sent away.
+    /// Whether a learner that sends ACKEPOCH has this server's history, as far as the transactions in memory tell. If
+    /// not, it is told so and sent away.
     pub fn compare_history(
         &mut self,
         now: MonoUs,
@@ -191,7 +191,7 @@ impl Learners {
         self.keep_out(now, link, server, kept_out::Reason::OtherHistory, &text);
     }
 
-    /// Closes the link of a server that cannot be taken in, and says so once in a time.
+    /// Closes the link of a server that is kept out, and logs it from time to time.
     pub fn keep_out(
         &mut self,
         now: MonoUs,
@@ -217,7 +217,7 @@ impl Learners {
         }
     }
 
-    /// Closes all, behind what waits for them.
+    /// Closes all links, after the bytes that wait for them.
     pub fn close_all(&mut self) {
         self.flush();
         for (link, _) in std::mem::take(&mut self.handlers) {

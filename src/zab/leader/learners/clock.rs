@@ -3,8 +3,7 @@
 use super::*;
 
 impl Learners {
-    /// This process stood still for so long, and could hear nobody: what they said meanwhile comes
-    /// next.
+    /// This process was suspended for so long and could hear nobody: what the learners have sent meanwhile comes next.
     pub fn excuse(&mut self, ms: u64) {
         for handler in self.handlers.values_mut() {
             handler.heard_at = handler.heard_at.plus_ms(ms);
@@ -12,7 +11,7 @@ impl Learners {
         }
     }
 
-    /// Sends away who said nothing, or took nothing, for too long.
+    /// Sends learners away that have sent nothing, or taken nothing, for too long.
     pub fn drop_silent(&mut self, now: MonoUs) {
         let tick_ms = self.options.tick_ms;
         let init_ms = self.options.init_limit.saturating_mul(tick_ms);
@@ -20,7 +19,7 @@ impl Learners {
         let reason = |handler: &Handler| {
             let silent_ms = now.since_us(handler.heard_at) / 1000;
             match handler.stage {
-                // It waits for us.
+                // The learner waits for this server.
                 HandlerStage::Epoch
                 | HandlerStage::EpochQuorum { .. }
                 | HandlerStage::LogRead { .. }
@@ -52,7 +51,7 @@ impl Learners {
         self.make_way_for_members(now, tick_ms);
     }
 
-    /// Cuts off who takes the tree so slowly that it would hold the database for hours.
+    /// Sends learners away that take the tree so slowly that the database would be held for hours.
     fn check_tree_rates(&mut self, now: MonoUs, window_ms: u64) {
         let mut slow = Vec::new();
         for handler in self.handlers.values_mut().filter(|it| it.stage == HandlerStage::SnapshotEnd)
@@ -68,7 +67,7 @@ impl Learners {
                 true => LEARNER_TREE_RATE_MIN,
                 false => STRANGER_TREE_RATE_MIN,
             };
-            // Who has taken all that there was waits for others, or for the disk.
+            // A learner that has taken everything so far waits for others, or for the disk.
             if handler.outbox.unsent() > 0 && taken < rate_min.saturating_mul(ms) / 1000 {
                 slow.push((handler.link, taken, ms));
             }
@@ -82,7 +81,7 @@ impl Learners {
         }
     }
 
-    /// A member that needs the tree does not wait for servers that are none.
+    /// Sends strangers away that get the tree while a member waits for it.
     fn make_way_for_members(&mut self, now: MonoUs, patience_ms: u64) {
         let is_late = |handler: &Handler| {
             handler.is_member && now.since_us(handler.heard_at) / 1000 >= patience_ms
@@ -101,7 +100,7 @@ impl Learners {
         assert!(!self.sends_snapshot(), "nobody gets the old tree any more");
     }
 
-    /// Cuts the one off for whom all others wait, if it does not move for `limit_ms`.
+    /// Sends the learner away for which all others wait, if it takes nothing for `limit_ms`.
     fn check_stall(&mut self, now: MonoUs, limit_ms: u64) {
         let slowest =
             self.at_stage(HandlerStage::SnapshotEnd).max_by_key(|handler| handler.outbox.unsent());
@@ -120,7 +119,7 @@ impl Learners {
         }
     }
 
-    /// Asks everybody whether he is there.
+    /// Pings all learners.
     pub fn ping(&mut self, proposed: Zxid) {
         self.broadcast(|out| put_bare(out, packet::PING, proposed));
         self.inform(|out| put_bare(out, packet::PING, proposed));

@@ -2,24 +2,25 @@
 
 use super::*;
 
-/// What follows the history of a learner: whatever was proposed and not committed (followers), and
-/// NEWLEADER.
+/// The packets that follow a learner's history: the proposals that are not committed (to followers), and NEWLEADER.
 pub trait Tail {
-    /// Writes it.
+    /// Writes the packets.
     fn write(&self, of: TailFor, out: &mut BytesMut);
 
-    /// Why a learner cannot have it now.
+    /// Why a learner cannot get these packets now.
     fn refusal(&self, _of: TailFor) -> Option<&'static str> {
         None
     }
 }
 
-/// For whom a tail is.
+/// The kind of learner for which a tail is written.
 #[derive(Clone, Copy, Debug)]
 pub struct TailFor {
+    /// Whether the learner observes.
     pub is_observer: bool,
+    /// Whether the learner speaks the protocol from before servers agreed on epochs.
     pub is_old: bool,
-    /// It is a Ringkeeper, which tells a configuration that is active from one that is proposed.
+    /// Whether the learner is a Ringkeeper, which distinguishes active and proposed configurations.
     pub knows_marks: bool,
 }
 
@@ -31,7 +32,7 @@ impl TailFor {
 }
 
 impl Learners {
-    /// Brings a learner up to date, whose last zxid is `peer`.
+    /// Brings a learner up to date whose history ends at `peer`.
     pub fn begin_sync(
         &mut self,
         link: LinkId,
@@ -52,7 +53,7 @@ impl Learners {
         assert!(handler.sync_kind.is_none(), "a learner is brought up to date once");
         let plan = history.choose(peer, handler.marks.as_ref());
         if !matches!(plan, Plan::ReadLog) {
-            // They were compared with all that is in memory.
+            // The marks were compared with all transactions in memory.
             handler.marks = None;
         }
         match plan {
@@ -79,7 +80,7 @@ impl Learners {
         }
     }
 
-    /// The log's files were read.
+    /// The log's files were read; `None`: the transactions are not there.
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
         // The learner that it was for has gone, or it is the answer to another leader.
         let Some(memory) = self.memories.remove(&id) else { return };
@@ -91,7 +92,7 @@ impl Learners {
         if let Some(handler) = self.handlers.get_mut(&link) {
             handler.heard_at = now;
         }
-        // What memory did not tell, the files may.
+        // The files may show a difference that lies before the transactions in memory.
         let marks = self.handlers.get_mut(&link).expect("it was found").marks.take();
         let marks = marks.as_ref();
         let differs = |txn: &Txn| {
@@ -138,8 +139,8 @@ impl Learners {
         handler.enter(HandlerStage::NewLeaderAck);
     }
 
-    /// Counts a synchronisation; observers are refused when there are too many. Servers that are no members
-    /// get half of the places.
+    /// Takes one of the places for synchronisations. Observers are refused if there is none left; strangers get at most
+    /// half of the places.
     fn admit(&mut self, link: LinkId, kind: SyncKind) -> bool {
         let running = self.syncs_running(kind);
         let synced = self.handlers.values().filter(|handler| handler.sync_kind == Some(kind));
@@ -170,7 +171,7 @@ impl Learners {
         self.outbox(link).shut();
     }
 
-    /// Everything proposed and not committed, NEWLEADER, and from then on what is broadcast.
+    /// Writes the proposals that are not committed and NEWLEADER; all broadcasts follow.
     pub(super) fn go_live(&mut self, link: LinkId, tail: &impl Tail) {
         let handler = self.handlers.get_mut(&link).expect("the learner is there");
         let shared = if handler.is_observer { self.observers.len() } else { self.followers.len() };
@@ -183,7 +184,7 @@ impl Learners {
         }
     }
 
-    /// Sends a learner away that cannot have what follows its history; whether it did.
+    /// Sends a learner away that cannot get the packets after its history. Whether it was sent away.
     pub(super) fn refuse_tail(&mut self, link: LinkId, tail: &impl Tail) -> bool {
         let of = self.handlers.get(&link).map(TailFor::of);
         let reason = of.and_then(|of| tail.refusal(of));

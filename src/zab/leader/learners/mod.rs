@@ -1,5 +1,5 @@
-//! All learners of one leader, or of one observer master: what they have in common. Broadcasts
-//! are encoded once, the tree is serialised once.
+//! The learners of one leader, or of one observer master. A broadcast is encoded once for all of them, and the tree is
+//! serialised once.
 
 mod arrival;
 mod clock;
@@ -36,30 +36,41 @@ use crate::zab::{CommittedLog, Mark, Numbers};
 /// The learners.
 #[derive(Debug)]
 pub(super) struct Learners {
+    /// The learners by their links.
+    ///
+    /// Invariant: at most [`LEARNERS_MAX`].
     pub(super) handlers: BTreeMap<LinkId, Handler>,
+    /// How this server behaves.
     options: Rc<PeerOptions>,
+    /// The source of the ids of log reads.
     numbers: Numbers,
-    /// Bytes that may wait for one of them.
+    /// The number of bytes that may wait for one learner.
     backlog_bytes_max: u64,
-    /// For everybody who follows, of this turn.
+    /// This turn's broadcasts to followers.
     followers: BytesMut,
-    /// For everybody who observes, of this turn.
+    /// This turn's broadcasts to observers.
     observers: BytesMut,
-    /// Whether there is anybody for either; true as well if he has gone in this turn.
+    /// Whether a follower gets broadcasts, also if the last one has gone in this turn.
     has_followers: bool,
+    /// The same of observers.
     has_observers: bool,
+    /// The operations for the network that were not taken yet.
     ops: Vec<LinkOp>,
+    /// The log reads that were not taken yet.
     log_reads: Vec<LogRead>,
-    /// What the log held when its files were asked for, by the name of the wish.
+    /// The committed transactions that memory held at the time of each log read, by its id: the files end there.
+    ///
+    /// Invariant: for each learner in [`HandlerStage::LogRead`] one, and no others.
     memories: BTreeMap<u64, CommittedLog>,
-    /// Since when the slowest of those who get the tree has not moved, while others wait for it.
+    /// The slowest of the learners that get the tree, while the others wait for it: since when, and the bytes that it
+    /// had still to take then.
     stalled: Option<(MonoUs, LinkId, u64)>,
-    /// How many got the whole tree, and how many a difference.
+    /// How many learners got the whole tree, and how many a difference, for operators.
     pub(super) syncs: (u64, u64),
-    /// Of whom it was said that he is kept out.
+    /// The servers of which the log has said that they are kept out.
     pub(super) kept_out: kept_out::Said,
-    /// Of whom it was said that he takes this port for the other one. Apart: anybody can say any name
-    /// there, and what is said of learners must not depend on it.
+    /// The servers of which the log has said that they take this port for the election port. They are kept apart from
+    /// `kept_out`, because any host can give any id there, and must not silence the log about learners.
     ports_exchanged: kept_out::Said,
 }
 
@@ -92,9 +103,9 @@ impl Learners {
         }
     }
 
-    // ---- what they say
+    // ---- received packets
 
-    /// A piece of a learner's stream.
+    /// A piece of a learner's stream has arrived.
     pub(super) fn handle_received(&mut self, now: MonoUs, link: LinkId, bytes: &[u8]) {
         if let Some(handler) = self.handlers.get_mut(&link) {
             handler.heard_at = now;
@@ -102,8 +113,8 @@ impl Learners {
         }
     }
 
-    /// The next packet of a learner that may be taken now, and the stage in which it comes. Whoever
-    /// breaks the protocol is sent away.
+    /// The next packet of a learner, if one may be handled now, and the stage in which it comes. A learner that breaks
+    /// the protocol is sent away.
     pub(super) fn next_packet(&mut self, link: LinkId) -> Option<(HandlerStage, Packet)> {
         let handler = self.handlers.get_mut(&link)?;
         if handler.talks_too_early() {
@@ -129,8 +140,8 @@ impl Learners {
         }
     }
 
-    /// Somebody takes this port for the one of elections. It comes again and again: once in a time that is
-    /// said.
+    /// Sends a server away that takes this port for the election port. The server tries again and again; the log says
+    /// so from time to time.
     fn refuse_election(&mut self, link: LinkId, said: ServerId) {
         let handler = self.handlers.get(&link).expect("its bytes were just read");
         let (remote, now) = (handler.remote, handler.heard_at);
@@ -144,7 +155,7 @@ impl Learners {
 
     // ---- sending
 
-    /// Something for this learner alone.
+    /// Writes a packet for this learner alone.
     pub(super) fn put(&mut self, link: LinkId, write: impl FnOnce(&mut BytesMut)) {
         if let Some(handler) = self.handlers.get_mut(&link) {
             let shared =
@@ -153,14 +164,14 @@ impl Learners {
         }
     }
 
-    /// For everybody who follows.
+    /// Writes a packet for all followers that get broadcasts.
     pub(super) fn broadcast(&mut self, write: impl FnOnce(&mut BytesMut)) {
         if self.has_followers {
             write(&mut self.followers);
         }
     }
 
-    /// For everybody who observes.
+    /// Writes a packet for all observers that get broadcasts.
     pub(super) fn inform(&mut self, write: impl FnOnce(&mut BytesMut)) {
         if self.has_observers {
             write(&mut self.observers);
@@ -181,7 +192,7 @@ impl Learners {
         }
     }
 
-    /// Something was proposed up to `zxid`, which followers have to acknowledge.
+    /// Transactions up to `zxid` were proposed, which followers have to acknowledge.
     pub(super) fn expect_acks(&mut self, now: MonoUs, zxid: Zxid) {
         assert!(zxid.counter() > 0, "{zxid} is the zxid of no transaction");
         for handler in self.handlers.values_mut() {
@@ -191,7 +202,7 @@ impl Learners {
         }
     }
 
-    /// The turn ends.
+    /// Ends the turn: hands over what is to be done.
     pub(super) fn take(&mut self, ops: &mut Vec<LinkOp>, log_reads: &mut Vec<LogRead>) {
         self.flush();
         let hanging: Vec<LinkId> = self
@@ -208,8 +219,8 @@ impl Learners {
         log_reads.append(&mut self.log_reads);
     }
 
-    /// What waits for all servers that are no members is as much as may wait for one that is: there may be
-    /// hundreds of them, and each has its own copy of what is short.
+    /// For all servers that are no members together, no more may wait than for one member: there may be hundreds of
+    /// them, and short packets are copied for each.
     fn bound_strangers(&mut self) {
         loop {
             let strangers = self.handlers.values().filter(|handler| !handler.is_member);
@@ -225,7 +236,7 @@ impl Learners {
         }
     }
 
-    /// The network has passed bytes on.
+    /// The network has passed bytes of this link on.
     pub(super) fn handle_sent(&mut self, now: MonoUs, link: LinkId, bytes: u64) {
         if let Some(handler) = self.handlers.get_mut(&link) {
             handler.outbox.handle_sent(bytes);
@@ -243,7 +254,7 @@ impl Learners {
 
     // ---- facts
 
-    /// The links of one server.
+    /// The learners that have given this id.
     pub(super) fn of_server(&self, server: ServerId) -> impl Iterator<Item = &Handler> {
         self.handlers.values().filter(move |handler| handler.is_known() && handler.server == server)
     }

@@ -11,8 +11,8 @@ impl Learners {
         self.at_stage(HandlerStage::SnapshotEnd).next().is_some()
     }
 
-    /// The database is held as of `zxid`, and has this digest if it is sure: everybody who waits gets
-    /// SNAP, and behind the tree what was committed since.
+    /// The database is held as of `zxid`, and has this digest if that is sure. All learners that wait get SNAP, and
+    /// after the tree the transactions that were committed since.
     pub fn snapshot_begins(
         &mut self,
         now: MonoUs,
@@ -22,7 +22,7 @@ impl Learners {
     ) {
         let waiting: Vec<LinkId> = self.at_stage(HandlerStage::Snapshot).map(|h| h.link).collect();
         if zxid < history.log.before() {
-            // More was committed since than memory holds: the next one will be newer.
+            // Memory does not reach back to this tree; the next one will be newer.
             return;
         }
         assert!(!self.sends_snapshot(), "one tree is sent at a time");
@@ -56,7 +56,7 @@ impl Learners {
         self.stalled = None;
     }
 
-    /// Whether those who get the tree have room: one of them has, and none is too far behind.
+    /// Whether a learner that gets the tree has room for more of it, and none is too far behind.
     pub fn wants_snapshot_piece(&self) -> bool {
         let unsent =
             || self.at_stage(HandlerStage::SnapshotEnd).map(|handler| handler.outbox.unsent());
@@ -64,7 +64,7 @@ impl Learners {
         least < LEARNER_WINDOW_BYTES && most < self.spread_bytes_max()
     }
 
-    /// How far those who get the tree may be apart.
+    /// How far apart learners that get the tree may be, in bytes.
     pub(super) fn spread_bytes_max(&self) -> u64 {
         LEARNER_SPREAD_BYTES_MAX.min(self.backlog_bytes_max / 2)
     }

@@ -1,10 +1,12 @@
-//! How an observer becomes one of its master: the words of a leader.
+//! The handshake with an observer, in the words of a leader, until the observer is up to date.
 
 use super::*;
 
-/// What follows the history that an observer master sends.
+/// The packets that follow the history from an observer master.
 pub(super) struct MasterTail {
+    /// The zxid of NEWLEADER.
     new_leader: Zxid,
+    /// The active configuration.
     config: String,
 }
 

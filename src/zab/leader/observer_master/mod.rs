@@ -1,10 +1,9 @@
-//! A follower that observers learn from, so that the leader has fewer to serve (`ObserverMaster`).
+//! A follower from which observers learn, so that the leader has fewer learners to serve (`ObserverMaster`).
 //!
-//! It plays the leader for them, with its own history: what it has committed it informs them of,
-//! what they ask for it passes on to the leader and the answers back. The rule that is easiest to
-//! break: a transaction is told with [`ObserverMaster::committed`] in the same step in which the
-//! history that [`MasterView`] shows gets it, or an observer that comes between gets it twice, or not
-//! at all.
+//! The follower plays the leader for its observers, with its own history: it informs them of the transactions that it
+//! has committed, passes their requests on to the leader, and passes the answers back. The rule that is easiest to
+//! break: a transaction is told with [`ObserverMaster::committed`] in the same step in which it joins the history that
+//! [`MasterView`] shows. Otherwise an observer that connects in between gets it twice, or not at all.
 
 mod handshake;
 mod requests;
@@ -46,7 +45,7 @@ use crate::zab::{ForwardedRequest, Inbound, Ready, SessionScope};
 use requests::Sync;
 use sessions::Revalidation;
 
-/// What a follower has, as its observers may see it.
+/// The state of a follower, as its observers may see it.
 #[derive(Clone, Copy, Debug)]
 pub struct MasterView<'a> {
     /// The last committed transactions.
@@ -55,59 +54,78 @@ pub struct MasterView<'a> {
     pub committed: Zxid,
     /// The active configuration.
     pub config: &'a Config,
-    /// Where the history began.
+    /// The origin of the history.
     pub origin: Option<Origin>,
 }
 
-/// What is to be passed on to the leader, in this order.
+/// A packet to be passed on to the leader, in the order of the packets.
 #[derive(Clone, Debug)]
 pub enum Upstream {
     /// A client's request: with [`ForwardedRequest::op`] as it came.
     Request(ForwardedRequest),
     /// A question about a session, with its timeout in ms.
     Revalidate(SessionId, i32),
-    /// A [fence](crate::zab::packets::put_fence), for the session that asked last: its answer says that the leader has
-    /// got to here.
+    /// A [fence](crate::zab::packets::put_fence), for the session that asked last. Its answer says that the leader has
+    /// handled everything before.
     Fence(SessionId),
 }
 
 /// The observers of one follower, while it follows one leader.
 #[derive(Debug)]
 pub struct ObserverMaster {
+    /// How this server behaves.
     options: Rc<PeerOptions>,
+    /// The leader's epoch.
     epoch: Epoch,
+    /// The observers.
     learners: Learners,
-    /// The newest transaction that they were informed of.
+    /// The newest transaction of which the observers were informed.
+    ///
+    /// Invariant: the last committed one of [`MasterView`], between two events.
     informed: Zxid,
-    /// Whose syncs the leader has still to answer, oldest first.
+    /// The syncs that the leader has still to answer, oldest first.
     syncs: VecDeque<Sync>,
-    /// Whether the leader answers fences by themselves. Any other takes them for syncs.
+    /// Whether the leader is a Ringkeeper, which answers fences as such. Any other leader takes them for syncs.
     answers_fences: bool,
-    /// Those that it has still to answer so, oldest first, and syncs that are passed on behind each.
+    /// The fences that such a leader has still to answer, oldest first, and the syncs that are passed on after each.
     fences: VecDeque<(Fence, Vec<ForwardedRequest>)>,
-    /// Links of which a sync waits for a fence, one of each: nothing more is taken from them meanwhile.
+    /// The links of which a sync waits for a fence. No more is taken from them meanwhile.
+    ///
+    /// Invariant: one sync of each waits in `fences`.
     fenced_syncs: BTreeSet<LinkId>,
+    /// The requests that the leader has still to handle.
     under_way: UnderWay,
-    /// Those of which packets wait here until less is under way, who waits for longest first.
+    /// The links of observers that are up to date, in the order in which they are listened to next. Their packets wait
+    /// here while they are held.
     held: VecDeque<LinkId>,
-    /// The same with questions about sessions. Invariant: every question that the leader has not answered
-    /// is here, for another one about the same session may be among them.
+    /// The questions about sessions that the leader has still to answer, oldest first.
+    ///
+    /// Invariant: every such question is here, because several may concern the same session.
     revalidations: VecDeque<Revalidation>,
-    /// Which observer, or this server itself (`None`), has taken a session up last, of those that were taken up here
-    /// and are not over. To the leader all of them are this server, so what a client asked for on the connection that it
-    /// has left is held back here.
+    /// For each session that is alive and was taken up here, the observer that has taken it up last, or this server
+    /// itself (`None`). To the leader all of them are this server, so this server holds back the requests of a
+    /// connection that its client has left.
     holders: BTreeMap<SessionId, Option<ServerId>>,
-    /// How many questions each observer has asked that are not answered, and how many all of them; none is 0.
+    /// The number of open questions of each observer.
+    ///
+    /// Invariant: none is 0.
     questions: BTreeMap<LinkId, usize>,
+    /// The number of open questions of all observers.
+    ///
+    /// Invariant: the sum of `questions`.
     questions_of_all: usize,
+    /// The packets for the leader that were not taken yet.
     upstream: Vec<Upstream>,
+    /// The words for the replica that were not taken yet.
     inbound: Vec<Inbound>,
+    /// The time of the last event.
     now: MonoUs,
+    /// The time of the next timer.
     next_half_tick: MonoUs,
 }
 
 impl ObserverMaster {
-    /// A follower that is up to date, in the epoch of its leader, which answers fences by themselves or does not.
+    /// The observer master of a follower that is up to date, in its leader's epoch.
     pub fn new(
         options: Rc<PeerOptions>,
         numbers: Numbers,
@@ -142,7 +160,7 @@ impl ObserverMaster {
 
     // ---- events
 
-    /// Something happened on a link of the observers' port.
+    /// Handles an event on a link of the observers' port.
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>, view: MasterView<'_>) {
         self.now = now;
         match event {
@@ -181,7 +199,7 @@ impl ObserverMaster {
             self.learners.excuse(late_ms);
         }
         self.next_half_tick = now.plus_ms(half_tick_ms);
-        // What they say waits here.
+        // Their packets wait here, so that they seem silent.
         for link in &self.held {
             if let Some(handler) = self.learners.handlers.get_mut(link) {
                 handler.heard_at = now;
@@ -196,14 +214,13 @@ impl ObserverMaster {
         self.next_half_tick
     }
 
-    /// The answer to a `LogRead`; one of somebody else's is ignored.
+    /// The answer to a [`LogRead`](crate::zab::LogRead). The answer to another role's is ignored.
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
         self.now = now;
         self.learners.handle_log_read(now, id, txns);
     }
 
-    /// A transaction is committed, the next in order. `leader`: it is a reconfiguration, and this
-    /// server leads then.
+    /// The next transaction is committed. `leader`: it is a reconfiguration, and this server leads from then on.
     pub fn committed(&mut self, txn: &Txn, leader: Option<ServerId>) {
         assert!(txn.zxid() > self.informed, "{} is committed after {}", txn.zxid(), self.informed);
         self.informed = txn.zxid();
@@ -216,15 +233,15 @@ impl ObserverMaster {
         });
     }
 
-    /// Appends what is to be done: `send`, `log_reads` and `inbound`; and what the leader is to be
-    /// asked.
+    /// Appends the effects to `ready` (`send`, `log_reads` and `inbound`), and the packets for the leader to
+    /// `upstream`.
     pub fn take(&mut self, ready: &mut Ready, upstream: &mut Vec<Upstream>) {
         self.learners.take(&mut ready.send, &mut ready.log_reads);
         ready.inbound.append(&mut self.inbound);
         upstream.append(&mut self.upstream);
     }
 
-    /// Takes leave of all observers: this server follows no more.
+    /// Takes leave of all observers, because this server does not follow any more.
     pub fn close(mut self, ready: &mut Ready) {
         self.learners.close_all();
         self.learners.take(&mut ready.send, &mut ready.log_reads);
@@ -243,12 +260,12 @@ impl ObserverMaster {
         self.learners.snapshot_begins(self.now, (zxid, digest), &self.history(view), &tail);
     }
 
-    /// Whether those who get the tree have room for more of it.
+    /// Whether the observers that get the tree have room for more of it.
     pub fn wants_snapshot_piece(&self) -> bool {
         self.learners.wants_snapshot_piece()
     }
 
-    /// Whether anybody still gets the tree.
+    /// Whether any observer still gets the tree.
     pub fn sends_snapshot(&self) -> bool {
         self.learners.sends_snapshot()
     }
@@ -265,17 +282,17 @@ impl ObserverMaster {
 
     // ---- facts
 
-    /// What is known of each observer.
+    /// The facts about each observer.
     pub fn facts(&self) -> Vec<LearnerFacts> {
         self.learners.facts(0)
     }
 
-    /// How many get what is committed (`synced_observers`).
+    /// The number of observers that are informed of commits (`synced_observers`).
     pub fn synced_observers(&self) -> usize {
         self.learners.handlers.values().filter(|handler| handler.outbox.is_live()).count()
     }
 
-    // ---- what observers say
+    // ---- packets of observers
 
     fn advance(&mut self, link: LinkId, view: MasterView<'_>) {
         while !self.listens_to_requests(link)

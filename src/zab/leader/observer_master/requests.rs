@@ -1,33 +1,33 @@
-//! What observers ask for, passed on to the leader in order and in measure.
+//! The requests of observers, which are passed on to the leader in order, and not too many at once.
 
 use super::*;
 
-/// Whose sync the leader has still to answer.
+/// A sync that the leader has still to answer.
 #[derive(Debug)]
 pub(super) enum Sync {
-    /// This server's, for a client.
+    /// A sync of a client of this server.
     Own,
-    /// An observer's.
+    /// A sync of an observer's client.
     Observer(LinkId),
-    /// A fence, to a leader that takes it for a sync.
+    /// A fence, for a leader that takes it for a sync.
     Fence(Fence),
 }
 
-/// Packets of one observer before the next one is listened to, where several wait.
+/// The number of packets that are taken from one observer before the next observer is listened to.
 const PACKETS_AT_ONCE: usize = 8;
 
 impl ObserverMaster {
-    /// Whether nothing more should be read from this link for now: the leader has to get to what observers have asked
-    /// for before.
+    /// Whether no more should be read from this link for now, until the leader has handled earlier requests of
+    /// observers.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
-        // Of a link that is gone nothing is read anyway.
+        // A link that is gone brings nothing more.
         let Some(handler) = self.learners.handlers.get(&link) else { return false };
         self.fenced_syncs.contains(&link)
             || self.under_way.holds(link, handler.is_member)
             || self.asks_too_much(link)
     }
 
-    /// Whether so many questions about sessions wait for the leader that this observer's next one has to wait here.
+    /// Whether this observer's next question about a session has to wait, because so many are open.
     fn asks_too_much(&self, link: LinkId) -> bool {
         let own = self.questions.get(&link).copied().unwrap_or(0);
         let all = self.questions_of_all;
@@ -42,7 +42,7 @@ impl ObserverMaster {
         self.syncs.push_back(Sync::Own);
     }
 
-    /// The leader answers the oldest sync. True: it is this server's own.
+    /// The leader has answered the oldest sync. True: the sync is this server's own.
     pub fn sync_done(&mut self) -> bool {
         let link = match self.syncs.pop_front() {
             None | Some(Sync::Own) => return true,
@@ -60,7 +60,7 @@ impl ObserverMaster {
         false
     }
 
-    /// The leader has got to the oldest fence.
+    /// The leader has answered the oldest fence.
     pub fn fence_done(&mut self) {
         match self.fences.pop_front() {
             Some((fence, syncs)) => {
@@ -73,13 +73,13 @@ impl ObserverMaster {
         }
     }
 
-    /// The leader has got to a fence: those who were held go on, each until it is held again.
+    /// The leader has handled everything before a fence: the links that were held go on, until they are held again.
     fn pass(&mut self, fence: &Fence) {
         self.under_way.remove(fence);
         self.go_on();
     }
 
-    /// Listens to those who were held, to each a little in turn.
+    /// Listens to the links that were held, to each a little in turn.
     pub(super) fn go_on(&mut self) {
         let mut took_any = true;
         while take(&mut took_any) {
@@ -94,14 +94,14 @@ impl ObserverMaster {
         self.learners.handlers.get(&link).is_some_and(|it| it.stage == HandlerStage::Broadcast)
     }
 
-    /// Takes a little of what an observer that is up to date has said, unless it is held; whether there was something.
+    /// Takes a few packets of an observer that is up to date, unless it is held. Whether there were any.
     fn listen(&mut self, link: LinkId) -> bool {
         let mut took_any = false;
         for _ in 0..PACKETS_AT_ONCE {
             if self.has_enough_of(link) {
                 break;
             }
-            // It has said no more, or has gone.
+            // The observer has sent no more, or has gone.
             let Some((stage, packet)) = self.learners.next_packet(link) else { return took_any };
             assert_eq!(stage, HandlerStage::Broadcast, "only who is up to date is held");
             took_any = true;
@@ -117,7 +117,7 @@ impl ObserverMaster {
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
         assert_eq!(handler.stage, HandlerStage::Broadcast, "only who is up to date asks");
         match packet.kind {
-            // Of UPTODATE: observers acknowledge nothing else.
+            // The ACK of UPTODATE: observers acknowledge nothing else.
             packet::ACK => {}
             packet::PING => {
                 for (session, timeout_ms) in packet.touched().map_err(text)? {
@@ -144,9 +144,9 @@ impl ObserverMaster {
                 }
                 let held_by = self.holders.get(&session);
                 let is_sync = op == OpCode::Sync.number();
-                // Syncs are answered in their order, and change nothing.
+                // A sync changes nothing, and the leader answers syncs in their order, so it is passed on anyway.
                 if !is_sync && held_by.is_some_and(|holder| *holder != Some(handler.server)) {
-                    // Its connection ends when its observer hears where the session is.
+                    // The client's old connection ends when its observer hears where the session is.
                     // ZooKeeper: ObserverMaster passes it on, and the leader carries it out behind later ones.
                     debug!(%session, cxid, "a request of a connection that its client has left");
                     if packet.session_scope() != SessionScope::Unsaid {
@@ -155,7 +155,7 @@ impl ObserverMaster {
                     return Ok(());
                 }
                 let scope = packet.session_scope();
-                // A sync needs nobody's permission.
+                // A sync needs no permission.
                 let identities = if is_sync { Vec::new() } else { packet.authinfo.clone() };
                 let server = handler.server;
                 let request =
@@ -180,7 +180,7 @@ impl ObserverMaster {
         let bytes = request.body.len() + acl::bytes_of(&request.identities);
         let fence = self.under_way.add(link, is_member, (!is_sync).then_some(bytes));
         self.upstream.push(Upstream::Request(request));
-        // Too little is without a fence.
+        // Too few requests have come since the last fence.
         let Some(fence) = fence else { return };
         assert!(self.under_way.is_fenced(), "a fence is behind everything");
         if self.answers_fences {
@@ -195,20 +195,21 @@ impl ObserverMaster {
         assert_eq!(sync.op, OpCode::Sync.number(), "only syncs are answered so");
         self.fenced_syncs.remove(&sync.link);
         self.syncs.push_back(Sync::Observer(sync.link));
-        // It has waited for what its observer asked for before.
+        // The sync has waited for the earlier requests of its observer.
         let scope = if self.answers_fences { SessionScope::Global } else { sync.scope };
         self.pass_on(ForwardedRequest { scope, ..sync });
     }
 
-    /// An observer of Apache ZooKeeper does not keep a sync behind what its session has asked for before. Were that left
-    /// to the leader, the syncs of this server's own clients would wait there behind it, for their answers come in their
-    /// order:
+    /// Keeps a sync of an Apache ZooKeeper observer behind the earlier requests of its session, because that observer
+    /// does not. If the leader did so, the syncs of this server's own clients would wait there, too, because the
+    /// leader answers syncs in their order:
     ///
-    /// 1. A client of an observer asks for much, and for a sync. The leader answers that when it has carried out the rest.
-    /// 2. A client of this server asks for a sync. The leader has its answer, and keeps it until it has the first one.
+    /// 1. A client of an observer sends many requests and then a sync, which the leader answers after the requests.
+    /// 2. A client of this server sends a sync. The leader has its answer, but keeps it until it has answered the first
+    ///    sync.
     ///
-    /// So it waits here until the leader has got to what came before, and whatever the observer says next waits behind
-    /// it: it expects commits of its own and answers to its syncs in the order in which it has asked
+    /// So the sync waits here until the leader has handled the earlier requests. Later packets of the observer wait
+    /// behind the sync: the observer expects its commits and the answers to its syncs in the order of its requests
     /// (`CommitProcessor.queuedWriteRequests`).
     fn order_sync(&mut self, sync: ForwardedRequest) {
         let link = sync.link;

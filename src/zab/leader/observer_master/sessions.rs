@@ -1,12 +1,13 @@
-//! Questions about sessions, which the leader answers in order.
+//! The questions about sessions, which the leader answers in order.
 
 use super::*;
 
 /// A question about a session that the leader has still to answer.
 #[derive(Debug)]
 pub(super) struct Revalidation {
-    /// Who asks, and with what timeout in ms; `None`: this server itself.
+    /// The observer that asks, and the session's timeout in ms; `None`: this server itself asks.
     pub(super) observer: Option<(LinkId, ServerId, i32)>,
+    /// The session.
     pub(super) session: SessionId,
 }
 
@@ -16,17 +17,16 @@ impl ObserverMaster {
         self.revalidations.push_back(Revalidation { observer: None, session });
     }
 
-    /// The leader says whether a session is alive, and since when it is the asking server's. True: this
-    /// server itself had asked.
+    /// The leader has said whether a session is alive, and since when the asking server owns it. True: this server
+    /// itself had asked.
     ///
     /// The leader answers in order:
-    /// ```text
-    /// 1. This server asks whether its connection keeps session S, and then an observer whether S is alive.
-    /// 2. S is alive, and a later connection's: the leader says no, and yes.
-    /// ```
-    /// Were the first answer the observer's, its client would be told that S has expired, and the
-    /// connection here would go on.
-    // ZooKeeper: ObserverMaster.revalidateLearnerSession takes no account of its own questions.
+    ///
+    /// 1. This server asks whether its connection keeps session S; then an observer asks whether S is alive.
+    /// 2. S is alive, but belongs to a later connection: the leader answers no, and then yes.
+    /// 3. If the observer took the first answer for its own, it would tell its client that S has expired, and the
+    ///    connection here would go on.
+    // ZooKeeper: ObserverMaster.revalidateLearnerSession does not take its own server's questions into account.
     pub fn revalidated(&mut self, session: SessionId, valid: bool, tenure: Option<Tenure>) -> bool {
         let Some(asked) = self.revalidations.pop_front_if(|asked| asked.session == session) else {
             warn!(%session, "the leader answers a question that is not the oldest one");

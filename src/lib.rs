@@ -15,6 +15,8 @@ pub mod limits;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod planted;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+pub mod random;
+#[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod time;
 
 // Layer 1: bytes.

@@ -18,7 +18,7 @@ use lexer::{Parts, find_words, is_word, without_tests};
 /// Which layer each module of `src` belongs to. A module imports from its own layer and from those
 /// with a lower number. `ARCHITECTURE.md` says what the layers are.
 const LAYERS: &[(u8, &[&str])] = &[
-    (0, &["id", "limits", "error", "planted", "time"]),
+    (0, &["id", "limits", "error", "planted", "random", "time"]),
     (1, &["jute", "proto"]),
     (2, &["acl", "session", "watch", "tree", "database"]),
     (3, AGREEMENT),

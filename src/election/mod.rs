@@ -41,6 +41,7 @@ use round::{Agreement, Consequence, Electorate, Round};
 /// A server that looks for a leader.
 #[derive(Debug)]
 struct Search {
+    /// The votes of this round.
     round: Round,
     /// When silent connections are checked next.
     probe_at: MonoUs,
@@ -54,38 +55,51 @@ struct Search {
     strangers: BTreeMap<ServerId, MonoUs>,
 }
 
+/// The state of an election.
 #[derive(Debug)]
 enum ElectionPhase {
     /// Before the first search, and while a newer configuration is taken over.
     Idle,
+    /// This server looks for a leader.
     Looking(Search),
     /// There is a leader; this is the vote that others get.
-    Settled {
-        state: ServerState,
-        vote: Vote,
-    },
+    Settled { state: ServerState, vote: Vote },
 }
 
 /// Finds a leader, and tells other servers which leader this server has.
 #[derive(Debug)]
 pub struct Election {
+    /// How this server behaves in elections.
     options: ElectionOptions,
+    /// The voters under both configurations, and the rule for a quorum.
     electorate: Electorate,
     /// The configuration that others are told, if the active one is known only from a vote: others would
     /// trust it if this server repeated it.
     vouched: Option<Rc<Config>>,
+    /// The connections to the other servers.
     connections: Connections,
-    /// The last round (`logicalclock`).
+    /// The last round in which this server has taken part (`logicalclock`). Each search begins a later one, and joins a
+    /// later one when another server is ahead.
+    ///
+    /// Invariant: the round of the present search.
     round: i64,
+    /// The state of the election, which decides what other servers are told.
     phase: ElectionPhase,
     /// The log of the present election.
     leaderless: Leaderless,
+    /// The outcome that was not taken yet.
+    ///
+    /// Invariant: none while this server looks for a leader.
     outcome: Option<Outcome>,
+    /// The servers that have looked for a leader since the last [`Election::take_looking`], while this one did not.
     looking: BTreeSet<ServerId>,
     /// The witness's answer has changed: an election may be over.
     is_oracle_news: bool,
     /// The same events repeat, and were logged.
     is_quiet: bool,
+    /// The arrivals of the present event.
+    ///
+    /// Invariant: none between two events.
     arrivals: Vec<Arrival>,
     /// The servers that this server could not follow, and until when it does not help to elect them.
     avoided: BTreeMap<ServerId, MonoUs>,
@@ -283,6 +297,7 @@ impl Election {
     pub fn handle_timeout(&mut self, now: MonoUs) {
         self.connections.handle_timeout(now);
         self.is_oracle_news = false;
+        // Outside an election, only connections have timers.
         let ElectionPhase::Looking(search) = &mut self.phase else { return };
         let is_probe = search.probe_at <= now;
         if is_probe {
@@ -375,7 +390,9 @@ impl Election {
 
     /// Logs that there is no leader yet, and which voters are missing.
     fn say_leaderless(&mut self, now: MonoUs) {
-        let ElectionPhase::Looking(search) = &mut self.phase else { return };
+        let ElectionPhase::Looking(search) = &mut self.phase else {
+            unreachable!("only who looks says that there is no leader")
+        };
         let Search { round, interval_ms, .. } = search;
         let connections = &self.connections;
         let heard = Heard::new(
@@ -397,7 +414,9 @@ impl Election {
 
     fn probe(&mut self, now: MonoUs) {
         for id in self.electorate.voters() {
-            let ElectionPhase::Looking(search) = &self.phase else { return };
+            let ElectionPhase::Looking(search) = &self.phase else {
+                unreachable!("only who looks checks silent connections")
+            };
             let has_heard = search.round.has_heard(id);
             let silence_ms = if has_heard { SILENCE_MS.1 } else { SILENCE_MS.0 };
             self.connections.renew_if_silent(now, id, silence_ms);
@@ -406,6 +425,7 @@ impl Election {
 
     /// Ends the election if a quorum agrees and no better vote can come, or none has come in time.
     fn decide(&mut self, now: MonoUs) {
+        // Something has failed or come after the election.
         let ElectionPhase::Looking(search) = &mut self.phase else { return };
         let Some(agreement) = search.round.agreement(&self.electorate) else {
             search.finalize = None;

@@ -8,8 +8,8 @@
 //!    │       elected this one            a quorum has its history
 //!    └────────────────────────▶ a leader ───────────────────────▶ LEADING ──▶ LOOKING
 //! ```
-//! It hands every event to whom it concerns, and then settles what follows from it: somebody was
-//! elected, a leader was lost. What outlives a role is in [`Lasting`].
+//! A member hands every event to the part that it concerns, and then settles what follows from it: a leader was
+//! elected, or lost. The state that outlives a role is in [`Lasting`].
 
 mod events;
 mod facts;
@@ -30,6 +30,7 @@ use crate::id::{ServerId, Zxid};
 use crate::link::{Endpoint, LinkId, LinkIds, LinkOp, MemberHosts, Port};
 use crate::proto::txn::Txn;
 use crate::quorum::{Config, PeerOptions};
+use crate::random::Random;
 use crate::time::MonoUs;
 use crate::zab::{
     CommittedLog, Epochs, Lasting, Leader, Learner, Numbers, Ready, Standing, kept_out,
@@ -37,77 +38,92 @@ use crate::zab::{
 use held::HeldLinks;
 use links::LinkOwners;
 
-/// What an election, a leader and a learner have in common, and which of them this server is now.
+/// A member of an ensemble: its present role, its election, and what the roles have in common.
+///
+/// Between two events: while it looks or waits, its standing is `Looking`, and it holds links of learners; while it
+/// leads or learns, it holds none. The standing is that of a leader only while it leads, and that of a learner only
+/// while it learns.
 #[derive(Debug)]
 pub struct Member {
-    /// What it is doing, which has what outlives a role meanwhile.
+    /// The present role, which owns the state that outlives it.
+    ///
+    /// Invariant: never `Looking(None)` between two events.
     role: MemberRole,
+    /// The election, which lives as long as this server.
     election: Election,
-    /// The configurations that the election knows.
+    /// The active configuration and the last one seen, as the election knows them. When they change, the election is
+    /// told, and the network where to listen.
     election_configs: (Rc<Config>, Rc<Config>),
-    /// Whether it was told that the active one was only said.
+    /// Whether the election was told that the active configuration came with a vote.
     is_election_doubtful: bool,
-    /// The last standing told to the replica.
+    /// The standing that the replica was told last.
     standing: Standing,
+    /// The links of learners that connected before this server knew whether it leads.
     held: HeldLinks,
-    /// Whom each link belongs to.
+    /// The owner of each link.
     links: LinkOwners,
-    /// Where it was last said to listen.
+    /// The endpoints on which the network was last told to listen.
     listening: Vec<(Port, Endpoint)>,
-    /// Where the others were last said to be.
+    /// The hosts of the other members, as the network was last told.
     hosts: MemberHosts,
+    /// The source of tokens and of ids of log reads, which all roles share.
     numbers: Numbers,
-    /// What is done when a token is durable, oldest first.
+    /// What becomes true when a token is durable, oldest first.
     promises: VecDeque<(u64, Promise)>,
-    /// The epochs that are surely on the disk.
+    /// The epochs that are certainly on the disk. A role that ends because the disk fails leaves these behind.
     epochs_durable: Epochs,
-    /// Epochs that are not are to be forgotten with the role.
+    /// Whether epochs that are not durable are forgotten with the role that ends.
     is_reverting: bool,
-    /// Attempts to join that failed, one after the other.
+    /// The number of attempts to join a leader that have failed in a row. Each makes the next attempt wait longer.
     failures: u32,
-    /// Before this time it joins nobody again.
+    /// The time before which this server joins no leader.
     hold_until: MonoUs,
-    /// By whom it was kept out for its data, and what was said of it.
+    /// The leaders that have kept this server out for its data, as the log has said.
     kept_out: kept_out::Said,
-    /// One of them said that its data is of another history, and nobody has taken it in since.
+    /// Whether a leader has said that this server's data is of another history, and no leader has taken it in since.
     is_of_other_history: bool,
-    /// How often each leader could not be followed since there was one that could.
+    /// The number of times that each leader could not be followed, since a leader was followed. Each doubles the time
+    /// for which this server does not vote for it.
     avoided: BTreeMap<ServerId, u32>,
-    /// When it last began to look.
+    /// When the present search, or the last one, began.
     looking_since: MonoUs,
-    /// Whether its disk takes what a leader has to write.
+    /// Whether the disk has room for what a leader has to write.
     has_room: bool,
-    /// Whether it may be elected in this search.
+    /// Whether this server stands for election in this search.
     stands: bool,
-    /// Since when it serves nobody.
+    /// Since when this server has served no client; `None`: it serves.
     unavailable_since: Option<MonoUs>,
-    /// When it began to join the leader.
+    /// When this server began to join its leader.
     joining_since: MonoUs,
-    /// Since when it has the standing of a leader or learner.
+    /// Since when this server has had the standing of a leader or learner.
+    ///
+    /// Invariant: set only while it leads or learns.
     joined_at: Option<MonoUs>,
-    /// The next follower to ask, for an observer that uses them.
+    /// The place of the next follower to ask, for an observer that learns from followers.
     next_master: usize,
-    random: u64,
+    /// The source of random delays, and of the origin of a new history.
+    random: Random,
     /// The time of the last event.
     now: MonoUs,
+    /// The operations of the election, emptied in each step.
     link_ops: Vec<LinkOp>,
 }
 
-/// What this server is doing. Whichever it is has what outlives a role.
+/// A role, with the state that outlives it.
 #[derive(Debug)]
 enum MemberRole {
-    /// Looks for a leader. `None` only within a step from one role to another.
+    /// It looks for a leader. `None` only within a step from one role to another.
     Looking(Option<Box<Lasting>>),
-    /// Knows one, and joins it a little later: it failed before.
+    /// It knows the leader, and joins it a little later, because it has failed before.
     Waiting { leader: ServerId, lasting: Box<Lasting> },
-    /// Leads, or tries to.
+    /// It leads, or tries to.
     Leading(Box<Leader>),
-    /// Learns from a leader, or tries to.
+    /// It learns from a leader, or tries to.
     Learning(Box<Learner>),
 }
 
 impl MemberRole {
-    const KEPT: &str = "what outlives a role is with the role there is";
+    const KEPT: &str = "the present role owns what outlives it";
 
     fn lasting(&self) -> &Lasting {
         match self {
@@ -127,7 +143,7 @@ impl MemberRole {
         }
     }
 
-    /// It is over: what outlives it, for the next one.
+    /// Ends this role: the state for the next one.
     fn end(&mut self) -> Box<Lasting> {
         match std::mem::replace(self, MemberRole::Looking(None)) {
             MemberRole::Looking(lasting) => lasting.expect(MemberRole::KEPT),
@@ -146,18 +162,17 @@ impl MemberRole {
     }
 }
 
-/// What is true when a token is durable.
+/// What becomes true when a token is durable.
 #[derive(Clone, Copy, Debug)]
 enum Promise {
-    /// The log ends there, or the tree was replaced by one as of there.
+    /// The log ends at this zxid, or a tree as of this zxid has replaced it.
     Cut(Zxid),
-    /// The files say so.
+    /// The files have these epochs.
     Epochs(Epochs),
 }
 
 impl Member {
-    /// A member that begins to look for a leader. `seed` is any number that differs from run to
-    /// run.
+    /// A member that begins to look for a leader. `seed` is any number that differs from run to run.
     pub fn new(
         options: PeerOptions,
         config: Config,
@@ -203,7 +218,7 @@ impl Member {
             joining_since: now,
             joined_at: None,
             next_master: 0,
-            random: seed,
+            random: Random::new(seed),
             now,
             link_ops: Vec::new(),
         };
@@ -237,8 +252,8 @@ impl Member {
         self.leader().is_some_and(|leader| leader.awaits_ack_over(link))
     }
 
-    /// Exchanges `ready`, which must be empty, with what is to be done next. True: there is more,
-    /// to be taken when this was put in order.
+    /// Exchanges `ready`, which must be empty, with the next effects. True: there are more, which may be taken only
+    /// when the order of these is certain.
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         self.collect();
         self.role.lasting_mut().ready.take(ready);
@@ -275,15 +290,15 @@ impl Member {
         }
     }
 
-    /// Whether nobody counts on what this server has logged: it observes, and is to go on observing if
-    /// what is proposed becomes active. A leader may count its acknowledgement of NEWLEADER for that.
+    /// Whether no leader counts on this server's log: it observes, and will go on observing if the proposed
+    /// configuration becomes active. For a proposed voter, a leader may count the acknowledgement of NEWLEADER.
     pub fn only_observes(&self) -> bool {
         let votes_next = self.role.lasting().last_seen.is_voter(self.me());
         self.role.lasting().is_observer && !votes_next
     }
 
-    /// Whether a leader has kept it out because its data is of another history, and nobody has taken it
-    /// in since.
+    /// Whether a leader has kept this server out because its data is of another history, and no leader has taken it in
+    /// since.
     pub fn is_of_other_history(&self) -> bool {
         self.is_of_other_history
     }
@@ -293,7 +308,7 @@ impl Member {
         &self.role.lasting().config
     }
 
-    /// The last configuration that was proposed or seen; the active one if none is on its way.
+    /// The last configuration that was proposed or seen; the active one if no change is on its way.
     pub fn last_seen_config(&self) -> &Rc<Config> {
         &self.role.lasting().last_seen
     }
@@ -313,7 +328,7 @@ impl Member {
         self.role.lasting().options.me
     }
 
-    /// What its fields say of each other, between two events.
+    /// Checks how the fields are related between two events.
     fn check(&self) {
         let (is_leading, is_learning) = match &self.role {
             MemberRole::Looking(lasting) => {

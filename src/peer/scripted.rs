@@ -1,5 +1,5 @@
-//! A peer for tests of those who carry out what a peer decides: its decisions are given to it, and
-//! what it is told is written down.
+//! A peer for tests of the code that carries out a peer's decisions: the test gives it the decisions, and it records
+//! the calls.
 
 use std::collections::VecDeque;
 

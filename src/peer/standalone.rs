@@ -1,4 +1,4 @@
-//! A server on its own: durable is committed.
+//! A standalone server: what is durable is committed.
 
 use std::collections::VecDeque;
 
@@ -9,16 +9,21 @@ use super::Ready;
 
 /// The peer of a standalone server.
 ///
-/// Invariant: `committed ≤ synced ≤ submitted ≤ accepted`, and `pending` holds the transactions
-/// after `committed` up to `accepted`, of which those after `submitted` are still to be appended.
+/// Invariant: `committed ≤ synced ≤ submitted ≤ accepted`, and `pending` holds the transactions after `committed` up to
+/// `accepted`, of which those after `submitted` are still to be appended.
 #[derive(Debug)]
 pub struct Standalone {
+    /// The newest proposal.
     accepted: Zxid,
+    /// The newest transaction that was handed over to be appended.
     submitted: Zxid,
+    /// The newest transaction that is durable.
     synced: Zxid,
+    /// The newest transaction that was handed over for commit.
     committed: Zxid,
+    /// The transactions that are not committed, oldest first.
     pending: VecDeque<Txn>,
-    /// How many of `pending` were submitted.
+    /// How many of `pending` were handed over to be appended.
     submitted_count: usize,
 }
 
@@ -34,8 +39,8 @@ impl Standalone {
         }
     }
 
-    /// ZooKeeper: a standalone server counts on through the epoch's end (`hzxid` is just a long);
-    /// the new epoch then begins with counter 0. An ensemble may not, and elects a new leader.
+    // ZooKeeper: a standalone server counts on beyond the end of the epoch (`hzxid` is just a long); the next epoch
+    // then begins with counter 0. An ensemble must not, and elects a new leader.
     pub(super) fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
         last.0.checked_add(1).map(Zxid)
     }
@@ -53,7 +58,7 @@ impl Standalone {
         self.synced = zxid;
     }
 
-    /// ZooKeeper has no such step: its log fails, and its server with it.
+    // ZooKeeper: it has no such step; its log fails, and its server with it.
     pub(super) fn take_back(&mut self, zxid: Zxid) {
         while self.pending.back().is_some_and(|txn| txn.zxid() > zxid) {
             self.pending.pop_back();

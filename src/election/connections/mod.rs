@@ -265,6 +265,7 @@ impl Connections {
     /// Replaces the connection if nothing was received on it for this time: it may be dead without any
     /// error.
     pub(super) fn renew_if_silent(&mut self, now: MonoUs, id: ServerId, silence_ms: u64) {
+        // It was never called, and has not called.
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let is_silent = channel
             .open

@@ -1,4 +1,4 @@
-//! What the replica tells a member: time has passed, the disk has done something, the lead is to be left.
+//! Events from the replica: time has passed, the disk has done something, the role is to be left.
 
 use super::*;
 
@@ -76,7 +76,7 @@ impl Member {
                 Promise::Epochs(epochs) => {
                     assert!(epochs.current <= epochs.accepted, "who follows an epoch accepted it");
                     self.epochs_durable = epochs;
-                    // Those that were taken for undone, and were on their way all the same.
+                    // These epochs may have been taken for undone although they were on their way.
                     let wanted = &mut self.role.lasting_mut().epochs;
                     wanted.accepted = wanted.accepted.max(epochs.accepted);
                     let later =
@@ -95,19 +95,17 @@ impl Member {
         self.settle();
     }
 
-    /// The log cannot be cut as was asked for: what is left would not be the state there. Nothing
-    /// was changed, it ends at `last`. To be called before anything is done that came after the
-    /// truncate.
+    /// The log cannot be cut as requested, because the rest would not be the state at that zxid. Nothing was changed;
+    /// the log ends at `last`. To be called before any effect after the truncate is carried out.
     ///
     /// ```text
     /// 1. a server at 1:2 gets the tree as of 1:9, and its leader is gone before it leads
     /// 2. the next leader, at 1:7, says: cut at 1:7
     /// 3. without the snapshot 1:9, what is on the disk ends at 1:2
     /// ```
-    /// ZooKeeper believes to be at 1:7 then, and serves without five transactions, or stops. To go
-    /// back to 1:2 would be as wrong if the tree had been acknowledged: its currentEpoch would vouch
-    /// for a history that lacks what was committed before. So the server stays what it is, and asks
-    /// for the whole tree.
+    /// ZooKeeper takes itself to be at 1:7 then, and serves without five transactions, or stops. To go back to 1:2
+    /// would be as wrong if the tree had been acknowledged: currentEpoch would vouch for a history without
+    /// transactions that were committed before. So the server keeps what it has, and asks for the whole tree.
     pub fn handle_not_cut(&mut self, now: MonoUs, last: Zxid) {
         self.now = now;
         tracing::warn!(%last, "the log cannot be cut there: asking for the whole tree");
@@ -128,8 +126,8 @@ impl Member {
         self.settle();
     }
 
-    /// The transactions asked for with [`LogRead`](crate::zab::LogRead), in order; `None`: not there, too many bytes, or
-    /// they cannot be read: the learner gets the whole tree.
+    /// The transactions of a [`LogRead`](crate::zab::LogRead), in order. `None`: they are not there, too many, or
+    /// cannot be read, so that the learner gets the whole tree.
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
         self.now = now;
         if let MemberRole::Leading(leader) = &mut self.role {
@@ -140,7 +138,7 @@ impl Member {
         self.settle();
     }
 
-    /// What the outside witness says (`oraclePath`); asked for by the edge each tick.
+    /// The answer of the outside witness (`oraclePath`), which the edge asks each tick.
     pub fn set_oracle(&mut self, now: MonoUs, says_yes: bool) {
         self.now = now;
         self.election.set_oracle(says_yes);
@@ -150,9 +148,8 @@ impl Member {
         self.settle();
     }
 
-    /// Whether the disk has room. A server without it does not stand for election: it could not write
-    /// down the epoch or the history that it is elected for, and the others would wait for it as
-    /// long as they may.
+    /// Whether the disk has room. A server without room does not stand for election: it could not write the epoch or
+    /// the history, and the others would wait for it as long as they may.
     // ZooKeeper: a server with a full disk ends.
     pub fn set_room(&mut self, now: MonoUs, has_room: bool) {
         self.now = now;
@@ -172,16 +169,15 @@ impl Member {
         self.settle();
     }
 
-    /// Leaves the leader, or the lead: what must be written cannot be. What was asked for and is
-    /// not durable counts as not done. It stays away for a moment, so that it is not elected again
-    /// at once.
+    /// Leaves the leader, or gives the lead up, because the disk cannot write. Effects that are not durable count as
+    /// not done. This server stays away for a moment, so that it is not elected again at once.
     pub fn leave(&mut self, now: MonoUs, reason: &str) {
         self.now = now;
         self.is_reverting = true;
         match &mut self.role {
             MemberRole::Leading(leader) => leader.resign(reason),
             MemberRole::Learning(learner) => learner.abandon(reason.to_owned()),
-            // The role in which it was asked for is over already: nobody else takes it back.
+            // The role that wanted the effects is over already, so they are taken back here.
             MemberRole::Looking(_) | MemberRole::Waiting { .. } => {
                 self.role.lasting_mut().epochs = self.epochs_durable
             }
@@ -190,8 +186,8 @@ impl Member {
         self.is_reverting = false;
     }
 
-    /// The same, where something was given up that these tokens would have followed: the epoch files do
-    /// not say what was asked for, nor will they. Otherwise the next token would say so:
+    /// The same if the effects of these tokens were given up: the epoch files do not have the requested epochs, and
+    /// never will. Without this, the next token would seem to confirm them:
     ///
     /// ```text
     /// 1. acceptedEpoch is to become 5, for a leader of epoch 5, and there is no room for it

@@ -1,7 +1,7 @@
-//! Learners that came before this server knew that it leads.
+//! Learners that have connected before this server knows that it leads.
 //!
-//! The others often know the outcome of an election a little earlier. Whoever they connect to while
-//! it still looks keeps them: a Java learner that is turned away goes back to LOOKING.
+//! The others often know the outcome of an election a little earlier. A server that still looks for a leader keeps
+//! their connections, because a Java learner that is turned away goes back to LOOKING.
 
 use std::net::SocketAddr;
 
@@ -12,26 +12,34 @@ use crate::time::MonoUs;
 use crate::zab::kept_out::{self, Reason, Said};
 use crate::zab::packets::election_caller;
 
+/// A connection that is kept.
 #[derive(Debug)]
 pub(super) struct HeldLink {
+    /// The connection.
     pub(super) link: LinkId,
+    /// The address of the other side.
     pub(super) remote: SocketAddr,
-    /// Which members' address that is; `None`: addresses are not looked at.
+    /// The members that have this address; `None`: addresses are not checked.
     pub(super) may_be: Option<Vec<ServerId>>,
+    /// The bytes that came, for the leader that this server may become.
     pub(super) received: Vec<u8>,
+    /// When it was accepted. It is closed after `initLimit`.
     since: MonoUs,
 }
 
-/// Oldest first.
+/// The connections that are kept.
 #[derive(Debug, Default)]
 pub(super) struct HeldLinks {
+    /// The connections, oldest first.
+    ///
+    /// Invariant: at most [`HELD_LEARNERS_MAX`].
     links: Vec<HeldLink>,
-    /// Of whom it was said that he takes this port for the one of elections.
+    /// The servers of which the log has said that they take this port for the election port.
     ports_exchanged: Said,
 }
 
 impl HeldLinks {
-    /// Keeps a link and what arrives on it; answers one to be closed.
+    /// Keeps a link and the bytes that arrive on it. The result is a link to be closed.
     pub(super) fn handle(
         &mut self,
         now: MonoUs,
@@ -57,8 +65,8 @@ impl HeldLinks {
         }
     }
 
-    /// Keeps a link; answers one to be closed if there are too many: the oldest, and of no member before
-    /// one of a member.
+    /// Keeps a link. If there are too many, the result is the oldest one, to be closed; those of strangers are closed
+    /// before those of members.
     fn accept(
         &mut self,
         now: MonoUs,
@@ -82,8 +90,8 @@ impl HeldLinks {
         self.links.iter().any(|held| held.link == link)
     }
 
-    /// Keeps what arrived; answers the link if it is to be closed: it says too much, or what no learner says.
-    /// `me` is this server.
+    /// Keeps bytes that arrived. The result is the link, to be closed, if it brings too much, or bytes that no learner
+    /// sends. `me` is this server.
     fn on_received(
         &mut self,
         now: MonoUs,
@@ -91,7 +99,7 @@ impl HeldLinks {
         link: LinkId,
         bytes: &[u8],
     ) -> Option<LinkId> {
-        // This server has closed it, and the network did not know that yet.
+        // This server has closed the link, and the network did not know that yet.
         let at = self.links.iter().position(|held| held.link == link)?;
         let received = &mut self.links[at].received;
         if received.len() + bytes.len() > HELD_LEARNER_BYTES_MAX {
@@ -111,12 +119,12 @@ impl HeldLinks {
         None
     }
 
-    /// One that was kept longer than `ms`, and is to be closed.
+    /// A link that was kept longer than `ms`, to be closed.
     pub(super) fn expire(&mut self, now: MonoUs, ms: u64) -> Option<LinkId> {
         (self.next_timeout(ms)? <= now).then(|| self.links.remove(0).link)
     }
 
-    /// When the next one has been kept for `ms`.
+    /// When the oldest link has been kept for `ms`.
     pub(super) fn next_timeout(&self, ms: u64) -> Option<MonoUs> {
         self.links.first().map(|held| held.since.plus_ms(ms))
     }
@@ -126,7 +134,7 @@ impl HeldLinks {
         self.links.is_empty()
     }
 
-    /// All of them, to be answered or closed.
+    /// Takes all links, to be answered or closed.
     pub(super) fn take(&mut self) -> Vec<HeldLink> {
         std::mem::take(&mut self.links)
     }

@@ -90,7 +90,8 @@ impl Member {
                     learner.handle_link(now, event);
                 }
             }
-            None => tracing::trace!(?event, "of a link that this server has closed: ignored"),
+            // This server has closed the link, and the network did not know that yet.
+            None => {}
         }
         self.settle();
     }

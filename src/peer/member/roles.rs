@@ -1,4 +1,4 @@
-//! From one role to another.
+//! The steps from one role to another.
 
 use super::{Member, MemberRole};
 use crate::election::{Outcome, Vote};
@@ -13,24 +13,23 @@ use crate::zab::learner::LearnerKind;
 use crate::zab::{Lasting, Leader, Learner, Origin, Standing};
 use std::rc::Rc;
 
-/// Roles that may follow from one event: a single voter elects itself and leads at once. More would
-/// be a circle.
+/// The number of roles that may follow from one event: a single voter elects itself and leads at once. More roles
+/// would be a circle.
 const STEPS_MAX: usize = 64;
-/// The longest time between two attempts to join.
+/// The longest time between two attempts to join a leader, in ms.
 const HOLD_MS_MAX: u64 = 1000;
-/// For so many times `initLimit` a server helps nobody to be elected whom it could not follow: as long
-/// as two elected ones may wait for it in turn, and one for the other. Then it tries again, for the
-/// other's data may have been replaced.
+/// The number of `initLimit`s for which a server does not vote for another one that it could not follow: as long as
+/// two elected servers may wait for it in turn, and one for the other. Then it votes for it again, because the other's
+/// data may have been replaced.
 const AVOIDED_INIT_LIMITS: u64 = 4;
-/// So often that time doubles for a server that could not be followed the last time either. Where several
-/// have another history, all of them must be avoided at the same time, and meeting each takes a search and
-/// an `initLimit`.
+/// How often that time doubles for a server that could not be followed again. If several servers have another history,
+/// all of them must be avoided at the same time, and each is met only after a search and an `initLimit`.
 const AVOIDED_DOUBLINGS_MAX: u32 = 3;
-/// A leader that was followed for so long was a good one.
+/// A leader that was followed for this time, in ms, does not count as a failure when it is lost.
 const GOOD_MS: u64 = 1000;
 
 impl Member {
-    /// Whatever follows from the last event.
+    /// Settles everything that follows from the last event.
     pub(super) fn settle(&mut self) {
         for _ in 0..STEPS_MAX {
             if !self.step() {
@@ -40,7 +39,7 @@ impl Member {
         panic!("what follows from one event never ends: the server would hang");
     }
 
-    /// Takes over what the leader wants done, and what was collected for the replica.
+    /// Collects the effects of the leader or learner.
     pub(super) fn collect(&mut self) {
         for _ in 0..STEPS_MAX {
             match &mut self.role {
@@ -55,8 +54,8 @@ impl Member {
                 }
                 MemberRole::Learning(learner) => {
                     learner.relay_asked();
-                    // Pieces of a tree are handed over one by one: when the tree is whole, what
-                    // stands behind it comes back.
+                    // Pieces of a tree are handed over one at a time: when the tree is whole, the replica gives the
+                    // bytes after it back.
                     if learner.lasting().ready.len() <= 1 {
                         learner.flush();
                     }
@@ -71,7 +70,7 @@ impl Member {
         }
     }
 
-    /// One consequence. True: there may be more.
+    /// Settles one consequence. True: there may be more.
     fn step(&mut self) -> bool {
         let outcome = self.election.take(&mut self.link_ops);
         for op in self.link_ops.drain(..) {
@@ -103,8 +102,8 @@ impl Member {
                         let reason = "it votes for another one, and was not reached".to_owned();
                         learner.abandon(reason);
                     }
-                    // It was elected and has changed its mind in one breath: of the two only this
-                    // was heard here.
+                    // The leader was elected and has changed its mind in one event, of which only the second half was
+                    // heard here.
                     MemberRole::Looking(_) => self.look(),
                     MemberRole::Waiting { .. }
                     | MemberRole::Leading(_)
@@ -142,7 +141,7 @@ impl Member {
         self.look_as(self.has_room);
     }
 
-    /// Looks for a leader, and may be elected itself or not.
+    /// Looks for a leader. `stands`: this server may be elected itself.
     pub(super) fn look_as(&mut self, stands: bool) {
         self.role.look();
         assert_eq!(self.standing, Standing::Looking, "who looks for a leader serves nobody");
@@ -151,7 +150,7 @@ impl Member {
         self.role.lasting_mut().counts.lookings += 1;
         let last = self.role.lasting().journal.accepted();
         let stands = stands && self.has_epoch_left();
-        // Who is no candidate anyway votes as ever.
+        // A server that cannot be elected anyway votes as always.
         let (config, me) = (&self.role.lasting().config, self.me());
         let may_lead = last != Zxid::NONE && config.is_voter(me);
         self.stands = stands || !may_lead;
@@ -164,14 +163,14 @@ impl Member {
         for held in self.held.take() {
             self.role.lasting_mut().ready.send(LinkOp::Close { link: held.link });
         }
-        // What is not on the disk may never get there: it need not be in the next leader's log.
+        // Transactions that are not on the disk may never get there, so the next leader need not have them.
         let durable = self.role.lasting().journal.synced().min(last);
         assert!(durable <= last, "what is durable is in the log");
         assert!(self.held.is_empty(), "nobody waits for a server that cannot lead");
         self.election.look_without_standing(self.now, durable, self.epochs_durable.current);
     }
 
-    /// Whether there is an epoch that this server could lead; if not, it is said.
+    /// Whether there is an epoch that this server could lead; if not, the log says so.
     fn has_epoch_left(&mut self) -> bool {
         let accepted = self.role.lasting().epochs.accepted;
         let has_one = accepted < Epoch::LAST;
@@ -182,8 +181,8 @@ impl Member {
         has_one
     }
 
-    /// When a configuration that only a vote has said is given up: as long as a leader may take to get its
-    /// quorum, and nobody has been found.
+    /// When this server gives up a configuration that came with a vote: it has looked for a leader for as long as a
+    /// leader may take to get its quorum.
     pub(super) fn give_up_config_at(&self) -> Option<MonoUs> {
         let tried = self
             .role
@@ -195,9 +194,9 @@ impl Member {
         Some(tried.since.plus_ms(options.tick_ms.saturating_mul(options.init_limit)))
     }
 
-    /// When a server without room stands all the same, because nobody else was elected: all disks may
-    /// be full, or it alone has the history. Not while anything waits for its disk: it could not lead
-    /// before that is written.
+    /// When a server without room stands for election all the same, because no other server was elected: all disks may
+    /// be full, or only this server may have the history. It does not stand while anything waits for its disk, because
+    /// it could not lead before that is written.
     pub(super) fn stand_at(&self) -> Option<MonoUs> {
         let journal = &self.role.lasting().journal;
         let has_epoch = self.role.lasting().epochs.accepted < Epoch::LAST;
@@ -228,7 +227,7 @@ impl Member {
         }
     }
 
-    /// Becomes the leader's learner, or leader.
+    /// Becomes the leader's learner, or the leader.
     fn join(&mut self, leader: ServerId) {
         assert_eq!(self.standing, Standing::Looking, "who joins a leader has left the last one");
         assert!(self.joined_at.is_none(), "it joins once");
@@ -255,8 +254,7 @@ impl Member {
 
     fn lead(&mut self) {
         if self.role.lasting().journal.accepted() < Zxid::ZERO {
-            // ZooKeeper: ZOOKEEPER-2325. A server that has lost its data must not make others
-            // follow it.
+            // ZooKeeper: ZOOKEEPER-2325. A server that has lost its data must not make others follow it.
             tracing::error!(
                 "this server is elected, but its data folder is empty and does not say that the \
                  ensemble is new (zkServer-initialize.sh): it does not lead"
@@ -267,8 +265,7 @@ impl Member {
         }
         let mut lasting = self.role.end();
         lasting.wants_tree = false;
-        // A leader's whole log is the history of its epoch, and with it the last reconfiguration, which
-        // becomes active then.
+        // A leader's whole log is the history of its epoch. A reconfiguration in it becomes active with that epoch.
         if let Some(proposed) = lasting.journal.proposed_config()
             && proposed.version > lasting.last_seen.version
         {
@@ -283,7 +280,7 @@ impl Member {
         assert!(journal.pending().is_empty(), "a leader's whole log is its history");
         let synced = journal.synced();
         assert!(synced <= journal.accepted(), "what is durable is in the log");
-        let new_origin = Origin((self.random ^ 0x6f72_6967_696e).cast_signed());
+        let new_origin = Origin((self.random.state() ^ 0x6f72_6967_696e).cast_signed());
         let mut leader = Leader::new(lasting, self.numbers.clone(), new_origin, self.now);
         leader.handle_synced(synced);
         if let Some(says_yes) = self.election.oracle() {
@@ -353,8 +350,7 @@ impl Member {
         }
     }
 
-    /// Follows whom a reconfiguration has named, or leads, without an election. If that fails,
-    /// there is one.
+    /// Follows the leader that a reconfiguration has named, or leads, without an election. If that fails, there is one.
     fn follow_designated(&mut self, leader: ServerId) {
         assert_eq!(self.standing, Standing::Looking, "the last leader was left");
         self.hold_until = self.now;
@@ -369,7 +365,7 @@ impl Member {
         self.join(leader);
     }
 
-    /// What this server is when that one leads.
+    /// The state of this server while that one leads.
     fn state_under(&self, leader: ServerId) -> ServerState {
         if leader == self.me() {
             ServerState::Leading
@@ -380,7 +376,7 @@ impl Member {
         }
     }
 
-    /// It leads no more: what it wanted done last is kept, and what it has counted.
+    /// Ends the lead, and keeps its last effects and its counters.
     fn end_lead(&mut self) {
         let MemberRole::Leading(leader) = &mut self.role else {
             unreachable!("only a leader has led")
@@ -392,7 +388,7 @@ impl Member {
         self.role.look();
     }
 
-    /// Ends whatever it does, at once.
+    /// Ends the present role at once.
     pub(super) fn end_role(&mut self, reason: &str) {
         match &mut self.role {
             MemberRole::Leading(leader) => {
@@ -408,9 +404,9 @@ impl Member {
         }
     }
 
-    /// Observers learn from it while it follows.
+    /// Lets observers learn from this server while it follows.
     fn begin_observers(&mut self, epoch: Epoch) {
-        // A leader has its observers among its learners.
+        // The observers of a leader are its learners.
         let MemberRole::Learning(learner) = &self.role else { return };
         assert!(learner.is_up_to_date().is_some(), "what it does not have it cannot show");
         let is_follower = learner.target().kind == LearnerKind::Follower;
@@ -442,7 +438,7 @@ impl Member {
         }
     }
 
-    /// The next attempt waits if several failed one after the other.
+    /// Makes the next attempt wait if several have failed in a row.
     pub(super) fn on_failure(&mut self) {
         let was_good =
             self.joined_at.is_some_and(|since| self.now.since_us(since) >= GOOD_MS * 1000);
@@ -452,10 +448,10 @@ impl Member {
             failures => (50u64 << failures.min(10)).min(HOLD_MS_MAX),
         };
         if self.role.lasting().is_observer {
-            // ZooKeeper: Observer.waitForObserverElectionDelay, waitForReconnectDelay: a random
-            // part of each, so that not all of them come at once.
+            // ZooKeeper: Observer.waitForObserverElectionDelay, waitForReconnectDelay: a random part of each, so that
+            // not all observers connect at once.
             let (reconnect, election) = self.role.lasting().options.observer_delays_ms;
-            ms = ms.max(self.random_below(reconnect) + self.random_below(election));
+            ms = ms.max(self.random.below(reconnect) + self.random.below(election));
         }
         if self.is_reverting {
             self.role.lasting_mut().epochs = self.epochs_durable;
@@ -464,16 +460,7 @@ impl Member {
         self.hold_until = self.now.plus_ms(ms);
     }
 
-    /// A random number below `end`; 0 if there is none (splitmix64).
-    fn random_below(&mut self, end: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = self.random;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (number ^ (number >> 31)).checked_rem(end).unwrap_or(0)
-    }
-
-    /// Takes note of a role that is in effect: others who look are told its epoch.
+    /// Takes note when a role is in effect: servers that look for a leader are told its epoch.
     fn note_standing(&mut self) {
         let epoch = match &mut self.role {
             MemberRole::Learning(learner) => {
@@ -532,7 +519,7 @@ impl Member {
         self.unavailable_since = None;
     }
 
-    /// The election, and whoever listens, hear of a new configuration.
+    /// Tells the election and the network of a new configuration.
     pub(super) fn tell_config(&mut self) {
         let vouched =
             self.role.lasting().unvouched.as_ref().map(|unvouched| unvouched.config.clone());

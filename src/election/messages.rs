@@ -23,17 +23,41 @@ impl Election {
         }
         if !self.electorate.is_voter(from) {
             self.answer_stranger(now, from, state);
-        } else if matches!(self.phase, ElectionPhase::Looking(_))
-            && state == ServerState::Looking
-            && self.avoids(now, vote.leader)
-        {
-            // A server that already leads may have other followers.
-            tracing::debug!(leader = vote.leader.0, "not voting for it: it has another history");
-        } else if let ElectionPhase::Looking(search) = &mut self.phase {
-            let consequence = search.round.consider(&self.electorate, from, ballot);
-            self.on_consequence(now, from, consequence);
-        } else if state == ServerState::Looking && !matches!(self.phase, ElectionPhase::Idle) {
-            self.on_looker(now, from, ballot);
+            return;
+        }
+        if self.ignore_ballot(now, ballot) {
+            return;
+        }
+        assert!(from != self.options.me, "a server gets no message of its own");
+        match &mut self.phase {
+            ElectionPhase::Idle => unreachable!("an idle election ignores votes"),
+            ElectionPhase::Looking(search) => {
+                let consequence = search.round.consider(&self.electorate, from, ballot);
+                self.on_consequence(now, from, consequence);
+            }
+            ElectionPhase::Settled { .. } => self.on_looker(now, from, ballot),
+        }
+    }
+
+    /// Whether a voter's vote changes nothing here.
+    fn ignore_ballot(&mut self, now: MonoUs, ballot: Ballot) -> bool {
+        let Ballot { state, vote, .. } = ballot;
+        match self.phase {
+            // No search has begun, or a newer configuration is being taken over: the vote will be repeated.
+            ElectionPhase::Idle => true,
+            ElectionPhase::Looking(_) => {
+                // A server that already leads may have other followers, so its vote counts.
+                let is_avoided = state == ServerState::Looking && self.avoids(now, vote.leader);
+                if is_avoided {
+                    tracing::debug!(
+                        leader = vote.leader.0,
+                        "not voting for it: it has another history"
+                    );
+                }
+                is_avoided
+            }
+            // A server that has a leader needs no answer of another one that has.
+            ElectionPhase::Settled { .. } => state != ServerState::Looking,
         }
     }
 
@@ -99,7 +123,6 @@ impl Election {
 
     fn on_looker(&mut self, now: MonoUs, from: ServerId, ballot: Ballot) {
         assert_eq!(ballot.state, ServerState::Looking, "it says that it looks for a leader");
-        assert!(from != self.options.me, "a server gets no message of its own");
         self.looking.insert(from);
         self.connections.tell(now, from);
         // With no leader of its own, this server cannot be deserted.

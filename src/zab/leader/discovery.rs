@@ -88,16 +88,7 @@ impl Leader {
         }
         let accepted = packet.zxid.epoch();
         let is_old = info.and_then(|info| info.protocol_version).is_none_or(|v| v < 0x10000);
-        let is_far = !is_old
-            && match (&self.phase, self.epoch) {
-                // A quorum of voters may claim such an epoch.
-                (LeaderPhase::Discovery { claims, .. }, _) => {
-                    claims.is_far(accepted) && !self.is_voter_anywhere(server)
-                }
-                (_, Some(epoch)) => is_far(accepted, epoch),
-                (_, None) => false,
-            };
-        if is_far || (accepted >= Epoch::LAST && !is_old) {
+        if !is_old && self.is_too_far(server, accepted) {
             self.refuse_far_epoch(link, server, accepted);
             return Ok(());
         }
@@ -139,6 +130,19 @@ impl Leader {
             self.send_leader_info(link);
         }
         Ok(())
+    }
+
+    /// Whether elections cannot explain the epoch that this server claims.
+    fn is_too_far(&self, server: ServerId, accepted: Epoch) -> bool {
+        let is_far = match (&self.phase, self.epoch) {
+            // A quorum of voters may claim such an epoch.
+            (LeaderPhase::Discovery { claims, .. }, _) => {
+                claims.is_far(accepted) && !self.is_voter_anywhere(server)
+            }
+            (_, Some(epoch)) => is_far(accepted, epoch),
+            (_, None) => false,
+        };
+        is_far || accepted >= Epoch::LAST
     }
 
     fn is_voter_anywhere(&self, server: ServerId) -> bool {

@@ -55,9 +55,10 @@ impl Learner {
 
     /// A follower logs a proposal.
     pub(super) fn on_proposal(&mut self, packet: &Packet) -> Result<(), Left> {
+        assert_eq!(self.target.kind, LearnerKind::Follower, "an observer logs no proposal");
         let txn = packet.txn()?;
         let zxid = txn.zxid();
-        if self.is_in_tree(zxid) {
+        if self.ignore_repeated(zxid) {
             return Ok(());
         }
         self.continuous(self.lasting.journal.accepted(), zxid)?;
@@ -94,7 +95,7 @@ impl Learner {
         let txn = match self.lasting.commit(zxid, designated) {
             Ok(txn) => txn,
             // The leader took the tree after it had queued the commit.
-            Err(CommitError::Again) if self.is_in_tree(zxid) => return Ok(()),
+            Err(CommitError::Again) if self.ignore_repeated(zxid) => return Ok(()),
             Err(error) => return Err(Left::new(format!("it commits {zxid}, but {error}"))),
         };
         assert_eq!(txn.zxid(), zxid, "the oldest proposal is the one that is committed");
@@ -117,7 +118,7 @@ impl Learner {
             (None, packet.txn()?)
         };
         let zxid = txn.zxid();
-        if self.is_in_tree(zxid) {
+        if self.ignore_repeated(zxid) {
             return Ok(());
         }
         // The proposals that an old leader has sent to an observer are committed with this one.
@@ -160,9 +161,9 @@ impl Learner {
         left_for(change)
     }
 
-    /// Whether a transaction is in the tree that was received. A leader queues broadcasts before it takes the tree, so
+    /// Whether a transaction is ignored because it is in the tree that was received. A leader queues broadcasts before it takes the tree, so
     /// that the tree may have the first of them.
-    pub(super) fn is_in_tree(&self, zxid: Zxid) -> bool {
+    pub(super) fn ignore_repeated(&self, zxid: Zxid) -> bool {
         zxid <= self.in_tree
     }
 

@@ -22,7 +22,7 @@ impl Learner {
                 let txn = packet.txn()?;
                 let last =
                     self.uncommitted.back().map_or(self.lasting.journal.accepted(), Txn::zxid);
-                if !self.is_in_tree(txn.zxid()) {
+                if !self.ignore_repeated(txn.zxid()) {
                     self.continuous(last, txn.zxid())?;
                     self.uncommitted_bytes += memory_of(&txn);
                     self.uncommitted.push_back(txn);

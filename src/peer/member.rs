@@ -14,6 +14,8 @@
 mod events;
 mod facts;
 mod held;
+mod joining;
+mod leaving;
 mod links;
 mod listening;
 mod roles;
@@ -347,12 +349,15 @@ impl Member {
             }
         }
         let is_joined = is_leading || is_learning;
-        assert!(self.joined_at.is_none() || is_joined, "who has joined has a role");
+        assert!(self.joined_at.is_none() || is_joined, "a server that has joined leads or learns");
         assert!(self.held.is_empty() || !is_joined, "links are held until it is known who leads");
         assert!(self.link_ops.is_empty(), "what the election wants of the network is on its way");
         let observers = &self.role.lasting().observers;
-        assert!(observers.is_none() || is_learning, "observers learn from one who learns");
-        assert!(observers.is_none() || self.joined_at.is_some(), "and who is up to date");
+        assert!(observers.is_none() || is_learning, "observers learn only from a learner");
+        assert!(
+            observers.is_none() || self.joined_at.is_some(),
+            "observers learn only from a follower that is up to date"
+        );
     }
 
     fn leader(&self) -> Option<&Leader> {

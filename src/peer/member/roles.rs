@@ -1,32 +1,21 @@
 //! The steps from one role to another.
 
+use std::rc::Rc;
+
 use super::{Member, MemberRole};
-use crate::election::{Outcome, Vote};
-use crate::id::{Epoch, ServerId, Zxid};
-use crate::link::{LinkEvent, LinkOp, Port};
-use crate::proto::quorum::ServerState;
-use crate::proto::txn::Txn;
+use crate::election::Outcome;
+use crate::id::{Epoch, Zxid};
+use crate::link::LinkOp;
 use crate::time::MonoUs;
 use crate::zab::kept_out::{self, info_unless};
-use crate::zab::leader::ObserverMaster;
-use crate::zab::learner::LearnerKind;
-use crate::zab::{Lasting, Leader, Learner, Origin, Standing};
-use std::rc::Rc;
+use crate::zab::{Lasting, Standing};
 
 /// The number of roles that may follow from one event: a single voter elects itself and leads at once. More roles
 /// would be a circle.
 const STEPS_MAX: usize = 64;
+
 /// The longest time between two attempts to join a leader, in ms.
-const HOLD_MS_MAX: u64 = 1000;
-/// The number of `initLimit`s for which a server does not vote for another one that it could not follow: as long as
-/// two elected servers may wait for it in turn, and one for the other. Then it votes for it again, because the other's
-/// data may have been replaced.
-const AVOIDED_INIT_LIMITS: u64 = 4;
-/// How often that time doubles for a server that could not be followed again. If several servers have another history,
-/// all of them must be avoided at the same time, and each is met only after a search and an `initLimit`.
-const AVOIDED_DOUBLINGS_MAX: u32 = 3;
-/// A leader that was followed for this time, in ms, does not count as a failure when it is lost.
-const GOOD_MS: u64 = 1000;
+pub(super) const HOLD_MS_MAX: u64 = 1000;
 
 impl Member {
     /// Settles everything that follows from the last event.
@@ -144,7 +133,11 @@ impl Member {
     /// Looks for a leader. `stands`: this server may be elected itself.
     pub(super) fn look_as(&mut self, stands: bool) {
         self.role.look();
-        assert_eq!(self.standing, Standing::Looking, "who looks for a leader serves nobody");
+        assert_eq!(
+            self.standing,
+            Standing::Looking,
+            "a server that looks for a leader serves no client"
+        );
         self.looking_since = self.now;
         self.joined_at = None;
         self.role.lasting_mut().counts.lookings += 1;
@@ -166,7 +159,7 @@ impl Member {
         // Transactions that are not on the disk may never get there, so the next leader need not have them.
         let durable = self.role.lasting().journal.synced().min(last);
         assert!(durable <= last, "what is durable is in the log");
-        assert!(self.held.is_empty(), "nobody waits for a server that cannot lead");
+        assert!(self.held.is_empty(), "no link is held for a server that cannot lead");
         self.election.look_without_standing(self.now, durable, self.epochs_durable.current);
     }
 
@@ -204,319 +197,6 @@ impl Member {
         let options = &self.role.lasting().options;
         let ms = options.tick_ms.saturating_mul(options.init_limit);
         (!self.stands && may_lead).then(|| self.looking_since.plus_ms(ms))
-    }
-
-    fn on_elected(&mut self, leader: ServerId) {
-        assert!(matches!(self.role, MemberRole::Looking(_)), "only who looks finds a leader");
-        assert_eq!(self.standing, Standing::Looking, "who looks for a leader serves nobody");
-        let ms = self.now.since_us(self.looking_since) / 1000;
-        self.role.lasting_mut().counts.elections_ms.add(ms);
-        let state = self.state_under(leader);
-        let is_quiet = self.election.is_quiet();
-        info_unless!(
-            is_quiet,
-            leader = leader.0,
-            ms,
-            "a leader is elected, this server is {state:?}"
-        );
-        self.election.settle(state);
-        if self.now < self.hold_until {
-            self.role.wait(leader);
-        } else {
-            self.join(leader);
-        }
-    }
-
-    /// Becomes the leader's learner, or the leader.
-    fn join(&mut self, leader: ServerId) {
-        assert_eq!(self.standing, Standing::Looking, "who joins a leader has left the last one");
-        assert!(self.joined_at.is_none(), "it joins once");
-        if leader == self.me() {
-            self.lead();
-            return;
-        }
-        for held in self.held.take() {
-            self.role.lasting_mut().ready.send(LinkOp::Close { link: held.link });
-        }
-        let Some(target) = self.target(leader) else {
-            tracing::warn!(leader = leader.0, "the elected leader is not in the configuration");
-            self.on_failure();
-            self.look();
-            return;
-        };
-        assert!(target.leader != self.me(), "a server does not learn from itself");
-        assert!(!target.to.is_empty(), "a member has an address");
-        assert!(self.held.is_empty(), "nobody waits for a server that does not lead");
-        self.joining_since = self.now;
-        let learner = Learner::new(target, self.now, self.role.end());
-        self.role = MemberRole::Learning(Box::new(learner));
-    }
-
-    fn lead(&mut self) {
-        if self.role.lasting().journal.accepted() < Zxid::ZERO {
-            // ZooKeeper: ZOOKEEPER-2325. A server that has lost its data must not make others follow it.
-            tracing::error!(
-                "this server is elected, but its data folder is empty and does not say that the \
-                 ensemble is new (zkServer-initialize.sh): it does not lead"
-            );
-            self.hold_until = self.now.plus_ms(HOLD_MS_MAX);
-            self.role.wait(self.me());
-            return;
-        }
-        let mut lasting = self.role.end();
-        lasting.wants_tree = false;
-        // A leader's whole log is the history of its epoch. A reconfiguration in it becomes active with that epoch.
-        if let Some(proposed) = lasting.journal.proposed_config()
-            && proposed.version > lasting.last_seen.version
-        {
-            lasting.see_config(Rc::new(proposed));
-        }
-        while let Some(zxid) = lasting.journal.pending().front().map(Txn::zxid) {
-            let txn = lasting.journal.commit(zxid).expect("it is the front of what is pending");
-            lasting.ready.commit(txn);
-        }
-        let journal = &lasting.journal;
-        assert_eq!(journal.committed(), journal.accepted(), "a leader's whole log is its history");
-        assert!(journal.pending().is_empty(), "a leader's whole log is its history");
-        let synced = journal.synced();
-        assert!(synced <= journal.accepted(), "what is durable is in the log");
-        let new_origin = Origin((self.random.state() ^ 0x6f72_6967_696e).cast_signed());
-        let mut leader = Leader::new(lasting, self.numbers.clone(), new_origin, self.now);
-        leader.handle_synced(synced);
-        if let Some(says_yes) = self.election.oracle() {
-            leader.set_oracle(self.now, says_yes);
-        }
-        for held in self.held.take() {
-            let (link, remote, may_be) = (held.link, held.remote, held.may_be.as_deref());
-            let event = LinkEvent::Accepted { link, port: Port::Quorum, remote, may_be };
-            leader.handle_link(self.now, event);
-            if !held.received.is_empty() {
-                let bytes = &held.received;
-                leader.handle_link(self.now, LinkEvent::Received { link, bytes });
-            }
-        }
-        assert!(self.held.is_empty(), "all who have waited are its learners");
-        self.role = MemberRole::Leading(Box::new(leader));
-    }
-
-    fn leave_leader(&mut self) {
-        let MemberRole::Learning(learner) = &self.role else {
-            unreachable!("only a learner leaves its leader")
-        };
-        let left = learner.failure().expect("it was left for a reason").clone();
-        let leader = learner.target().leader;
-        assert!(leader != self.me(), "a server does not learn from itself");
-        let phase = learner.phase();
-        let is_due = left.kept_out.is_none_or(|why| self.kept_out.is_due(self.now, leader, why));
-        if is_due {
-            tracing::warn!(leader = leader.0, ?phase, reason = left.reason, "leaving the leader");
-        }
-        self.election.set_quiet(left.kept_out.is_some());
-        let is_far = left.kept_out == Some(kept_out::Reason::FarEpoch);
-        let is_other_history = left.kept_out == Some(kept_out::Reason::OtherHistory);
-        self.is_of_other_history |= is_other_history;
-        if is_far || is_other_history {
-            let Lasting { options, .. } = self.role.lasting();
-            let init_ms = options.tick_ms.saturating_mul(options.init_limit);
-            let times = self.avoided.entry(leader).or_insert(0);
-            let ms = init_ms.saturating_mul(AVOIDED_INIT_LIMITS << *times);
-            *times = (*times + 1).min(AVOIDED_DOUBLINGS_MAX);
-            assert!(ms >= init_ms, "a server is avoided for as long as it may wait");
-            self.election.avoid(leader, self.now.plus_ms(ms));
-        }
-        self.end_observers();
-        self.on_failure();
-        self.become_looking();
-        match left.next {
-            Some(next) => self.follow_designated(next),
-            None => self.look(),
-        }
-    }
-
-    fn step_down(&mut self) {
-        let MemberRole::Leading(leader) = &self.role else {
-            unreachable!("only a leader steps down")
-        };
-        let reason = leader.failure().expect("it steps down for a reason").to_owned();
-        tracing::warn!(reason, "this server leads no more");
-        let designated = leader.designated();
-        assert!(designated != Some(self.me()), "the lead is given to another server");
-        self.end_lead();
-        self.on_failure();
-        self.become_looking();
-        match designated {
-            Some(next) => self.follow_designated(next),
-            None => self.look(),
-        }
-    }
-
-    /// Follows the leader that a reconfiguration has named, or leads, without an election. If that fails, there is one.
-    fn follow_designated(&mut self, leader: ServerId) {
-        assert_eq!(self.standing, Standing::Looking, "the last leader was left");
-        self.hold_until = self.now;
-        self.looking_since = self.now;
-        self.joined_at = None;
-        self.role.look();
-        self.tell_config();
-        let zxid = self.role.lasting().journal.accepted();
-        let vote = Vote { leader, zxid, peer_epoch: self.role.lasting().epochs.current };
-        self.election.designate(self.state_under(leader), vote);
-        tracing::info!(leader = leader.0, "a reconfiguration has named the leader");
-        self.join(leader);
-    }
-
-    /// The state of this server while that one leads.
-    fn state_under(&self, leader: ServerId) -> ServerState {
-        if leader == self.me() {
-            ServerState::Leading
-        } else if self.role.lasting().is_observer {
-            ServerState::Observing
-        } else {
-            ServerState::Following
-        }
-    }
-
-    /// Ends the lead, and keeps its last effects and its counters.
-    fn end_lead(&mut self) {
-        let MemberRole::Leading(leader) = &mut self.role else {
-            unreachable!("only a leader has led")
-        };
-        assert!(leader.failure().is_some(), "the lead is given up for a reason");
-        leader.flush();
-        let facts = leader.facts();
-        super::facts::add_reign(&mut leader.lasting_mut().counts, &facts);
-        self.role.look();
-    }
-
-    /// Ends the present role at once.
-    pub(super) fn end_role(&mut self, reason: &str) {
-        match &mut self.role {
-            MemberRole::Leading(leader) => {
-                leader.resign(reason);
-                self.end_lead();
-            }
-            MemberRole::Learning(learner) => {
-                learner.abandon(reason.to_owned());
-                self.role.look();
-                self.end_observers();
-            }
-            MemberRole::Looking(_) | MemberRole::Waiting { .. } => self.role.look(),
-        }
-    }
-
-    /// Lets observers learn from this server while it follows.
-    fn begin_observers(&mut self, epoch: Epoch) {
-        // The observers of a leader are its learners.
-        let MemberRole::Learning(learner) = &self.role else { return };
-        assert!(learner.is_up_to_date().is_some(), "what it does not have it cannot show");
-        let is_follower = learner.target().kind == LearnerKind::Follower;
-        let answers_fences = learner.is_below_a_ringkeeper();
-        if is_follower && self.role.lasting().options.observer_master.is_some() {
-            let options = self.role.lasting().options.clone();
-            let committed = self.role.lasting().journal.committed();
-            assert!(self.role.lasting().observers.is_none(), "they came after the last leader's");
-            let numbers = self.numbers.clone();
-            let observers =
-                ObserverMaster::new(options, numbers, (epoch, answers_fences), committed, self.now);
-            self.role.lasting_mut().observers = Some(Box::new(observers));
-            self.listen();
-        }
-    }
-
-    fn end_observers(&mut self) {
-        if let Some(observers) = self.role.lasting_mut().observers.take() {
-            observers.close(self.role.lasting_mut().ready.last());
-            self.listen();
-        }
-    }
-
-    pub(super) fn become_looking(&mut self) {
-        if self.standing != Standing::Looking {
-            self.standing = Standing::Looking;
-            self.unavailable_since = Some(self.now);
-            self.role.lasting_mut().ready.standing(Standing::Looking);
-        }
-    }
-
-    /// Makes the next attempt wait if several have failed in a row.
-    pub(super) fn on_failure(&mut self) {
-        let was_good =
-            self.joined_at.is_some_and(|since| self.now.since_us(since) >= GOOD_MS * 1000);
-        self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };
-        let mut ms = match self.failures {
-            0 | 1 => 0,
-            failures => (50u64 << failures.min(10)).min(HOLD_MS_MAX),
-        };
-        if self.role.lasting().is_observer {
-            // ZooKeeper: Observer.waitForObserverElectionDelay, waitForReconnectDelay: a random part of each, so that
-            // not all observers connect at once.
-            let (reconnect, election) = self.role.lasting().options.observer_delays_ms;
-            ms = ms.max(self.random.below(reconnect) + self.random.below(election));
-        }
-        if self.is_reverting {
-            self.role.lasting_mut().epochs = self.epochs_durable;
-            ms = HOLD_MS_MAX;
-        }
-        self.hold_until = self.now.plus_ms(ms);
-    }
-
-    /// Takes note when a role is in effect: servers that look for a leader are told its epoch.
-    fn note_standing(&mut self) {
-        let epoch = match &mut self.role {
-            MemberRole::Learning(learner) => {
-                if let Some(standing) = learner.standing() {
-                    self.standing = standing;
-                }
-                let epoch = learner.is_up_to_date();
-                assert!(epoch.is_none() || learner.standing().is_some(), "it has taken its place");
-                epoch
-            }
-            MemberRole::Leading(leader) => {
-                for server in self.election.take_looking() {
-                    leader.handle_looking(self.now, server);
-                }
-                leader.epoch().filter(|_| leader.is_active())
-            }
-            MemberRole::Looking(_) | MemberRole::Waiting { .. } => None,
-        };
-        if let Some(epoch) = epoch
-            && self.joined_at.is_none()
-        {
-            self.joined_at = Some(self.now);
-            self.role.lasting_mut().confirm_config();
-            self.kept_out = kept_out::Said::default();
-            self.is_of_other_history = false;
-            self.avoided.clear();
-            self.election.set_quiet(false);
-            self.count_joined();
-            self.next_master = 0;
-            self.election.set_vote_epoch(epoch);
-            self.begin_observers(epoch);
-        }
-    }
-
-    fn count_joined(&mut self) {
-        let ms_since = |since: MonoUs| self.now.since_us(since) / 1000;
-        let unavailable_ms = self.unavailable_since.map(ms_since);
-        let sync_ms = ms_since(self.joining_since);
-        let is_leading = self.leader().is_some();
-        let kind = match &self.role {
-            MemberRole::Learning(learner) => Some(learner.target().kind),
-            MemberRole::Looking(_) | MemberRole::Waiting { .. } | MemberRole::Leading(_) => None,
-        };
-        let counts = &mut self.role.lasting_mut().counts;
-        if let Some(ms) = unavailable_ms {
-            counts.unavailable_ms.add(ms);
-            if is_leading {
-                counts.leader_unavailable_ms.add(ms);
-            }
-        }
-        match kind {
-            Some(LearnerKind::Follower) => counts.follower_sync_ms.add(sync_ms),
-            Some(LearnerKind::Observer) => counts.observer_sync_ms.add(sync_ms),
-            None => {}
-        }
-        self.unavailable_since = None;
     }
 
     /// Tells the election and the network of a new configuration.

@@ -146,7 +146,7 @@ impl Election {
 
     fn on_consequence(&mut self, now: MonoUs, from: ServerId, consequence: Consequence) {
         let ElectionPhase::Looking(search) = &self.phase else {
-            unreachable!("only who looks considers votes")
+            unreachable!("only a server that looks for a leader counts votes")
         };
         self.round = search.round.number;
         match consequence {

@@ -391,7 +391,7 @@ impl Election {
     /// Logs that there is no leader yet, and which voters are missing.
     fn say_leaderless(&mut self, now: MonoUs) {
         let ElectionPhase::Looking(search) = &mut self.phase else {
-            unreachable!("only who looks says that there is no leader")
+            unreachable!("only a server that looks for a leader lacks one")
         };
         let Search { round, interval_ms, .. } = search;
         let connections = &self.connections;
@@ -415,7 +415,7 @@ impl Election {
     fn probe(&mut self, now: MonoUs) {
         for id in self.electorate.voters() {
             let ElectionPhase::Looking(search) = &self.phase else {
-                unreachable!("only who looks checks silent connections")
+                unreachable!("only a server that looks for a leader probes")
             };
             let has_heard = search.round.has_heard(id);
             let silence_ms = if has_heard { SILENCE_MS.1 } else { SILENCE_MS.0 };
@@ -453,7 +453,10 @@ impl Election {
         let Agreement { vote, round, supporters } = agreement;
         let leader = vote.leader;
         assert!(!supporters.is_empty(), "a quorum is not empty");
-        assert!(matches!(self.phase, ElectionPhase::Looking(_)), "only who looks finds a leader");
+        assert!(
+            matches!(self.phase, ElectionPhase::Looking(_)),
+            "only a server that looks for a leader finds one"
+        );
         assert!(self.outcome.is_none(), "a search has one outcome");
         let state = if leader == self.options.me {
             ServerState::Leading

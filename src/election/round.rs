@@ -266,7 +266,7 @@ impl Round {
         ballot: Ballot,
     ) -> Consequence {
         let Ballot { vote, round, .. } = ballot;
-        assert!(ballot.state != ServerState::Looking, "it has a leader, or is one");
+        assert!(ballot.state != ServerState::Looking, "its sender has a leader, or leads");
         assert!(electorate.may_lead(vote.leader), "a leader that cannot lead is not joined");
         if round == self.number {
             self.received.insert(from, ballot);
@@ -343,7 +343,7 @@ impl Round {
             .filter(|(_, other)| other.vote == self.proposed && other.round == self.number);
         let tracker = electorate.tracker(agree.map(|(id, _)| *id));
         let (vote, round) = (self.proposed, self.number);
-        assert!(tracker.acks().len() <= self.received.len(), "who supports it has voted");
+        assert!(tracker.acks().len() <= self.received.len(), "every supporter has voted");
         (electorate.may_lead(vote.leader) && electorate.has_all_quorums(&tracker))
             .then(|| Agreement { vote, round, supporters: tracker.acks().clone() })
     }

@@ -38,7 +38,7 @@ pub struct Scripted {
     pub forgets_tenures: bool,
     /// The last zxid of its epoch, if that is soon.
     pub last_zxid: Option<Zxid>,
-    /// The number of a question whether it still leads; `None`: nobody else can.
+    /// The number of a question whether it still leads; `None`: no other server can.
     pub lead_question: Option<u64>,
     /// Links over which an acknowledgement of the oldest proposal has still to come.
     pub awaited: Vec<LinkId>,

@@ -114,7 +114,7 @@ impl AckTracker {
 
     /// Adds a configuration whose quorum is also needed.
     pub fn add_config(&mut self, config: Rc<Config>) {
-        assert!(self.acks.is_empty(), "who has agreed has not agreed to this one");
+        assert!(self.acks.is_empty(), "earlier agreement does not cover this configuration");
         self.configs.push(config);
     }
 
@@ -125,7 +125,7 @@ impl AckTracker {
         if counts {
             self.acks.insert(id);
         }
-        assert_eq!(self.acks.contains(&id), counts, "whose agreement counts is kept");
+        assert_eq!(self.acks.contains(&id), counts, "agreement that counts is kept");
         counts
     }
 

@@ -31,7 +31,10 @@ impl Connections {
         let channel = self.channels.get_mut(&id);
         if let Some(open) = channel.and_then(|channel| channel.open.take()) {
             let used = self.links.remove(&open.link);
-            assert!(matches!(used, Some(LinkUse::Open(of)) if of == id), "it is its: {used:?}");
+            assert!(
+                matches!(used, Some(LinkUse::Open(of)) if of == id),
+                "the link is of this server: {used:?}"
+            );
             self.ops.push(LinkOp::Close { link: open.link });
         }
     }
@@ -40,7 +43,10 @@ impl Connections {
         let channel = self.channels.get_mut(&id);
         if let Some(attempt) = channel.and_then(|channel| channel.attempt.take()) {
             let used = self.links.remove(&attempt.link);
-            assert!(matches!(used, Some(LinkUse::Attempt(of)) if of == id), "it is its: {used:?}");
+            assert!(
+                matches!(used, Some(LinkUse::Attempt(of)) if of == id),
+                "the link is of this server: {used:?}"
+            );
             self.ops.push(LinkOp::Close { link: attempt.link });
         }
     }

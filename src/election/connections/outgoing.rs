@@ -101,7 +101,7 @@ impl Connections {
 
     pub(super) fn on_failed(&mut self, now: MonoUs, id: ServerId, arrivals: &mut Vec<Arrival>) {
         let channel = self.channels.get_mut(&id).expect("its link says so");
-        assert!(channel.open.is_none(), "who is connected is reached");
+        assert!(channel.open.is_none(), "a connected server was reached");
         channel.is_unreachable = true;
         let wait = (RETRY_MS.0 << channel.failures.min(10)).min(RETRY_MS.1);
         channel.failures += 1;

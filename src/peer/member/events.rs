@@ -74,7 +74,10 @@ impl Member {
             match promise {
                 Promise::Cut(zxid) => self.role.lasting_mut().journal.handle_cut(zxid),
                 Promise::Epochs(epochs) => {
-                    assert!(epochs.current <= epochs.accepted, "who follows an epoch accepted it");
+                    assert!(
+                        epochs.current <= epochs.accepted,
+                        "an epoch that is followed was accepted"
+                    );
                     self.epochs_durable = epochs;
                     // These epochs may have been taken for undone although they were on their way.
                     let wanted = &mut self.role.lasting_mut().epochs;
@@ -116,7 +119,7 @@ impl Member {
         self.role.lasting_mut().journal.reset(last);
         let journal = &self.role.lasting().journal;
         assert_eq!((journal.accepted(), journal.committed()), (last, last), "it ends at {last}");
-        assert!(journal.pending().is_empty(), "nothing waits for a former leader's commit");
+        assert!(journal.pending().is_empty(), "no transaction waits for a former leader's commit");
         self.promises.retain(|(_, promise)| !matches!(promise, Promise::Cut(_)));
         self.on_failure();
         self.is_reverting = false;

@@ -1,7 +1,7 @@
-//! Events on links, each handed to whom its link belongs.
+//! Events on links, each handed to the owner of its link.
 //!
 //! A link has one owner from its first moment to its last: the port on which it was accepted, or for which it was
-//! opened, says which. So one lookup finds the owner, and nobody else is asked.
+//! opened, says which. So one lookup finds the owner, and no other part is asked.
 
 use hashbrown::HashMap;
 
@@ -100,7 +100,7 @@ impl Member {
     fn on_learners_link(&mut self, event: LinkEvent<'_>) {
         match &mut self.role {
             MemberRole::Leading(leader) => leader.handle_link(self.now, event),
-            // Whoever votes for it shall look again, not wait.
+            // A server that votes for this one shall look again, not wait.
             MemberRole::Looking(_) if !self.stands => self.refuse_new(event),
             MemberRole::Looking(_) | MemberRole::Waiting { .. } => self.on_held_link(event),
             // ZooKeeper: only a leader listens on this port.
@@ -121,5 +121,47 @@ impl Member {
         if let LinkEvent::Accepted { link, .. } = event {
             self.role.lasting_mut().ready.send(LinkOp::Close { link });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::id::ServerId;
+
+    #[test]
+    fn a_link_belongs_to_the_owner_of_its_port_until_either_side_closes_it() {
+        let mut owners = LinkOwners::default();
+        let remote = SocketAddr::from(([10, 0, 0, 3], 40_000));
+        let received = |link| LinkEvent::Received { link, bytes: b"x" };
+        for (number, port, owner) in [
+            (1, Port::Election, LinkOwner::Election),
+            (2, Port::Quorum, LinkOwner::Learners),
+            (3, Port::ObserverMaster, LinkOwner::Observers),
+        ] {
+            let link = LinkId::accepted(number);
+            assert_eq!(owners.owner_for(&received(link)), None);
+            let accepted = LinkEvent::Accepted { link, port, remote, may_be: None };
+            assert_eq!(owners.owner_for(&accepted), Some(owner));
+            assert_eq!(owners.owner_for(&received(link)), Some(owner));
+            let closed = LinkEvent::Closed { link, reason: "closed by the test" };
+            assert_eq!(owners.owner_for(&closed), Some(owner));
+            assert_eq!(owners.owner_for(&received(link)), None);
+        }
+        for (number, port, owner) in [
+            (1, Port::Election, LinkOwner::Election),
+            (2, Port::Quorum, LinkOwner::Learner),
+            (3, Port::ObserverMaster, LinkOwner::Learner),
+        ] {
+            let link = LinkId::opened(number);
+            let (server, to) = (ServerId(2), Vec::new());
+            owners.note(&[LinkOp::Connect { link, port, server, to, timeout_ms: 1 }]);
+            assert_eq!(owners.owner_for(&LinkEvent::Connected { link, remote }), Some(owner));
+            owners.note(&[LinkOp::Close { link }]);
+            assert_eq!(owners.owner_for(&received(link)), None);
+        }
+        assert!(owners.0.is_empty());
     }
 }

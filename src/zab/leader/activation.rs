@@ -184,7 +184,7 @@ impl Leader {
     }
 
     fn send_up_to_date(&mut self, link: LinkId) {
-        assert!(self.is_active(), "nobody is up to date before a quorum is");
+        assert!(self.is_active(), "no learner is up to date before a quorum has the history");
         self.learners.put(link, |out| put_bare(out, packet::UPTODATE, Zxid::NONE));
         let handler = self.learners.handlers.get_mut(&link).expect("it waits for this");
         assert_eq!(handler.stage, HandlerStage::Activation, "it has the history");

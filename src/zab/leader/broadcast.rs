@@ -77,7 +77,11 @@ impl Leader {
     fn on_packet(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
         assert!(self.is_active(), "a learner is up to date only under a leader that serves");
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
-        assert_eq!(handler.stage, HandlerStage::Broadcast, "only who is up to date says this");
+        assert_eq!(
+            handler.stage,
+            HandlerStage::Broadcast,
+            "only a learner that is up to date sends this"
+        );
         handler.tick_deadline = self.tick + self.lasting.options.sync_limit;
         let server = handler.server;
         match packet.kind {
@@ -139,7 +143,7 @@ impl Leader {
         self.acks.vouch(server, link, zxid);
         if zxid > self.committed {
             self.acks.record(server, link, zxid);
-            assert!(self.acks.of(server) <= self.proposed, "nobody has more than was proposed");
+            assert!(self.acks.of(server) <= self.proposed, "no log has more than was proposed");
         }
     }
 

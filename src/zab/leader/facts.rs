@@ -119,7 +119,7 @@ impl Leader {
     /// The facts about this leader.
     pub fn facts(&self) -> LeaderFacts {
         let handlers = || self.learners.handlers.values();
-        // ZooKeeper: forwardingFollowers and observingLearners, whoever gets what is broadcast.
+        // ZooKeeper: forwardingFollowers and observingLearners, the learners that get broadcasts.
         let live = || handlers().filter(|handler| handler.outbox.is_live());
         let followers = || live().filter(|handler| !handler.is_observer);
         let voters =

@@ -29,7 +29,7 @@ impl Leader {
             warn!("{} {}", handler.name(), kept_out::leader_of_later_epoch(accepted, ours));
         }
         assert!(accepted > ours, "{accepted} is a promise to a later leader than that of {ours}");
-        assert!(!handler.is_guest, "who follows without a vote is told once");
+        assert!(!handler.is_guest, "a learner becomes a guest once");
         handler.is_guest = true;
         assert!(!handler.counts(), "its word counts for nothing here");
     }

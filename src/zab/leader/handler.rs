@@ -230,7 +230,7 @@ impl Handler {
     pub(super) fn enter(&mut self, stage: HandlerStage) {
         assert!(stage > self.stage, "a learner never goes back: {stage:?} after {:?}", self.stage);
         let has_history = stage > HandlerStage::Snapshot;
-        assert!(!has_history || self.outbox.is_live(), "nothing is broadcast without a history");
+        assert!(!has_history || self.outbox.is_live(), "a learner with a history gets broadcasts");
         self.stage = stage;
     }
 

@@ -44,7 +44,7 @@ impl Missing {
                 due.push((*id, now.since_us(absence.since) / 1_000_000));
             }
         }
-        assert_eq!(self.0.len(), missing.len(), "who is missing has an absence, and nobody else");
+        assert_eq!(self.0.len(), missing.len(), "each missing voter has an absence");
         due
     }
 }

@@ -177,7 +177,10 @@ impl Leader {
     ) -> Leader {
         let last = lasting.journal.accepted();
         assert_eq!(lasting.journal.committed(), last, "all that it has is its epoch's history");
-        assert!(lasting.journal.pending().is_empty(), "nothing waits for a former leader's commit");
+        assert!(
+            lasting.journal.pending().is_empty(),
+            "no transaction waits for a former leader's commit"
+        );
         assert!(lasting.observers.is_none(), "observers of a follower go with its role");
         let Lasting { options, config, epochs, .. } = &*lasting;
         let (options, config, epochs) = (options.clone(), config.clone(), *epochs);
@@ -345,7 +348,7 @@ impl Leader {
             assert_eq!(Some(self.committed.epoch()), self.epoch, "what came before is committed");
         } else {
             assert!(self.proposals.is_empty(), "nothing is proposed before this leader serves");
-            assert!(self.syncs.is_empty(), "nobody asks for a sync before this leader serves");
+            assert!(self.syncs.is_empty(), "no sync waits before this leader serves");
             assert!(self.handover.is_none(), "only a leader that serves gives the lead away");
         }
     }

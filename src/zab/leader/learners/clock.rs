@@ -97,7 +97,7 @@ impl Learners {
         for stranger in strangers {
             self.refuse(stranger, "a member of the ensemble waits for the tree");
         }
-        assert!(!self.sends_snapshot(), "nobody gets the old tree any more");
+        assert!(!self.sends_snapshot(), "no learner gets the old tree any more");
     }
 
     /// Sends the learner away for which all others wait, if it takes nothing for `limit_ms`.

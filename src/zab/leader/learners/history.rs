@@ -127,7 +127,7 @@ impl Learners {
         let first = stream.history.front().map(Txn::zxid);
         assert!(first.is_none_or(|first| first > end), "it has everything up to {end}");
         self.syncs.1 += 1;
-        let handler = self.handlers.get_mut(&link).expect("its place was just given");
+        let handler = self.handlers.get_mut(&link).expect("it has just got a place");
         assert_eq!(handler.sync_kind, Some(SyncKind::Diff), "it was admitted");
         let kind = if stream.kind == packet::DIFF { "DIFF" } else { "TRUNC" };
         let (name, txns) = (handler.name(), stream.history.len());

@@ -103,7 +103,11 @@ impl ObserverMaster {
             }
             // The observer has sent no more, or has gone.
             let Some((stage, packet)) = self.learners.next_packet(link) else { return took_any };
-            assert_eq!(stage, HandlerStage::Broadcast, "only who is up to date is held");
+            assert_eq!(
+                stage,
+                HandlerStage::Broadcast,
+                "only an observer that is up to date is held"
+            );
             took_any = true;
             if let Err(reason) = self.on_packet(link, &packet) {
                 self.learners.refuse(link, &reason);
@@ -115,7 +119,11 @@ impl ObserverMaster {
 
     fn on_packet(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
-        assert_eq!(handler.stage, HandlerStage::Broadcast, "only who is up to date asks");
+        assert_eq!(
+            handler.stage,
+            HandlerStage::Broadcast,
+            "only an observer that is up to date sends this"
+        );
         match packet.kind {
             // The ACK of UPTODATE: observers acknowledge nothing else.
             packet::ACK => {}

@@ -40,7 +40,7 @@ impl ObserverMaster {
         assert!(self.questions_of_all > 0, "it was counted as it came");
         self.questions_of_all -= 1;
         let of_link = self.questions.get_mut(&link).expect("it was counted as it came");
-        assert!(*of_link > 0, "who has asked nothing has no entry");
+        assert!(*of_link > 0, "an observer without open questions has no entry");
         *of_link -= 1;
         if *of_link == 0 {
             self.questions.remove(&link);

@@ -295,6 +295,12 @@ impl Learner {
         self.failure.as_ref()
     }
 
+    /// Whether this is the learner's link.
+    #[cfg(test)]
+    pub(crate) fn owns(&self, link: LinkId) -> bool {
+        self.link == Some(link)
+    }
+
     /// The leader, and the role of this server.
     pub fn target(&self) -> &LearnerTarget {
         &self.target

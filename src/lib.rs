@@ -16,6 +16,8 @@ pub mod limits;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod planted;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+pub mod random;
+#[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod time;
 
 // The log has effects; no decision depends on it.

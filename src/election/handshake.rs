@@ -58,6 +58,7 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
         ADDRESS_AT + usize::try_from(length).expect("a small number")
     };
     let Some(bytes) = bytes.get(..length) else { return Reading::Partial };
+    assert_eq!(bytes.len(), length, "all of it has come");
     let caller = match ElectionHandshake::decode(&mut Decoder::new(bytes)) {
         Err(error) => Err(error.to_string()),
         Ok(ElectionHandshake::Legacy { server_id }) => {
@@ -120,7 +121,10 @@ pub(super) fn write(me: ServerId, addresses: &[Endpoint], multi_address: bool) -
         let version = if multi_address { ELECTION_PROTOCOL_V2 } else { ELECTION_PROTOCOL_V1 };
         ElectionHandshake::Initial { version, server_id: me, addresses: &text }
     };
-    handshake.to_bytes().into()
+    let bytes: Bytes = handshake.to_bytes().into();
+    assert!(bytes.len() >= VERSION_BYTES, "no form is shorter");
+    assert!(bytes.len() == VERSION_BYTES || bytes.len() > ADDRESS_AT, "an id, or an address");
+    bytes
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ impl Leaderless {
 
     /// Logs the line.
     pub(super) fn say(&mut self, now: MonoUs, interval_ms: u64, heard: &Heard) {
+        assert!(self.said_at <= now, "time does not go back");
         self.said_at = now;
         let Heard { count, of, needed, unreachable, silent } = heard;
         let ms = now.since_us(self.since) / 1000;
@@ -92,6 +93,7 @@ impl Heard {
             if ids.is_empty() { NONE.to_owned() } else { ids.join(", ") }
         };
         let count = voters.iter().filter(|id| is_heard(**id)).count();
+        assert!(count <= voters.len(), "only voters are counted");
         let needed = match electorate.active.majority() {
             Some(needed) => needed.to_string(),
             None => "those of a majority of the groups".to_owned(),

@@ -10,17 +10,23 @@
 mod connections;
 mod handshake;
 mod leaderless;
+mod messages;
 mod notification;
+mod outcome;
 mod round;
 #[cfg(test)]
 mod tests;
+
+pub use outcome::{Elected, ElectionOptions, Outcome, Vote};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::limits::ELECTION_STRANGERS_MAX;
-use crate::link::{LinkEvent, LinkId, LinkIds, LinkOp};
+#[cfg(test)]
+use crate::link::LinkId;
+use crate::link::{LinkEvent, LinkIds, LinkOp};
 use crate::proto::quorum::ServerState;
 use crate::quorum::PeerOptions;
 use crate::quorum::{Config, PeerType};
@@ -32,86 +38,10 @@ use leaderless::{Heard, Leaderless};
 use notification::Ballot;
 use round::{Agreement, Consequence, Electorate, Round};
 
-/// Options of an election.
-#[derive(Clone, Debug)]
-pub struct ElectionOptions {
-    /// This server.
-    pub me: ServerId,
-    /// If the configuration does not name this server, it observes (`peerType=observer`).
-    pub is_observer: bool,
-    /// Shortest and longest time until a vote is repeated, in ms.
-    pub interval_ms: (u64, u64),
-    /// How long a quorum waits for a better vote, in ms (`finalizeWait`).
-    pub finalize_wait_ms: u64,
-    /// How long connecting may take, in ms (`cnxTimeout`).
-    pub connect_ms: u64,
-    /// How long a connecting server may take to send its id, in ms (`quorumCnxnTimeoutMs`).
-    pub handshake_ms: u64,
-    /// Send all addresses in the handshake (`multiAddress.enabled`).
-    pub multi_address: bool,
-    /// A newer configuration in a notification counts (`reconfigEnabled`).
-    pub reconfig: bool,
-    /// An outside witness decides between two servers (`oraclePath`).
-    pub has_oracle: bool,
-}
-
-impl ElectionOptions {
-    /// The options of a peer that concern elections.
-    pub fn new(options: &PeerOptions) -> ElectionOptions {
-        ElectionOptions {
-            me: options.me,
-            is_observer: options.is_observer,
-            interval_ms: options.notification_interval_ms,
-            finalize_wait_ms: 200,
-            connect_ms: options.election_connect_ms,
-            handshake_ms: options.election_handshake_ms,
-            multi_address: options.multi_address,
-            reconfig: options.reconfig,
-            has_oracle: options.has_oracle,
-        }
-    }
-}
-
-/// The server that a server votes for, with its history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vote {
-    /// The candidate; `i64::MIN` from a server that does not vote and knows no leader.
-    pub leader: ServerId,
-    /// The last transaction in its log.
-    pub zxid: Zxid,
-    /// Its `currentEpoch`.
-    pub peer_epoch: Epoch,
-}
-
-/// The result of an election.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Elected {
-    /// The leader; this server itself if it is to lead.
-    pub leader: ServerId,
-    /// The vote on which the quorum agreed.
-    pub vote: Vote,
-    /// The round.
-    pub round: i64,
-    /// The servers that voted for it, as far as this server knows.
-    pub supporters: BTreeSet<ServerId>,
-}
-
-/// An outcome of an election.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// A leader.
-    Elected(Elected),
-    /// Another server knows a newer configuration: make it the active one ([`Election::set_config`]), and
-    /// start the election again ([`Election::look`]).
-    NewerConfig(Rc<Config>),
-    /// The elected server now votes for another one: a server that has not reached it yet should look for a
-    /// leader again instead of waiting.
-    Deserted(ServerId),
-}
-
 /// A server that looks for a leader.
 #[derive(Debug)]
 struct Search {
+    /// The votes of this round.
     round: Round,
     /// When silent connections are checked next.
     probe_at: MonoUs,
@@ -125,38 +55,51 @@ struct Search {
     strangers: BTreeMap<ServerId, MonoUs>,
 }
 
+/// The state of an election.
 #[derive(Debug)]
 enum ElectionPhase {
     /// Before the first search, and while a newer configuration is taken over.
     Idle,
+    /// This server looks for a leader.
     Looking(Search),
     /// There is a leader; this is the vote that others get.
-    Settled {
-        state: ServerState,
-        vote: Vote,
-    },
+    Settled { state: ServerState, vote: Vote },
 }
 
 /// Finds a leader, and tells other servers which leader this server has.
 #[derive(Debug)]
 pub struct Election {
+    /// How this server behaves in elections.
     options: ElectionOptions,
+    /// The voters under both configurations, and the rule for a quorum.
     electorate: Electorate,
     /// The configuration that others are told, if the active one is known only from a vote: others would
     /// trust it if this server repeated it.
     vouched: Option<Rc<Config>>,
+    /// The connections to the other servers.
     connections: Connections,
-    /// The last round (`logicalclock`).
+    /// The last round in which this server has taken part (`logicalclock`). Each search begins a later one, and joins a
+    /// later one when another server is ahead.
+    ///
+    /// Invariant: the round of the present search.
     round: i64,
+    /// The state of the election, which decides what other servers are told.
     phase: ElectionPhase,
     /// The log of the present election.
     leaderless: Leaderless,
+    /// The outcome that was not taken yet.
+    ///
+    /// Invariant: none while this server looks for a leader.
     outcome: Option<Outcome>,
+    /// The servers that have looked for a leader since the last [`Election::take_looking`], while this one did not.
     looking: BTreeSet<ServerId>,
     /// The witness's answer has changed: an election may be over.
     is_oracle_news: bool,
     /// The same events repeat, and were logged.
     is_quiet: bool,
+    /// The arrivals of the present event.
+    ///
+    /// Invariant: none between two events.
     arrivals: Vec<Arrival>,
     /// The servers that this server could not follow, and until when it does not help to elect them.
     avoided: BTreeMap<ServerId, MonoUs>,
@@ -268,6 +211,7 @@ impl Election {
         self.leaderless = Leaderless::new(now);
         self.outcome = None;
         self.looking.clear();
+        assert_eq!(self.state(), ServerState::Looking, "a search has begun");
         self.refresh_message();
         self.connections.look(now, self.electorate.voters().into_iter());
         self.tell_voters(now);
@@ -280,6 +224,7 @@ impl Election {
         assert!(state != ServerState::Looking, "a server that settles does not look for a leader");
         let vote = self.vote();
         self.phase = ElectionPhase::Settled { state, vote };
+        assert_eq!((self.state(), self.vote()), (state, vote), "others get what was agreed on");
         self.refresh_message();
         self.connections.settle();
     }
@@ -333,9 +278,10 @@ impl Election {
         self.electorate.oracle
     }
 
-    /// Handles an event on a link that was accepted on the election port, or that [`Election::owns`].
+    /// Handles an event on a link that was accepted on the election port, or that this election opened.
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
+        assert!(arrivals.is_empty(), "every arrival was handled in its event");
         self.connections.handle_link(now, event, &mut arrivals);
         for arrival in arrivals.drain(..) {
             match arrival {
@@ -351,6 +297,7 @@ impl Election {
     pub fn handle_timeout(&mut self, now: MonoUs) {
         self.connections.handle_timeout(now);
         self.is_oracle_news = false;
+        // Outside an election, only connections have timers.
         let ElectionPhase::Looking(search) = &mut self.phase else { return };
         let is_probe = search.probe_at <= now;
         if is_probe {
@@ -374,7 +321,10 @@ impl Election {
     pub fn next_timeout(&self) -> Option<MonoUs> {
         let search = match &self.phase {
             ElectionPhase::Looking(_) if self.is_oracle_news => Some(MonoUs(0)),
-            ElectionPhase::Looking(Search { probe_at, repeat_at, finalize, .. }) => {
+            ElectionPhase::Looking(Search {
+                probe_at, repeat_at, finalize, interval_ms, ..
+            }) => {
+                assert!(*interval_ms > 0, "a vote is not repeated without end");
                 let finalize = finalize.map_or(*repeat_at, |(_, at)| at);
                 Some(finalize.min(*repeat_at).min(*probe_at))
             }
@@ -396,7 +346,8 @@ impl Election {
     }
 
     /// Whether the link is one of this election.
-    pub fn owns(&self, link: LinkId) -> bool {
+    #[cfg(test)]
+    pub(crate) fn owns(&self, link: LinkId) -> bool {
         self.connections.owns(link)
     }
 
@@ -439,7 +390,9 @@ impl Election {
 
     /// Logs that there is no leader yet, and which voters are missing.
     fn say_leaderless(&mut self, now: MonoUs) {
-        let ElectionPhase::Looking(search) = &mut self.phase else { return };
+        let ElectionPhase::Looking(search) = &mut self.phase else {
+            unreachable!("only a server that looks for a leader lacks one")
+        };
         let Search { round, interval_ms, .. } = search;
         let connections = &self.connections;
         let heard = Heard::new(
@@ -461,150 +414,24 @@ impl Election {
 
     fn probe(&mut self, now: MonoUs) {
         for id in self.electorate.voters() {
-            let ElectionPhase::Looking(search) = &self.phase else { return };
+            let ElectionPhase::Looking(search) = &self.phase else {
+                unreachable!("only a server that looks for a leader probes")
+            };
             let has_heard = search.round.has_heard(id);
             let silence_ms = if has_heard { SILENCE_MS.1 } else { SILENCE_MS.0 };
             self.connections.renew_if_silent(now, id, silence_ms);
         }
     }
 
-    fn on_message(&mut self, now: MonoUs, from: ServerId, bytes: &[u8]) {
-        let Some((ballot, config)) = notification::read(bytes) else {
-            tracing::warn!(server = from.0, bytes = bytes.len(), "malformed election message");
-            return;
-        };
-        let Ballot { state, vote, round, .. } = ballot;
-        tracing::debug!(
-            server = from.0,
-            state = notification::name(state),
-            leader = vote.leader.0,
-            zxid = %vote.zxid,
-            epoch = vote.peer_epoch.0,
-            round,
-            "election message"
-        );
-        if self.finds_newer_config(from, config) {
-            return;
-        }
-        if !self.electorate.is_voter(from) {
-            self.answer_stranger(now, from, state);
-        } else if matches!(self.phase, ElectionPhase::Looking(_))
-            && state == ServerState::Looking
-            && self.avoids(now, vote.leader)
-        {
-            // A server that already leads may have other followers.
-            tracing::debug!(leader = vote.leader.0, "not voting for it: it has another history");
-        } else if let ElectionPhase::Looking(search) = &mut self.phase {
-            let consequence = search.round.consider(&self.electorate, from, ballot);
-            self.on_consequence(now, from, consequence);
-        } else if state == ServerState::Looking && !matches!(self.phase, ElectionPhase::Idle) {
-            self.on_looker(now, from, ballot);
-        }
-    }
-
-    /// Whether another server has a newer configuration. Then nothing else in its message counts, because
-    /// the votes under the newer configuration decide.
-    fn finds_newer_config(&mut self, from: ServerId, config: Option<&[u8]>) -> bool {
-        let Some(config) = config.filter(|config| !config.is_empty()) else { return false };
-        if !self.options.reconfig || !matches!(self.phase, ElectionPhase::Looking(_)) {
-            return false;
-        }
-        match Config::from_bytes(config) {
-            Ok(config)
-                if config.version > self.electorate.active.version
-                    && !self.connections.may_name_members(from) =>
-            {
-                tracing::debug!(
-                    server = from.0,
-                    "ignoring a newer configuration from a server that is not a member"
-                );
-                false
-            }
-            Ok(config) if config.version > self.electorate.active.version => {
-                tracing::info!(
-                    server = from.0,
-                    version = format_args!("{:x}", config.version),
-                    "another server has a newer configuration"
-                );
-                self.phase = ElectionPhase::Idle;
-                self.outcome = Some(Outcome::NewerConfig(Rc::new(config)));
-                true
-            }
-            Ok(_) => false,
-            Err(error) => {
-                tracing::warn!(server = from.0, %error, "unreadable configuration in an election message");
-                false
-            }
-        }
-    }
-
-    /// Answers a server that does not vote: it wants to know the leader.
-    fn answer_stranger(&mut self, now: MonoUs, from: ServerId, state: ServerState) {
-        match &mut self.phase {
-            ElectionPhase::Idle => return,
-            // Two servers that take each other for strangers would answer each other's answers for ever.
-            ElectionPhase::Looking(search) => {
-                let interval_ms = self.options.interval_ms.0.max(1);
-                let answered = search.strangers.get(&from);
-                if answered.is_some_and(|at| now < at.plus_ms(interval_ms)) {
-                    return;
-                }
-                if search.strangers.len() < 2 * ELECTION_STRANGERS_MAX || answered.is_some() {
-                    search.strangers.insert(from, now);
-                }
-            }
-            ElectionPhase::Settled { .. } if state != ServerState::Looking => return,
-            ElectionPhase::Settled { .. } => {}
-        }
-        self.connections.tell(now, from);
-    }
-
-    fn on_looker(&mut self, now: MonoUs, from: ServerId, ballot: Ballot) {
-        self.looking.insert(from);
-        self.connections.tell(now, from);
-        let ElectionPhase::Settled { state, vote } = &self.phase else { return };
-        // An elected server that no longer stands for election votes for no server, in a later round.
-        let stands_no_more = ballot.vote == NOBODY && ballot.round > self.round;
-        let is_deserted = *state != ServerState::Leading
-            && from == vote.leader
-            && ballot.vote.leader != from
-            && ballot.round >= self.round
-            && (stands_no_more || self.electorate.is_better(ballot.vote, *vote));
-        if is_deserted {
-            tracing::info!(
-                server = from.0,
-                leader = ballot.vote.leader.0,
-                "the elected server votes for another"
-            );
-            self.outcome = Some(Outcome::Deserted(from));
-        }
-    }
-
-    fn on_consequence(&mut self, now: MonoUs, from: ServerId, consequence: Consequence) {
-        let ElectionPhase::Looking(search) = &self.phase else { return };
-        self.round = search.round.number;
-        match consequence {
-            Consequence::Noted => {}
-            Consequence::Answer => self.connections.tell(now, from),
-            Consequence::Proposes => {
-                self.refresh_message();
-                self.tell_voters(now);
-            }
-            Consequence::Joins(agreement) => {
-                self.on_elected(now, agreement);
-                return;
-            }
-        }
-        self.decide(now);
-    }
-
     /// Ends the election if a quorum agrees and no better vote can come, or none has come in time.
     fn decide(&mut self, now: MonoUs) {
+        // Something has failed or come after the election.
         let ElectionPhase::Looking(search) = &mut self.phase else { return };
         let Some(agreement) = search.round.agreement(&self.electorate) else {
             search.finalize = None;
             return;
         };
+        assert_eq!(agreement.vote, search.round.proposed, "this server agrees");
         let at = match search.finalize {
             Some((vote, at)) if vote == agreement.vote => at,
             _ => now.plus_ms(self.options.finalize_wait_ms),
@@ -625,6 +452,12 @@ impl Election {
     fn on_elected(&mut self, now: MonoUs, agreement: Agreement) {
         let Agreement { vote, round, supporters } = agreement;
         let leader = vote.leader;
+        assert!(!supporters.is_empty(), "a quorum is not empty");
+        assert!(
+            matches!(self.phase, ElectionPhase::Looking(_)),
+            "only a server that looks for a leader finds one"
+        );
+        assert!(self.outcome.is_none(), "a search has one outcome");
         let state = if leader == self.options.me {
             ServerState::Leading
         } else if self.is_observer() {

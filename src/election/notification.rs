@@ -59,6 +59,9 @@ pub(super) fn write(state: ServerState, vote: Vote, round: i64, config: &Config)
     let mut message = Vec::with_capacity(4 + body.len());
     message.extend_from_slice(&length.to_be_bytes());
     message.extend_from_slice(&body);
+    let own = Ballot { state, vote, round, is_versioned: true };
+    assert_eq!(read(&body).map(|(ballot, _)| ballot), Some(own), "it is read as it is written");
+    assert!(body.len() >= BYTES_MIN, "no form is shorter");
     message.into()
 }
 

@@ -152,6 +152,7 @@ impl Round {
 
     /// Changes its vote, and records it.
     fn propose(&mut self, electorate: &Electorate, vote: Vote) {
+        assert!(self.may_vote(electorate, vote) || vote == self.initial, "a vote that it may cast");
         self.proposed = vote;
         // ZooKeeper sends its own vote to itself. Only a voter does so, and its vote for no server
         // would not be accepted.
@@ -167,6 +168,7 @@ impl Round {
         self.number = number;
         self.received.clear();
         self.propose(electorate, vote);
+        assert!(self.received.len() <= 1, "votes of older rounds are void");
     }
 
     /// Handles the vote of a voter.
@@ -251,6 +253,8 @@ impl Round {
         } else {
             false
         };
+        assert_eq!(ballot.round, self.number, "votes of one round are counted together");
+        assert!(electorate.is_voter(from), "only votes of voters are kept");
         self.received.insert(from, ballot);
         if proposes { Consequence::Proposes } else { Consequence::Noted }
     }
@@ -262,6 +266,8 @@ impl Round {
         ballot: Ballot,
     ) -> Consequence {
         let Ballot { vote, round, .. } = ballot;
+        assert!(ballot.state != ServerState::Looking, "its sender has a leader, or leads");
+        assert!(electorate.may_lead(vote.leader), "a leader that cannot lead is not joined");
         if round == self.number {
             self.received.insert(from, ballot);
             let agree = self.received.iter().filter(|(_, other)| {
@@ -337,6 +343,7 @@ impl Round {
             .filter(|(_, other)| other.vote == self.proposed && other.round == self.number);
         let tracker = electorate.tracker(agree.map(|(id, _)| *id));
         let (vote, round) = (self.proposed, self.number);
+        assert!(tracker.acks().len() <= self.received.len(), "every supporter has voted");
         (electorate.may_lead(vote.leader) && electorate.has_all_quorums(&tracker))
             .then(|| Agreement { vote, round, supporters: tracker.acks().clone() })
     }

@@ -1,5 +1,4 @@
-//! What a member of an ensemble is told, and asked, by the replica. A server on its own hears none
-//! of it.
+//! The calls of the replica that only a member of an ensemble gets. A standalone server gets none of them.
 
 use std::rc::Rc;
 
@@ -14,7 +13,7 @@ use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::PassedRequest;
 
-const ALONE: &str = "a server on its own has no ensemble";
+const ALONE: &str = "a standalone server has no ensemble";
 
 /// Passes a call on to the member; in tests a scripted one writes it down.
 macro_rules! to_member {
@@ -34,7 +33,7 @@ impl Peer {
         to_member!(self, m => m.handle_link(now, event), "link {event:?}");
     }
 
-    /// Time has passed; nothing for a server on its own.
+    /// Time has passed. A standalone server has nothing to do.
     pub fn handle_timeout(&mut self, now: MonoUs) {
         if let Peer::Member(member) = self {
             member.handle_timeout(now);
@@ -125,7 +124,7 @@ impl Peer {
         );
     }
 
-    /// See [`Member::confirm_lead`](super::Member::confirm_lead). `None`: nobody else can lead.
+    /// See [`Member::confirm_lead`](super::Member::confirm_lead). `None`: no other server can lead.
     pub fn confirm_lead(&mut self) -> Option<u64> {
         match self {
             Peer::Standalone(_) => None,

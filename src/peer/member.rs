@@ -8,11 +8,15 @@
 //!    │       elected this one            a quorum has its history
 //!    └────────────────────────▶ a leader ───────────────────────▶ LEADING ──▶ LOOKING
 //! ```
-//! It hands every event to whom it concerns, and then settles what follows from it: somebody was
-//! elected, a leader was lost. What outlives a role is in [`Lasting`].
+//! A member hands every event to the part that it concerns, and then settles what follows from it: a leader was
+//! elected, or lost. The state that outlives a role is in [`Lasting`].
 
+mod events;
 mod facts;
 mod held;
+mod joining;
+mod leaving;
+mod links;
 mod listening;
 mod roles;
 mod services;
@@ -25,84 +29,103 @@ use std::rc::Rc;
 use super::History;
 use crate::election::{Election, ElectionOptions};
 use crate::id::{ServerId, Zxid};
-use crate::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, MemberHosts, Port};
+use crate::link::{Endpoint, LinkId, LinkIds, LinkOp, MemberHosts, Port};
 use crate::proto::txn::Txn;
 use crate::quorum::{Config, PeerOptions};
+use crate::random::Random;
 use crate::time::MonoUs;
 use crate::zab::{
     CommittedLog, Epochs, Lasting, Leader, Learner, Numbers, Ready, Standing, kept_out,
 };
 use held::HeldLinks;
+use links::LinkOwners;
 
-/// What an election, a leader and a learner have in common, and which of them this server is now.
+/// A member of an ensemble: its present role, its election, and what the roles have in common.
+///
+/// Between two events: while it looks or waits, its standing is `Looking`, and it holds links of learners; while it
+/// leads or learns, it holds none. The standing is that of a leader only while it leads, and that of a learner only
+/// while it learns.
 #[derive(Debug)]
 pub struct Member {
-    /// What it is doing, which has what outlives a role meanwhile.
+    /// The present role, which owns the state that outlives it.
+    ///
+    /// Invariant: never `Looking(None)` between two events.
     role: MemberRole,
+    /// The election, which lives as long as this server.
     election: Election,
-    /// The configurations that the election knows.
+    /// The active configuration and the last one seen, as the election knows them. When they change, the election is
+    /// told, and the network where to listen.
     election_configs: (Rc<Config>, Rc<Config>),
-    /// Whether it was told that the active one was only said.
+    /// Whether the election was told that the active configuration came with a vote.
     is_election_doubtful: bool,
-    /// The last standing told to the replica.
+    /// The standing that the replica was told last.
     standing: Standing,
+    /// The links of learners that connected before this server knew whether it leads.
     held: HeldLinks,
-    /// Where it was last said to listen.
+    /// The owner of each link.
+    links: LinkOwners,
+    /// The endpoints on which the network was last told to listen.
     listening: Vec<(Port, Endpoint)>,
-    /// Where the others were last said to be.
+    /// The hosts of the other members, as the network was last told.
     hosts: MemberHosts,
+    /// The source of tokens and of ids of log reads, which all roles share.
     numbers: Numbers,
-    /// What is done when a token is durable, oldest first.
+    /// What becomes true when a token is durable, oldest first.
     promises: VecDeque<(u64, Promise)>,
-    /// The epochs that are surely on the disk.
+    /// The epochs that are certainly on the disk. A role that ends because the disk fails leaves these behind.
     epochs_durable: Epochs,
-    /// Epochs that are not are to be forgotten with the role.
+    /// Whether epochs that are not durable are forgotten with the role that ends.
     is_reverting: bool,
-    /// Attempts to join that failed, one after the other.
+    /// The number of attempts to join a leader that have failed in a row. Each makes the next attempt wait longer.
     failures: u32,
-    /// Before this time it joins nobody again.
+    /// The time before which this server joins no leader.
     hold_until: MonoUs,
-    /// By whom it was kept out for its data, and what was said of it.
+    /// The leaders that have kept this server out for its data, as the log has said.
     kept_out: kept_out::Said,
-    /// One of them said that its data is of another history, and nobody has taken it in since.
+    /// Whether a leader has said that this server's data is of another history, and no leader has taken it in since.
     is_of_other_history: bool,
-    /// How often each leader could not be followed since there was one that could.
+    /// The number of times that each leader could not be followed, since a leader was followed. Each doubles the time
+    /// for which this server does not vote for it.
     avoided: BTreeMap<ServerId, u32>,
-    /// When it last began to look.
+    /// When the present search, or the last one, began.
     looking_since: MonoUs,
-    /// Whether its disk takes what a leader has to write.
+    /// Whether the disk has room for what a leader has to write.
     has_room: bool,
-    /// Whether it may be elected in this search.
+    /// Whether this server stands for election in this search.
     stands: bool,
-    /// Since when it serves nobody.
+    /// Since when this server has served no client; `None`: it serves.
     unavailable_since: Option<MonoUs>,
-    /// When it began to join the leader.
+    /// When this server began to join its leader.
     joining_since: MonoUs,
-    /// Since when it has the standing of a leader or learner.
+    /// Since when this server has had the standing of a leader or learner.
+    ///
+    /// Invariant: set only while it leads or learns.
     joined_at: Option<MonoUs>,
-    /// The next follower to ask, for an observer that uses them.
+    /// The place of the next follower to ask, for an observer that learns from followers.
     next_master: usize,
-    random: u64,
+    /// The source of random delays, and of the origin of a new history.
+    random: Random,
     /// The time of the last event.
     now: MonoUs,
+    /// The operations of the election, emptied in each step.
     link_ops: Vec<LinkOp>,
 }
 
-/// What this server is doing. Whichever it is has what outlives a role.
+/// A role, with the state that outlives it.
 #[derive(Debug)]
 enum MemberRole {
-    /// Looks for a leader. `None` only within a step from one role to another.
+    /// It looks for a leader. `None` only within a step from one role to another.
     Looking(Option<Box<Lasting>>),
-    /// Knows one, and joins it a little later: it failed before.
+    /// It knows the leader, and joins it a little later, because it has failed before.
     Waiting { leader: ServerId, lasting: Box<Lasting> },
-    /// Leads, or tries to.
+    /// It leads, or tries to.
     Leading(Box<Leader>),
-    /// Learns from a leader, or tries to.
+    /// It learns from a leader, or tries to.
     Learning(Box<Learner>),
 }
 
 impl MemberRole {
-    const KEPT: &str = "what outlives a role is with the role there is";
+    const KEPT: &str = "the present role owns what outlives it";
 
     fn lasting(&self) -> &Lasting {
         match self {
@@ -122,7 +145,7 @@ impl MemberRole {
         }
     }
 
-    /// It is over: what outlives it, for the next one.
+    /// Ends this role: the state for the next one.
     fn end(&mut self) -> Box<Lasting> {
         match std::mem::replace(self, MemberRole::Looking(None)) {
             MemberRole::Looking(lasting) => lasting.expect(MemberRole::KEPT),
@@ -141,18 +164,17 @@ impl MemberRole {
     }
 }
 
-/// What is true when a token is durable.
+/// What becomes true when a token is durable.
 #[derive(Clone, Copy, Debug)]
 enum Promise {
-    /// The log ends there, or the tree was replaced by one as of there.
+    /// The log ends at this zxid, or a tree as of this zxid has replaced it.
     Cut(Zxid),
-    /// The files say so.
+    /// The files have these epochs.
     Epochs(Epochs),
 }
 
 impl Member {
-    /// A member that begins to look for a leader. `seed` is any number that differs from run to
-    /// run.
+    /// A member that begins to look for a leader. `seed` is any number that differs from run to run.
     pub fn new(
         options: PeerOptions,
         config: Config,
@@ -170,6 +192,7 @@ impl Member {
         let recent = CommittedLog::new(history.last, history.recent, options.commit_log_txns)
             .with_digest(history.digest);
         let (config_now, last_seen_now) = (config.clone(), last_seen.clone());
+        assert!(last_seen_now.version >= config_now.version, "what is active was seen");
         let lasting = Lasting::new(options, ids, config_now, last_seen_now, history.epochs, recent);
         let mut member = Member {
             epochs_durable: lasting.epochs,
@@ -180,6 +203,7 @@ impl Member {
             is_election_doubtful: false,
             standing: Standing::Looking,
             held: HeldLinks::default(),
+            links: LinkOwners::default(),
             listening: Vec::new(),
             hosts: Vec::new(),
             numbers: Numbers::default(),
@@ -196,7 +220,7 @@ impl Member {
             joining_since: now,
             joined_at: None,
             next_master: 0,
-            random: seed,
+            random: Random::new(seed),
             now,
             link_ops: Vec::new(),
         };
@@ -207,223 +231,6 @@ impl Member {
     }
 
     // ---- events, from the replica
-
-    /// Something happened on a link.
-    pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
-        self.now = now;
-        let link = event.link();
-        match event {
-            LinkEvent::Accepted { port: Port::Election, .. } => {
-                self.election.handle_link(now, event);
-            }
-            LinkEvent::Accepted { port: Port::Quorum, remote, may_be, .. } => {
-                match &mut self.role {
-                    MemberRole::Leading(leader) => leader.handle_link(now, event),
-                    // Whoever votes for it shall look again, not wait.
-                    MemberRole::Looking(_) if !self.stands => {
-                        self.role.lasting_mut().ready.send(LinkOp::Close { link });
-                    }
-                    MemberRole::Looking(_) | MemberRole::Waiting { .. } => {
-                        if let Some(refused) = self.held.accept(now, link, remote, may_be) {
-                            self.role.lasting_mut().ready.send(LinkOp::Close { link: refused });
-                        }
-                    }
-                    // ZooKeeper: only a leader listens on this port.
-                    MemberRole::Learning(_) => {
-                        self.role.lasting_mut().ready.send(LinkOp::Close { link });
-                    }
-                }
-            }
-            LinkEvent::Accepted { port: Port::ObserverMaster, .. } => {
-                match self.role.lasting_mut().observers() {
-                    Some((observers, view)) => observers.handle_link(now, event, view),
-                    None => self.role.lasting_mut().ready.send(LinkOp::Close { link }),
-                }
-            }
-            _ if self.role.lasting().observers.as_ref().is_some_and(|it| it.owns(link)) => {
-                if let Some((observers, view)) = self.role.lasting_mut().observers() {
-                    observers.handle_link(now, event, view);
-                }
-            }
-            _ if self.election.owns(link) => self.election.handle_link(now, event),
-            _ if self.held.owns(link) => {
-                let me = self.role.lasting().options.me;
-                if let Some(refused) = self.held.handle(now, me, event) {
-                    self.role.lasting_mut().ready.send(LinkOp::Close { link: refused });
-                }
-            }
-            _ => match &mut self.role {
-                MemberRole::Leading(leader) => leader.handle_link(now, event),
-                MemberRole::Learning(learner) => learner.handle_link(now, event),
-                MemberRole::Looking(_) | MemberRole::Waiting { .. } => {}
-            },
-        }
-        self.settle();
-    }
-
-    /// Time has passed.
-    pub fn handle_timeout(&mut self, now: MonoUs) {
-        self.now = now;
-        self.election.handle_timeout(now);
-        if self.give_up_config_at().is_some_and(|at| at <= now) {
-            self.role.lasting_mut().give_up_config();
-            self.tell_config();
-            self.look();
-        }
-        let must_stand = self.stand_at().is_some_and(|at| at <= now);
-        match &mut self.role {
-            MemberRole::Leading(leader) => leader.handle_timeout(now),
-            MemberRole::Learning(learner) => learner.handle_timeout(now),
-            MemberRole::Looking(_) if must_stand => {
-                tracing::warn!("nobody else was elected: standing for election without room");
-                self.look_as(true);
-            }
-            MemberRole::Looking(_) | MemberRole::Waiting { .. } => {}
-        }
-        if let Some(observers) = &mut self.role.lasting_mut().observers {
-            observers.handle_timeout(now);
-        }
-        let hold_ms = self
-            .role
-            .lasting_mut()
-            .options
-            .tick_ms
-            .saturating_mul(self.role.lasting().options.init_limit);
-        while let Some(link) = self.held.expire(now, hold_ms) {
-            self.role.lasting_mut().ready.send(LinkOp::Close { link });
-        }
-        self.settle();
-    }
-
-    /// When [`Member::handle_timeout`] has something to do.
-    pub fn next_timeout(&self) -> Option<MonoUs> {
-        let role = match &self.role {
-            MemberRole::Leading(leader) => leader.next_timeout(),
-            MemberRole::Learning(learner) => learner.next_timeout(),
-            MemberRole::Waiting { .. } => Some(self.hold_until),
-            MemberRole::Looking(_) => self.stand_at(),
-        };
-        let config = self.give_up_config_at();
-        let hold_ms = self
-            .role
-            .lasting()
-            .options
-            .tick_ms
-            .saturating_mul(self.role.lasting().options.init_limit);
-        let observers = self.role.lasting().observers.as_ref().map(|it| it.next_timeout());
-        let held = self.held.next_timeout(hold_ms);
-        let times = [self.election.next_timeout(), role, observers, held, config];
-        times.into_iter().flatten().min()
-    }
-
-    /// Everything appended up to `zxid` is durable. Never goes back but after a truncate.
-    pub fn handle_synced(&mut self, zxid: Zxid) {
-        self.role.lasting_mut().journal.handle_synced(zxid);
-        if let MemberRole::Leading(leader) = &mut self.role {
-            leader.handle_synced(zxid);
-        }
-        self.settle();
-    }
-
-    /// Everything of the `Ready` with this `durable`, and of those before it, is durable.
-    pub fn handle_durable(&mut self, now: MonoUs, token: u64) {
-        self.now = now;
-        while let Some((_, promise)) = self.promises.pop_front_if(|(at, _)| *at <= token) {
-            match promise {
-                Promise::Cut(zxid) => self.role.lasting_mut().journal.handle_cut(zxid),
-                Promise::Epochs(epochs) => {
-                    self.epochs_durable = epochs;
-                    // Those that were taken for undone, and were on their way all the same.
-                    let wanted = &mut self.role.lasting_mut().epochs;
-                    wanted.accepted = wanted.accepted.max(epochs.accepted);
-                    let later =
-                        self.promises.iter().any(|(_, it)| matches!(it, Promise::Epochs(_)));
-                    if epochs.current > wanted.current || epochs.current == wanted.current && !later
-                    {
-                        (wanted.current, wanted.origin) = (epochs.current, epochs.origin);
-                    }
-                }
-            }
-        }
-        if let MemberRole::Leading(leader) = &mut self.role {
-            leader.handle_durable(now, token);
-        }
-        self.settle();
-    }
-
-    /// The log cannot be cut as was asked for: what is left would not be the state there. Nothing
-    /// was changed, it ends at `last`. To be called before anything is done that came after the
-    /// truncate.
-    ///
-    /// ```text
-    /// 1. a server at 1:2 gets the tree as of 1:9, and its leader is gone before it leads
-    /// 2. the next leader, at 1:7, says: cut at 1:7
-    /// 3. without the snapshot 1:9, what is on the disk ends at 1:2
-    /// ```
-    /// ZooKeeper believes to be at 1:7 then, and serves without five transactions, or stops. To go
-    /// back to 1:2 would be as wrong if the tree had been acknowledged: its currentEpoch would vouch
-    /// for a history that lacks what was committed before. So the server stays what it is, and asks
-    /// for the whole tree.
-    pub fn handle_not_cut(&mut self, now: MonoUs, last: Zxid) {
-        self.now = now;
-        tracing::warn!(%last, "the log cannot be cut there: asking for the whole tree");
-        self.role.lasting_mut().wants_tree = true;
-        self.is_reverting = true;
-        self.end_role("its history cannot be followed from here");
-        self.role.lasting_mut().ready.forget_log();
-        self.role.lasting_mut().journal.reset(last);
-        self.promises.retain(|(_, promise)| !matches!(promise, Promise::Cut(_)));
-        self.on_failure();
-        self.is_reverting = false;
-        self.hold_until = now;
-        self.become_looking();
-        self.look();
-        self.settle();
-    }
-
-    /// The transactions asked for with [`LogRead`](crate::zab::LogRead), in order; `None`: not there, too many bytes, or
-    /// they cannot be read: the learner gets the whole tree.
-    pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
-        self.now = now;
-        if let MemberRole::Leading(leader) = &mut self.role {
-            leader.handle_log_read(now, id, txns);
-        } else if let Some(observers) = &mut self.role.lasting_mut().observers {
-            observers.handle_log_read(now, id, txns);
-        }
-        self.settle();
-    }
-
-    /// What the outside witness says (`oraclePath`); asked for by the edge each tick.
-    pub fn set_oracle(&mut self, now: MonoUs, says_yes: bool) {
-        self.now = now;
-        self.election.set_oracle(says_yes);
-        if let MemberRole::Leading(leader) = &mut self.role {
-            leader.set_oracle(now, says_yes);
-        }
-        self.settle();
-    }
-
-    /// Whether the disk has room. A server without it does not stand for election: it could not write
-    /// down the epoch or the history that it is elected for, and the others would wait for it as
-    /// long as they may.
-    // ZooKeeper: a server with a full disk ends.
-    pub fn set_room(&mut self, now: MonoUs, has_room: bool) {
-        self.now = now;
-        if has_room == self.has_room {
-            return;
-        }
-        self.has_room = has_room;
-        if !has_room {
-            tracing::warn!("no room on the disk: this server does not stand for election");
-        }
-        let me = self.me();
-        match &self.role {
-            MemberRole::Looking(_) => self.look(),
-            MemberRole::Waiting { leader, .. } if *leader == me => self.look(),
-            MemberRole::Waiting { .. } | MemberRole::Leading(_) | MemberRole::Learning(_) => {}
-        }
-        self.settle();
-    }
 
     /// Whether others have logged what this server, which leads, has not: one of them can lead as
     /// well.
@@ -447,48 +254,16 @@ impl Member {
         self.leader().is_some_and(|leader| leader.awaits_ack_over(link))
     }
 
-    /// Leaves the leader, or the lead: what must be written cannot be. What was asked for and is
-    /// not durable counts as not done. It stays away for a moment, so that it is not elected again
-    /// at once.
-    pub fn leave(&mut self, now: MonoUs, reason: &str) {
-        self.now = now;
-        self.is_reverting = true;
-        match &mut self.role {
-            MemberRole::Leading(leader) => leader.resign(reason),
-            MemberRole::Learning(learner) => learner.abandon(reason.to_owned()),
-            // The role in which it was asked for is over already: nobody else takes it back.
-            MemberRole::Looking(_) | MemberRole::Waiting { .. } => {
-                self.role.lasting_mut().epochs = self.epochs_durable
-            }
-        }
-        self.settle();
-        self.is_reverting = false;
-    }
-
-    /// The same, where something was given up that these tokens would have followed: the epoch files do
-    /// not say what was asked for, nor will they. Otherwise the next token would say so:
-    ///
-    /// ```text
-    /// 1. acceptedEpoch is to become 5, for a leader of epoch 5, and there is no room for it
-    /// 2. a leader of epoch 4 comes back and says: cut at 4:7. The cut is durable
-    /// 3. the leader of epoch 5 comes back: its epoch is promised without a word on the disk
-    /// ```
-    pub fn leave_unwritten(&mut self, now: MonoUs, reason: &str, tokens: &[u64]) {
-        // A cut is not given up.
-        self.promises.retain(|(token, promise)| {
-            matches!(promise, Promise::Cut(_)) || !tokens.contains(token)
-        });
-        self.leave(now, reason);
-    }
-
-    /// Exchanges `ready`, which must be empty, with what is to be done next. True: there is more,
-    /// to be taken when this was put in order.
+    /// Exchanges `ready`, which must be empty, with the next effects. True: there are more, which may be taken only
+    /// when the order of these is certain.
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         self.collect();
         self.role.lasting_mut().ready.take(ready);
+        self.links.note(&ready.send);
         let cut = ready.truncate.or(ready.restore).map(Promise::Cut);
         let epochs = ready.epochs.map(Promise::Epochs);
         if cut.is_some() || epochs.is_some() {
+            assert!(cut.is_none() || epochs.is_none(), "a cut is durable before anything else");
             let token = *ready.durable.get_or_insert_with(|| self.numbers.next());
             self.promises.extend(cut.into_iter().chain(epochs).map(|promise| (token, promise)));
         }
@@ -517,15 +292,15 @@ impl Member {
         }
     }
 
-    /// Whether nobody counts on what this server has logged: it observes, and is to go on observing if
-    /// what is proposed becomes active. A leader may count its acknowledgement of NEWLEADER for that.
+    /// Whether no leader counts on this server's log: it observes, and will go on observing if the proposed
+    /// configuration becomes active. For a proposed voter, a leader may count the acknowledgement of NEWLEADER.
     pub fn only_observes(&self) -> bool {
         let votes_next = self.role.lasting().last_seen.is_voter(self.me());
         self.role.lasting().is_observer && !votes_next
     }
 
-    /// Whether a leader has kept it out because its data is of another history, and nobody has taken it
-    /// in since.
+    /// Whether a leader has kept this server out because its data is of another history, and no leader has taken it in
+    /// since.
     pub fn is_of_other_history(&self) -> bool {
         self.is_of_other_history
     }
@@ -535,7 +310,7 @@ impl Member {
         &self.role.lasting().config
     }
 
-    /// The last configuration that was proposed or seen; the active one if none is on its way.
+    /// The last configuration that was proposed or seen; the active one if no change is on its way.
     pub fn last_seen_config(&self) -> &Rc<Config> {
         &self.role.lasting().last_seen
     }
@@ -555,6 +330,36 @@ impl Member {
         self.role.lasting().options.me
     }
 
+    /// Checks how the fields are related between two events.
+    fn check(&self) {
+        let (is_leading, is_learning) = match &self.role {
+            MemberRole::Looking(lasting) => {
+                assert!(lasting.is_some(), "a step from one role to another has ended");
+                (false, false)
+            }
+            MemberRole::Waiting { .. } => (false, false),
+            MemberRole::Leading(_) => (true, false),
+            MemberRole::Learning(_) => (false, true),
+        };
+        match self.standing {
+            Standing::Looking => {}
+            Standing::Leading { .. } => assert!(is_leading, "only a leader stands as one"),
+            Standing::Following { .. } | Standing::Observing { .. } => {
+                assert!(is_learning, "only a learner stands as one");
+            }
+        }
+        let is_joined = is_leading || is_learning;
+        assert!(self.joined_at.is_none() || is_joined, "a server that has joined leads or learns");
+        assert!(self.held.is_empty() || !is_joined, "links are held until it is known who leads");
+        assert!(self.link_ops.is_empty(), "what the election wants of the network is on its way");
+        let observers = &self.role.lasting().observers;
+        assert!(observers.is_none() || is_learning, "observers learn only from a learner");
+        assert!(
+            observers.is_none() || self.joined_at.is_some(),
+            "observers learn only from a follower that is up to date"
+        );
+    }
+
     fn leader(&self) -> Option<&Leader> {
         match &self.role {
             MemberRole::Leading(leader) => Some(leader),
@@ -564,7 +369,10 @@ impl Member {
 
     fn leader_mut(&mut self) -> &mut Leader {
         match &mut self.role {
-            MemberRole::Leading(leader) => leader,
+            MemberRole::Leading(leader) => {
+                assert!(leader.is_active(), "a leader that does not serve proposes nothing");
+                leader
+            }
             MemberRole::Looking(_) | MemberRole::Waiting { .. } | MemberRole::Learning(_) => {
                 panic!("only a leader proposes")
             }

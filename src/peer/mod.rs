@@ -1,9 +1,8 @@
 //! Agreement: which transactions are accepted, durable and committed, in which order.
 //!
-//! A peer decides and never acts. What it wants done stands in a [`Ready`], whose fields are the
-//! order of durability. A server on its own is the smallest ensemble: its own disk is the
-//! quorum, so that a transaction is committed as soon as it is durable. A member of an ensemble
-//! ([`Member`]) elects a leader with the others, and leads or learns.
+//! A peer decides and never acts. Its effects are in a [`Ready`], whose fields are in the order of durability. A
+//! standalone server is the smallest ensemble: its own disk is the quorum, so that a transaction is committed as soon
+//! as it is durable. A member of an ensemble ([`Member`]) elects a leader with the others, and leads or learns.
 //!
 //! ```text
 //! synced ≤ submitted ≤ accepted        committed ≤ accepted
@@ -31,19 +30,19 @@ use crate::zab::{Epochs, Ready};
 /// A server's part in the agreement.
 #[derive(Debug)]
 pub enum Peer {
-    /// A server on its own.
+    /// A standalone server.
     Standalone(Standalone),
     /// A member of an ensemble.
     Member(Box<Member>),
-    /// One that decides what a test says.
+    /// A peer whose decisions come from a test.
     #[cfg(test)]
     Scripted(Box<Scripted>),
 }
 
-/// What a member begins with, from its disk.
+/// The state on a member's disk, with which it begins.
 #[derive(Debug)]
 pub struct History {
-    /// The last transaction in log and database; -1: it must not vote before it is synchronised.
+    /// The last transaction in log and database; -1: the member must not vote before it is brought up to date.
     pub last: Zxid,
     /// The last transactions, oldest first, up to `last` and without a gap.
     pub recent: VecDeque<Txn>,
@@ -54,7 +53,7 @@ pub struct History {
 }
 
 impl Peer {
-    /// A server on its own, whose log and snapshot reach to `last`.
+    /// A standalone server, whose log and snapshot reach to `last`.
     pub fn standalone(last: Zxid) -> Peer {
         Peer::Standalone(Standalone::new(last))
     }
@@ -70,7 +69,7 @@ impl Peer {
         Peer::Member(Box::new(Member::new(options, config, history, now, seed)))
     }
 
-    /// The member; `None` for a server on its own.
+    /// The member; `None` for a standalone server.
     pub fn as_member(&self) -> Option<&Member> {
         match self {
             Peer::Standalone(_) => None,
@@ -80,10 +79,10 @@ impl Peer {
         }
     }
 
-    /// The member, to tell it something that a server on its own never hears.
+    /// The member, for an event that a standalone server never has.
     ///
     /// # Panics
-    /// If it is on its own.
+    /// If the server is standalone.
     pub fn member_mut(&mut self) -> &mut Member {
         match self {
             Peer::Standalone(_) => panic!("a server on its own has no ensemble"),
@@ -93,8 +92,8 @@ impl Peer {
         }
     }
 
-    /// The zxid that a transaction gets after `last`. `None`: no more may be proposed in this
-    /// epoch, or this server is no leader.
+    /// The zxid of the transaction after `last`. `None`: no more may be proposed in this epoch, or this server does not
+    /// lead.
     pub fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
         match self {
             Peer::Standalone(standalone) => standalone.zxid_after(last),
@@ -104,7 +103,7 @@ impl Peer {
         }
     }
 
-    /// Proposes a transaction, the next in order.
+    /// Proposes the next transaction.
     pub fn propose(&mut self, txn: Txn) {
         match self {
             Peer::Standalone(standalone) => standalone.propose(txn),
@@ -114,11 +113,11 @@ impl Peer {
         }
     }
 
-    /// The log has no room for what comes after `zxid`: it is as if it had not been proposed.
-    /// Only for transactions that were not written, and only where no other server saw them.
+    /// Takes the proposals after `zxid` back, for which the log has no room. Only for transactions that were not
+    /// written, and that no other server has seen.
     ///
     /// # Panics
-    /// On a member: others have seen what it proposed.
+    /// On a member, whose proposals others have seen.
     pub fn take_back(&mut self, zxid: Zxid) {
         match self {
             Peer::Standalone(standalone) => standalone.take_back(zxid),
@@ -138,8 +137,8 @@ impl Peer {
         }
     }
 
-    /// Appends what is to be done to `ready`. True: there is more, which may only be taken when
-    /// this was put in order.
+    /// Appends the effects to `ready`. True: there are more, which may be taken only when the order of these is
+    /// certain.
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         match self {
             Peer::Standalone(standalone) => {
@@ -162,7 +161,7 @@ impl Peer {
         }
     }
 
-    /// The newest transaction proposed, here or by the leader.
+    /// The newest transaction that this server has proposed, or got from its leader.
     pub fn accepted(&self) -> Zxid {
         match self {
             Peer::Standalone(standalone) => standalone.accepted(),
@@ -182,7 +181,7 @@ impl Peer {
         }
     }
 
-    /// Whether it learns from a follower, which passes its requests on.
+    /// Whether this server learns from a follower, which passes its requests on.
     pub fn is_below_a_follower(&self) -> bool {
         match self {
             Peer::Standalone(_) => false,
@@ -192,8 +191,8 @@ impl Peer {
         }
     }
 
-    /// Whether it takes part without a vote, and without one in what is proposed, so that nobody counts
-    /// on what it has logged.
+    /// Whether this server votes neither in the active configuration nor in the proposed one, so that no leader counts
+    /// on its log.
     pub fn only_observes(&self) -> bool {
         match self {
             Peer::Standalone(_) => false,
@@ -203,8 +202,8 @@ impl Peer {
         }
     }
 
-    /// Whether a leader has kept it out because its data is of another history, and nobody has taken it
-    /// in since.
+    /// Whether a leader has kept this server out because its data is of another history, and no leader has taken it in
+    /// since.
     pub fn is_of_other_history(&self) -> bool {
         match self {
             Peer::Standalone(_) => false,

@@ -1,5 +1,5 @@
-//! A peer for tests of those who carry out what a peer decides: its decisions are given to it, and
-//! what it is told is written down.
+//! A peer for tests of the code that carries out a peer's decisions: the test gives it the decisions, and it records
+//! the calls.
 
 use std::collections::VecDeque;
 
@@ -38,7 +38,7 @@ pub struct Scripted {
     pub forgets_tenures: bool,
     /// The last zxid of its epoch, if that is soon.
     pub last_zxid: Option<Zxid>,
-    /// The number of a question whether it still leads; `None`: nobody else can.
+    /// The number of a question whether it still leads; `None`: no other server can.
     pub lead_question: Option<u64>,
     /// Links over which an acknowledgement of the oldest proposal has still to come.
     pub awaited: Vec<LinkId>,

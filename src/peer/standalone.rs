@@ -1,4 +1,4 @@
-//! A server on its own: durable is committed.
+//! A standalone server: what is durable is committed.
 
 use std::collections::VecDeque;
 
@@ -9,16 +9,21 @@ use super::Ready;
 
 /// The peer of a standalone server.
 ///
-/// Invariant: `committed ≤ synced ≤ submitted ≤ accepted`, and `pending` holds the transactions
-/// after `committed` up to `accepted`, of which those after `submitted` are still to be appended.
+/// Invariant: `committed ≤ synced ≤ submitted ≤ accepted`, and `pending` holds the transactions after `committed` up to
+/// `accepted`, of which those after `submitted` are still to be appended.
 #[derive(Debug)]
 pub struct Standalone {
+    /// The newest proposal.
     accepted: Zxid,
+    /// The newest transaction that was handed over to be appended.
     submitted: Zxid,
+    /// The newest transaction that is durable.
     synced: Zxid,
+    /// The newest transaction that was handed over for commit.
     committed: Zxid,
+    /// The transactions that are not committed, oldest first.
     pending: VecDeque<Txn>,
-    /// How many of `pending` were submitted.
+    /// How many of `pending` were handed over to be appended.
     submitted_count: usize,
 }
 
@@ -34,8 +39,8 @@ impl Standalone {
         }
     }
 
-    /// ZooKeeper: a standalone server counts on through the epoch's end (`hzxid` is just a long);
-    /// the new epoch then begins with counter 0. An ensemble may not, and elects a new leader.
+    // ZooKeeper: a standalone server counts on beyond the end of the epoch (`hzxid` is just a long); the next epoch
+    // then begins with counter 0. An ensemble must not, and elects a new leader.
     pub(super) fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
         last.0.checked_add(1).map(Zxid)
     }
@@ -44,6 +49,7 @@ impl Standalone {
         assert!(txn.zxid() > self.accepted, "zxids rise: {} after {}", txn.zxid(), self.accepted);
         self.accepted = txn.zxid();
         self.pending.push_back(txn);
+        assert!(self.pending.len() > self.submitted_count, "it is still to be appended");
     }
 
     pub(super) fn handle_synced(&mut self, zxid: Zxid) {
@@ -52,7 +58,7 @@ impl Standalone {
         self.synced = zxid;
     }
 
-    /// ZooKeeper has no such step: its log fails, and its server with it.
+    // ZooKeeper: it has no such step; its log fails, and its server with it.
     pub(super) fn take_back(&mut self, zxid: Zxid) {
         while self.pending.back().is_some_and(|txn| txn.zxid() > zxid) {
             self.pending.pop_back();
@@ -61,6 +67,8 @@ impl Standalone {
         self.accepted = self.accepted.min(zxid);
         self.submitted = self.submitted.min(zxid);
         assert!(self.synced <= self.submitted, "what is durable cannot be taken back");
+        assert!(self.submitted <= self.accepted, "what was submitted was accepted");
+        assert!(self.submitted_count <= self.pending.len(), "what was taken back is not pending");
     }
 
     pub(super) fn take_ready(&mut self, ready: &mut Ready) {
@@ -71,11 +79,15 @@ impl Standalone {
         self.submitted = self.accepted;
         while self.pending.front().is_some_and(|txn| txn.zxid() <= self.synced) {
             let txn = self.pending.pop_front().expect("there is a front");
+            assert!(self.submitted_count > 0, "what is durable was submitted");
+            assert!(txn.zxid() > self.committed, "commits are in order");
             self.submitted_count -= 1;
             self.committed = txn.zxid();
             ready.commit.push(txn);
         }
-        assert!(self.committed <= self.synced && self.synced <= self.submitted);
+        assert!(self.committed <= self.synced, "what is committed is durable");
+        assert!(self.synced <= self.submitted, "what is durable was submitted");
+        assert_eq!(self.submitted_count, self.pending.len(), "all was submitted");
     }
 
     pub(super) fn accepted(&self) -> Zxid {

@@ -40,12 +40,14 @@ pub struct Member {
 impl Member {
     /// The addresses on which it waits for learners when it leads.
     pub fn quorum_endpoints(&self) -> Vec<Endpoint> {
+        assert!(!self.addresses.is_empty(), "a member has an address");
         let endpoint = |a: &MemberAddress| Endpoint { host: a.host.clone(), port: a.quorum_port };
         self.addresses.iter().map(endpoint).collect()
     }
 
     /// Its addresses for elections.
     pub fn election_endpoints(&self) -> Vec<Endpoint> {
+        assert!(!self.addresses.is_empty(), "a member has an address");
         let endpoint = |a: &MemberAddress| Endpoint { host: a.host.clone(), port: a.election_port };
         self.addresses.iter().map(endpoint).collect()
     }
@@ -65,13 +67,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether a server with that version knows of a reconfiguration that this one does not know.
+    /// Whether a server whose configuration has that version knows of a reconfiguration of which this server does not.
     ///
-    /// The version of the first configuration is the first zxid of its epoch, and stands for no
-    /// reconfiguration: before anything was written, several leaders, each after the loss of the previous
-    /// one with its machine, may have given the same members new versions.
-    // ZooKeeper: LearnerHandler refuses a server with a higher version. Such a server stays out until all
-    // the others have stopped.
+    /// A first configuration has the first zxid of its leader's epoch as its version, although no reconfiguration made
+    /// it. Of two first versions the higher one proves nothing: each time that a leader is lost before anything is
+    /// written, the next leader gives the same members a higher version.
+    // ZooKeeper: LearnerHandler refuses every server with a higher version. Such a server stays out until all the
+    // others have stopped.
     pub fn is_behind(&self, version: i64) -> bool {
         let is_first = |version: i64| version > 0 && Zxid(version).counter() == 0;
         version > self.version && !(is_first(version) && is_first(self.version))

@@ -59,7 +59,11 @@ impl Config {
             let reason = format!("the result has {voters} participants, needed: {needed}");
             return Err(BadArguments(reason));
         }
-        config.as_read().map_err(|error| BadArguments(error.to_string()))
+        let config = config.as_read().map_err(|error| BadArguments(error.to_string()))?;
+        assert_eq!(config.version, version, "others read the version that was given");
+        assert!(config.members.len() <= CONFIG_MEMBERS_MAX, "others read so many members");
+        assert!(config.voters().count() >= needed, "others read the voters that are needed");
+        Ok(config)
     }
 
     /// Whether only the version differs.
@@ -166,6 +170,7 @@ impl Member {
 mod tests {
     use super::*;
     use crate::limits::HOST_BYTES_MAX;
+    use crate::random::Random;
 
     fn config() -> Config {
         let text = "server.1=a:1:2;3\nserver.2=b:1:2;3\nserver.3=c:1:2:observer;3\nversion=7";
@@ -316,11 +321,8 @@ mod tests {
     fn what_is_accepted_is_read_as_it_is() {
         let alphabet: Vec<char> =
             "0123456789=:;|.[]#!\\\n\t ,%svegrwn-+\u{e9}\u{2028}".chars().collect();
-        let mut random: u64 = 11;
-        let mut below = |bound: usize| {
-            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            usize::try_from(random >> 33).unwrap() % bound
-        };
+        let mut random = Random::new(11);
+        let mut below = |bound: usize| random.index(bound);
         let lines = [
             "server.4=d:1:2:observer;h:4",
             "server.1=a:1:2|[::1%lo]:3:4;[::]:3,server.2=b:1:2;0.0.0.0:3",

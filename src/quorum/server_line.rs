@@ -27,6 +27,7 @@ impl Member {
         };
         let client = client.map(client_address).transpose()?;
         let (addresses, role) = member_addresses(addresses)?;
+        assert!(!addresses.is_empty(), "a member has an address");
         Ok(Member { addresses, role, client })
     }
 }
@@ -63,6 +64,7 @@ fn member_addresses(text: &str) -> Result<(Vec<MemberAddress>, PeerType), String
     if addresses.is_empty() {
         return Err(SERVER_FORM.to_owned());
     }
+    assert!(addresses.len() <= MEMBER_ADDRESSES_MAX, "their number has a bound");
     Ok((addresses, role.unwrap_or_default()))
 }
 

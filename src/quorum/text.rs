@@ -90,6 +90,8 @@ impl Config {
             return Err(ConfigError::whole(reason));
         }
         config.complete(&group_of).map_err(ConfigError::whole)?;
+        assert!(config.version >= 0, "a version is a zxid: {:x}", config.version);
+        assert!(config.members.len() <= CONFIG_MEMBERS_MAX, "their number has a bound");
         Ok(config)
     }
 
@@ -139,6 +141,7 @@ impl Config {
             }
             self.weights.entry(id).or_insert(1);
         }
+        assert!(self.weights.values().all(|weight| *weight >= 0), "a weight is never negative");
         match group_of.keys().find(|id| !self.weights.contains_key(id)) {
             Some(id) => {
                 Err(format!("server {id} is in a group, but does not vote and weighs nothing"))
@@ -236,6 +239,7 @@ fn key_and_value(line: &str) -> (String, String) {
 mod tests {
     use super::*;
     use crate::quorum::PeerType;
+    use crate::random::Random;
 
     const GOLDEN: &str = "server.1=127.0.0.1:24888:25888:participant\n\
                           server.3=127.0.0.1:24890:25890:participant\n\
@@ -305,11 +309,8 @@ mod tests {
     fn what_is_read_from_a_damaged_text_can_be_written_and_read_again() {
         let whole = format!("{GOLDEN}\ngroup.1=1:3\nweight.1=2");
         let alphabet = b"0123456789=:;|.[]#!\\\n\r\t ,svegrwn-+";
-        let mut random: u64 = 7;
-        let mut below = |bound: usize| {
-            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            usize::try_from(random >> 33).unwrap() % bound
-        };
+        let mut random = Random::new(7);
+        let mut below = |bound: usize| random.index(bound);
         let mut read = 0;
         for _ in 0..20_000 {
             let mut bytes = whole.clone().into_bytes();

@@ -31,6 +31,7 @@ impl Config {
             voters += 1;
             agreeing += usize::from(agrees(id));
         }
+        assert!(agreeing <= voters, "only voters agree: {agreeing} of {voters}");
         agreeing > voters / 2
     }
 
@@ -50,20 +51,26 @@ impl Config {
             // Weights are not negative, and there are fewer than 2^32 of them.
             let weigh = |id: &ServerId| i128::from(self.weight(*id));
             let all: i128 = servers.iter().map(weigh).sum();
+            assert!(all >= 0, "no weight is negative");
             if all == 0 {
                 continue;
             }
             groups += 1;
             let part: i128 =
                 servers.iter().filter(|id| self.is_voter(**id) && agrees(**id)).map(weigh).sum();
+            assert!(part <= all, "a part weighs no more than the whole");
             agreeing += usize::from(part > all / 2);
         }
+        assert!(agreeing <= groups, "only groups agree: {agreeing} of {groups}");
         agreeing > groups / 2
     }
 
     /// How many voters a quorum needs at least, for an operator; `None`: groups and weights decide.
     pub fn majority(&self) -> Option<usize> {
-        (!self.is_hierarchical()).then(|| self.voters().count() / 2 + 1)
+        let voters = self.voters().count();
+        let majority = voters / 2 + 1;
+        assert!(2 * majority > voters, "two majorities have a voter in common");
+        (!self.is_hierarchical()).then_some(majority)
     }
 
     /// Whether groups and weights decide, not the majority.
@@ -74,7 +81,10 @@ impl Config {
     /// The weight of a server's vote; a server with weight 0 never leads.
     pub fn weight(&self, id: ServerId) -> i64 {
         // ZooKeeper: QuorumMaj.getWeight is 1 for every server.
-        if self.is_hierarchical() { self.weights.get(&id).copied().unwrap_or(0) } else { 1 }
+        let weight =
+            if self.is_hierarchical() { self.weights.get(&id).copied().unwrap_or(0) } else { 1 };
+        assert!(weight >= 0, "the weight of server {id} is {weight}");
+        weight
     }
 }
 
@@ -98,11 +108,13 @@ impl AckTracker {
         if last_seen.version > active.version {
             tracker.add_config(last_seen.clone());
         }
+        assert!((1..=2).contains(&tracker.configs.len()), "the active one, or it and the next");
         tracker
     }
 
     /// Adds a configuration whose quorum is also needed.
     pub fn add_config(&mut self, config: Rc<Config>) {
+        assert!(self.acks.is_empty(), "earlier agreement does not cover this configuration");
         self.configs.push(config);
     }
 
@@ -113,6 +125,7 @@ impl AckTracker {
         if counts {
             self.acks.insert(id);
         }
+        assert_eq!(self.acks.contains(&id), counts, "agreement that counts is kept");
         counts
     }
 

@@ -1,7 +1,7 @@
 //! The last committed transactions, in memory (`ZKDatabase.committedLog`).
 //!
-//! A leader brings learners that lag a little up to date from it without touching the disk. Every
-//! member keeps it, because it may lead next.
+//! From it, a leader brings learners that lag a little up to date, without touching the disk. Every member keeps it,
+//! because every member may lead next.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque;
@@ -14,23 +14,26 @@ use super::Mark;
 
 /// The last committed transactions.
 ///
-/// Invariant: `txns` are all those after `before` up to `last`, in order and without a gap.
+/// Invariant: `txns` are all transactions after `before` up to `last`, in order and without a gap.
 #[derive(Clone, Debug)]
 pub struct CommittedLog {
+    /// The transactions, oldest first.
     txns: VecDeque<Txn>,
-    /// Of all that are here.
+    /// The number of their bytes.
     bytes: usize,
-    /// Where the history stood before the first of them.
+    /// The end of the history before the first of them.
     before: Zxid,
-    /// What is known of the history there.
+    /// The mark of the history there, as far as it is known.
     before_mark: Option<Mark>,
+    /// The end of the history.
     last: Zxid,
+    /// The bound on the number of transactions.
     txns_max: usize,
 }
 
 impl CommittedLog {
-    /// The end of a history: `recent` are its last transactions up to `last`, without a gap. If they
-    /// do not reach to `last`, they are of no use.
+    /// The end of a history: `recent` are its last transactions up to `last`, without a gap. Transactions that do not
+    /// reach to `last` are of no use.
     pub fn new(last: Zxid, recent: VecDeque<Txn>, txns_max: usize) -> CommittedLog {
         let mut log = CommittedLog {
             txns: VecDeque::new(),
@@ -49,7 +52,7 @@ impl CommittedLog {
         log
     }
 
-    /// The same, where the tree at the end has this digest: what is known of a history of which no
+    /// The same for a history whose tree has this digest at the end. The digest is all that is known of it if no
     /// transaction is here.
     pub fn with_digest(mut self, digest: Option<i64>) -> CommittedLog {
         if self.txns.is_empty() {
@@ -58,7 +61,7 @@ impl CommittedLog {
         self
     }
 
-    /// The next transaction was committed.
+    /// Adds the next committed transaction.
     ///
     /// # Panics
     /// If it is not later than all others.
@@ -73,9 +76,30 @@ impl CommittedLog {
             self.before = txn.zxid();
             self.before_mark = Some(Mark::of(&txn));
         }
+        self.check();
     }
 
-    /// Nothing after `zxid` was ever committed (TRUNC).
+    fn check(&self) {
+        assert!(self.before <= self.last, "it ends where it begins, or later");
+        assert_eq!(
+            self.txns.is_empty(),
+            self.bytes == 0,
+            "{} transactions of {} bytes are here",
+            self.txns.len(),
+            self.bytes
+        );
+        if let (Some(first), Some(last)) = (self.txns.front(), self.txns.back()) {
+            assert!(first.zxid() > self.before, "{} follows {}", first.zxid(), self.before);
+            assert_eq!(last.zxid(), self.last, "the last one is here");
+        }
+        assert!(
+            self.before_mark.is_none_or(|mark| mark.zxid == self.before),
+            "what is known of the beginning is known of {}",
+            self.before
+        );
+    }
+
+    /// Forgets everything after `zxid`, which was never committed (TRUNC).
     pub fn truncate(&mut self, zxid: Zxid) {
         while let Some(txn) = self.txns.pop_back_if(|txn| txn.zxid() > zxid) {
             self.bytes -= txn.bytes().len();
@@ -90,20 +114,21 @@ impl CommittedLog {
                 }
             }
         }
+        self.check();
     }
 
-    /// The history is another, which ends at `zxid` (SNAP), where the tree has this digest.
+    /// Another history replaces this one. It ends at `zxid` (SNAP), where the tree has this digest.
     pub fn reset(&mut self, zxid: Zxid, digest: Option<i64>) {
         self.txns.clear();
         self.bytes = 0;
         (self.before, self.last) = (zxid, zxid);
         self.before_mark = of_tree(zxid, digest);
+        self.check();
     }
 
-    /// What is known of the history at this zxid, which must be committed.
+    /// The mark of the history at this zxid, which must be committed, as far as it is known.
     ///
-    /// The first zxid of an epoch is no transaction's: the tree there is the one behind the last
-    /// transaction before it.
+    /// No transaction has the first zxid of an epoch. The tree there is the tree after the last transaction before it.
     pub fn mark(&self, zxid: Zxid) -> Option<Mark> {
         match self.txns.binary_search_by_key(&zxid, Txn::zxid) {
             Ok(at) => Some(Mark::of(&self.txns[at])),
@@ -115,48 +140,48 @@ impl CommittedLog {
         }
     }
 
-    /// What is known of the history, the newest first.
+    /// All marks that are known, newest first.
     pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
         self.txns.iter().rev().map(Mark::of).chain(self.before_mark)
     }
 
-    /// The zxid of the last one, whether it is here or not.
+    /// The end of the history, whether its last transaction is here or not.
     pub fn last(&self) -> Zxid {
         self.last
     }
 
-    /// The zxid that a history has to which those that are here follow directly.
+    /// The end of the history before the first transaction that is here.
     pub fn before(&self) -> Zxid {
         self.before
     }
 
-    /// The oldest that is here.
+    /// The oldest transaction that is here.
     pub fn first(&self) -> Option<Zxid> {
         self.txns.front().map(Txn::zxid)
     }
 
-    /// How many there are.
+    /// The number of transactions.
     pub fn len(&self) -> usize {
         self.txns.len()
     }
 
-    /// Whether there is none.
+    /// Whether no transaction is here.
     pub fn is_empty(&self) -> bool {
         self.txns.is_empty()
     }
 
-    /// Oldest first.
+    /// All transactions, oldest first.
     pub fn iter(&self) -> vec_deque::Iter<'_, Txn> {
         self.txns.iter()
     }
 
-    /// Those after `zxid`, oldest first.
+    /// The transactions after `zxid`, oldest first.
     pub fn after(&self, zxid: Zxid) -> vec_deque::Iter<'_, Txn> {
         self.txns.range(self.txns.partition_point(|txn| txn.zxid() <= zxid)..)
     }
 }
 
-/// What is known where only the tree is at hand.
+/// The mark of a point of which only the tree is at hand.
 fn of_tree(zxid: Zxid, digest: Option<i64>) -> Option<Mark> {
     digest.map(|digest| Mark { zxid, txn: None, digest: Some(digest) })
 }

@@ -1,42 +1,42 @@
-//! What a member of an ensemble keeps on disk beside its data: two epochs, and where its history began;
-//! and what it says of them in ACKEPOCH.
+//! The state that a member keeps on disk beside its data (two epochs, and the origin of its history), and what it says
+//! of it in ACKEPOCH.
 
 use super::Mark;
 use crate::id::{Epoch, SessionId, Zxid};
 
-/// The number of a history: a leader that begins with nothing draws one, and whoever gets that history
-/// from it, or from another one of ours, keeps it.
+/// The number of a history. A leader that begins with an empty history draws one, and every Ringkeeper that gets the
+/// history keeps it.
 ///
-/// Zxids of a history that begins anew are those of the one before it, and once both are long, no point
-/// of them is in both memories. This tells them apart all the same. Of a history that began with Apache
-/// ZooKeeper there is none.
+/// A history that begins anew has the same zxids as the one before it. Once both are long, no mark is in the memory of
+/// both servers; the origins distinguish the two histories all the same. A history that began with Apache ZooKeeper has
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin(pub i64);
 
 impl Origin {
-    /// As a point of the history, which every server of it has.
+    /// The origin as a mark, which every server with this history has.
     pub fn mark(self) -> Mark {
         Mark { zxid: Zxid::ZERO, txn: Some((SessionId(self.0), 0)), digest: None }
     }
 
-    /// What a point at zxid 0 says of where a history began.
+    /// The origin that a mark at zxid 0 stands for.
     pub fn of_mark(mark: &Mark) -> Option<Origin> {
         let (number, _) = mark.txn.filter(|_| mark.zxid == Zxid::ZERO)?;
         Some(Origin(number.0))
     }
 }
 
-/// What a server has promised and whom it has followed.
+/// The epoch that a server has promised to respect, and the epoch that it has followed.
 ///
-/// Invariant: `0 ≤ current ≤ accepted`. A server that never had a leader's history has `current` 0, whose
-/// history is empty; whether it may vote is another question, which its last zxid answers.
+/// Invariant: `0 ≤ current ≤ accepted`. `current` is 0 on a server that has never had a leader's history. Whether such
+/// a server may vote depends on its last zxid, not on this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epochs {
-    /// `acceptedEpoch`: no leader of an earlier epoch is followed.
+    /// `acceptedEpoch`: this server follows no leader of an earlier epoch.
     pub accepted: Epoch,
     /// `currentEpoch`: the epoch of the leader whose history this server has taken over.
     pub current: Epoch,
-    /// Where that history began; `None`: not known. `historyOrigin` keeps it while `current` is above 0.
+    /// The origin of that history, if it is known. `historyOrigin` keeps it while `current` is above 0.
     pub origin: Option<Origin>,
 }
 
@@ -49,40 +49,42 @@ impl Epochs {
     // ZooKeeper reads no file of this name.
     pub const ORIGIN_FILE: &'static str = "historyOrigin";
 
-    /// The epochs of a history of which it is not known where it began.
+    /// The epochs of a history whose origin is not known.
     pub const fn new(accepted: Epoch, current: Epoch) -> Epochs {
         Epochs { accepted, current, origin: None }
     }
 }
 
-/// What `historyOrigin` says: where the history of one leader began, or of two, each named by its epoch.
+/// The content of `historyOrigin`: the origins of one leader's history, or of two, each with its epoch.
 ///
 /// ```text
 /// NUMBER EPOCH        NUMBER decimal, signed; EPOCH decimal
 /// NUMBER EPOCH
 /// ```
-/// or the one line `none`. A line counts while currentEpoch is its EPOCH. So whoever changes
-/// currentEpoch without this file, as Apache ZooKeeper does, or a crash between the two files, leaves no
-/// number that belongs to other data. Before currentEpoch changes both lines stand there.
+/// or the one line `none`. A line counts while currentEpoch is its EPOCH. So neither a change of currentEpoch without
+/// this file, as by Apache ZooKeeper, nor a crash between the two files leaves a number that belongs to other data.
+/// Before currentEpoch changes, the file has both lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OriginFile([Option<(Origin, Epoch)>; 2]);
 
 impl OriginFile {
-    /// What stands in the file of whoever knows nothing.
+    /// The text of the file if no origin is known.
     const NOTHING: &'static str = "none";
 
     /// The file as it is between two values of currentEpoch.
     pub fn between(before: Option<Epochs>, after: Epochs) -> OriginFile {
         let before = before.filter(|before| before.current != after.current);
         let line = |epochs: Epochs| Some((epochs.origin?, epochs.current));
-        match (before.and_then(line), line(after)) {
+        let file = match (before.and_then(line), line(after)) {
             (Some(before), after) => OriginFile([Some(before), after]),
             (None, after) => OriginFile([after, None]),
-        }
+        };
+        assert_eq!(OriginFile::parse(&file.to_string()), Some(file), "it is read as it is written");
+        file
     }
 
-    /// Where the history of this epoch's leader began.
-    // Without a leader's history, what was drawn for one counts for nothing.
+    /// The origin of the history of this epoch's leader.
+    // Without a leader's history, an origin that was drawn for one does not count.
     pub fn origin(&self, current: Epoch) -> Option<Origin> {
         let mut lines = self.0.iter().flatten();
         lines
@@ -90,7 +92,7 @@ impl OriginFile {
             .map(|(origin, _)| *origin)
     }
 
-    /// Reads the file; `None`: its text is none that a server writes.
+    /// Reads the file; `None`: no server writes such a text.
     pub fn parse(text: &str) -> Option<OriginFile> {
         if text.trim() == Self::NOTHING {
             return Some(OriginFile::default());
@@ -119,15 +121,15 @@ impl std::fmt::Display for OriginFile {
     }
 }
 
-/// What a learner answers to a leader's epoch (ACKEPOCH).
+/// A learner's answer to a leader's epoch (ACKEPOCH).
 // ZooKeeper: Learner.registerWithLeader writes one number, and -1 for both "do not count me" and the
-// currentEpoch of a server that had no data. Who had a tree and that number was never counted again.
+// currentEpoch of a server that had no data. A server with a tree and that number was never counted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EpochAck {
-    /// It promises to follow no earlier leader, for the first time, and this is the epoch of its
-    /// history: it counts for the quorum.
+    /// The learner promises to follow no earlier leader, for the first time, and its history is of this epoch: it
+    /// counts for the quorum.
     Counts(Epoch),
-    /// It promised so before, perhaps to another leader, or has no history that could be compared.
+    /// The learner has promised so before, perhaps to another leader, or has no history to compare.
     DoesNotCount,
 }
 

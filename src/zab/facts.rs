@@ -1,5 +1,4 @@
-//! What a member knows about itself and its ensemble, for operators: plain values, made when asked
-//! for. Nothing decides by them.
+//! The facts about a member and its ensemble, for operators: plain values, made on demand. No decision depends on them.
 
 use std::rc::Rc;
 
@@ -12,34 +11,34 @@ use crate::quorum::Config;
 pub struct PeerFacts {
     /// This server.
     pub me: ServerId,
-    /// What it is.
+    /// Its state.
     pub state: PeerState,
-    /// How far it has come as that.
+    /// Its progress in that state.
     pub phase: PeerPhase,
-    /// How it got its leader's history, as a learner that has.
+    /// How it got its leader's history, if it did.
     pub sync_mode: Option<&'static str>,
-    /// Who leads, if it follows, observes or leads itself.
+    /// The leader, if it follows, observes or leads.
     pub leader: Option<ServerId>,
-    /// Whom it learns from, as an observer: the leader or a follower.
+    /// The server from which it learns as an observer: the leader or a follower.
     pub learner_master: Option<ServerId>,
-    /// The leader's epoch, or the last one that was current.
+    /// The leader's epoch, or the last epoch that was current.
     pub epoch: Epoch,
     /// The active configuration.
     pub config: Rc<Config>,
-    /// The last one proposed or seen; the active one if none is on its way.
+    /// The last configuration that was proposed or seen; the active one if no change is on its way.
     pub last_seen: Rc<Config>,
-    /// What it knows as a leader.
+    /// The facts about it as a leader.
     pub leading: Option<LeaderFacts>,
-    /// Observers that learn from it although it does not lead.
+    /// The number of observers that learn from it while it follows.
     pub synced_observers: u64,
-    /// What it has counted since the process began.
+    /// Its counters since the process began.
     pub counts: PeerCounts,
 }
 
 /// ZooKeeper's `QuorumPeer.ServerState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerState {
-    /// Without a leader.
+    /// It has no leader.
     Looking,
     /// It leads.
     Leading,
@@ -52,40 +51,41 @@ pub enum PeerState {
 /// ZooKeeper's `QuorumPeer.ZabState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerPhase {
-    /// Nobody is elected.
+    /// No leader is elected.
     Election,
-    /// The epoch is agreed on.
+    /// The servers agree on the epoch.
     Discovery,
-    /// Histories are made equal.
+    /// The learners get the leader's history.
     Synchronization,
     /// It serves.
     Broadcast,
 }
 
-/// Durations in ms: how many, their sum and their ends.
+/// Durations in ms: their number, their sum and their range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Durations {
-    /// How many.
+    /// Their number.
     pub count: u64,
-    /// Together.
+    /// Their sum.
     pub sum: u64,
-    /// The shortest; 0 without any.
+    /// The shortest; 0 if there is none.
     pub min: u64,
     /// The longest.
     pub max: u64,
 }
 
 impl Durations {
-    /// Takes one in.
+    /// Adds a duration.
     pub fn add(&mut self, ms: u64) {
         self.min = if self.count == 0 { ms } else { self.min.min(ms) };
         self.max = self.max.max(ms);
         self.count += 1;
         self.sum = self.sum.saturating_add(ms);
+        assert!(self.min <= ms && ms <= self.max, "{ms} ms are between the ends");
     }
 }
 
-/// What a member counts, by ZooKeeper's names.
+/// The counters of a member, by ZooKeeper's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerCounts {
     /// How often it began to look for a leader (`looking_count`).
@@ -113,7 +113,7 @@ pub struct PeerCounts {
     pub proposals_received: u64,
     /// Commits received as a learner (`learner_commit_received_count`).
     pub commits_received: u64,
-    /// Followers that came back with less than they had acknowledged to this server, as a leader: their
-    /// disks lose what they have synced.
+    /// How often followers came back to this server, as a leader, with less than they had acknowledged: their disks
+    /// lose synced data.
     pub acknowledged_lost: u64,
 }

@@ -1,6 +1,6 @@
-//! What an operator reads where a server is kept out because its data is not the ensemble's, on that
-//! server and on its leader; and how often. It tries again each second, because it cannot know when
-//! that ends: said each time, the same lines would bury all others.
+//! The log's texts about a server that is kept out because its data is not the ensemble's, on that server and on its
+//! leader; and how often they are logged. Such a server tries again each second, because it cannot know when that ends:
+//! logged each time, the same lines would bury all others.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,29 +11,31 @@ use crate::limits::{KEPT_OUT_SAID_MAX, KEPT_OUT_SILENCE_MS};
 use crate::link::Port;
 use crate::time::MonoUs;
 
-/// Why a server is kept out.
+/// The reason why a server is kept out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// It has another transaction, or another tree, at one zxid.
     OtherHistory,
-    /// It has accepted this epoch, later than the leader's.
+    /// It has accepted this epoch, which is later than the leader's.
     LaterEpoch(Epoch),
-    /// It has accepted an epoch that no number of elections explains.
+    /// It has accepted an epoch that failed elections cannot explain.
     FarEpoch,
-    /// It comes from an address that is none of the server's that it says it is.
+    /// It comes from an address that is not one of the server whose id it gives.
     Forged,
-    /// Another connection of the same name is alive.
+    /// Another connection with the same id is alive.
     NameTaken,
-    /// It speaks on one port what belongs on the other.
+    /// It takes one port for the other.
     PortsExchanged,
 }
 
-/// What was said, about whom or whose leader, and when.
+/// The last reason that was logged for each server, and when.
+///
+/// Invariant: at most [`KEPT_OUT_SAID_MAX`] servers.
 #[derive(Debug, Default)]
 pub struct Said(BTreeMap<ServerId, (Reason, MonoUs)>);
 
 impl Said {
-    /// Whether it is to be said now: it is news, or was not said for a time.
+    /// Whether the reason is to be logged now: it is new, or was not logged for some time.
     pub fn is_due(&mut self, now: MonoUs, server: ServerId, reason: Reason) -> bool {
         let is_recent = |(of, at): (Reason, MonoUs)| {
             of == reason && now.since_us(at) / 1000 < KEPT_OUT_SILENCE_MS
@@ -46,22 +48,23 @@ impl Said {
             oldest.map(|oldest| self.0.remove(&oldest));
         }
         self.0.insert(server, (reason, now));
+        assert!(self.0.len() <= KEPT_OUT_SAID_MAX, "strangers do not fill the memory");
         true
     }
 
-    /// Whether something was said, and nothing has changed since: the rest of what it does when it
-    /// tries again is not worth a line, either.
+    /// Whether a reason was logged, and the server is still kept out. Its further attempts are not worth a line,
+    /// either.
     pub fn holds(&self, server: ServerId) -> bool {
         self.0.contains_key(&server)
     }
 
-    /// It is kept out no more.
+    /// The server is not kept out any more.
     pub fn forget(&mut self, server: ServerId) {
         self.0.remove(&server);
     }
 }
 
-/// A line that is for operators, or, where one like it was said, for those who look for faults.
+/// Logs a line for operators, or, if `quiet`, only at the debug level.
 macro_rules! info_unless {
     ($quiet:expr, $($line:tt)*) => {
         if $quiet { tracing::debug!($($line)*) } else { tracing::info!($($line)*) }
@@ -69,12 +72,12 @@ macro_rules! info_unless {
 }
 pub(crate) use info_unless;
 
-/// What can be done about it.
+/// The ways out, on the server that is kept out.
 ///
-/// The epoch files go as well, for those of another history would keep the server out again. A folder without
-/// them is a new server's, which has a vote although it may have forgotten what it acknowledged, unless
-/// db.autocreate=false says that a folder without data is not to be trusted. So the right data on one server is
-/// copied to the others: started empty, with votes, they could elect one of themselves.
+/// The epoch files have to go as well, because those of another history would keep the server out again. A folder
+/// without them is a new server's, which has a vote although it may have forgotten what it acknowledged, unless
+/// db.autocreate=false says that a folder without data is not to be trusted. So the right data is copied to the
+/// others: if they started empty, with votes, they could elect one of themselves.
 const WAY_OUT: &str = "A quorum may have lost its data and begun anew, or a folder may have been \
     copied or restored from a backup. Nothing was changed. If the ensemble's data is the right one: \
     stop this server and, while the others have a quorum, move its version-2 folders (in dataDir and \
@@ -82,7 +85,7 @@ const WAY_OUT: &str = "A quorum may have lost its data and begun anew, or a fold
     not vote before. If this server's data is the right one: stop all servers, move the version-2 folders of \
     the others aside, put copies of this server's in their places, and start all";
 
-/// The same as the leader says it, of another server.
+/// The ways out, on the leader.
 const WAY_OUT_THERE: &str = "A quorum may have lost its data and begun anew, or a folder may have \
     been copied or restored from a backup. Nothing was changed. If the data here is the right one: \
     stop that server and, while the others have a quorum, move its version-2 folders (in dataDir and \
@@ -90,7 +93,7 @@ const WAY_OUT_THERE: &str = "A quorum may have lost its data and begun anew, or 
     before. If that server's data is the right one: stop all servers, move the version-2 folders of the others \
     aside, put copies of that server's in their places, and start all";
 
-/// On a server whose port is spoken to as if it were its other one. `said` is what the caller says it is.
+/// On a server of which another one takes one port for the other. `said` is the id that the other one gives.
 pub fn ports_exchanged(me: ServerId, said: ServerId, remote: SocketAddr, here: Port) -> String {
     let (here, spoken) = match here {
         Port::Quorum | Port::ObserverMaster => ("quorum port", "an election"),
@@ -103,7 +106,7 @@ pub fn ports_exchanged(me: ServerId, said: ServerId, remote: SocketAddr, here: P
     )
 }
 
-/// Two connections are made in one server's name. `living`: the one that is there.
+/// Two connections give the same id. `living` is the address of the older one, which is alive.
 pub fn name_taken(id: ServerId, living: SocketAddr, claim: SocketAddr) -> String {
     format!(
         "server {id} is connected already, from {living}; another server has connected from {claim} and says \
@@ -112,7 +115,7 @@ pub fn name_taken(id: ServerId, living: SocketAddr, claim: SocketAddr) -> String
     )
 }
 
-/// On the leader: a learner has something else at one zxid.
+/// On the leader: a learner has another transaction, or another tree, at one zxid.
 pub fn leader_of_other_history(learners: Mark, leaders: Mark) -> String {
     format!(
         "its data is of another history: at zxid {} it has {learners}, and this leader {leaders}. \
@@ -121,7 +124,7 @@ pub fn leader_of_other_history(learners: Mark, leaders: Mark) -> String {
     )
 }
 
-/// On the learner: its leader has something else at one zxid.
+/// On the learner: its leader has another transaction, or another tree, at one zxid.
 pub fn learner_of_other_history(learners: Option<Mark>, leaders: Mark) -> String {
     let learners = learners.map_or("something else".to_owned(), |mark| mark.to_string());
     format!(
@@ -141,7 +144,7 @@ pub fn leader_of_later_epoch(accepted: Epoch, epoch: Epoch) -> String {
     )
 }
 
-/// On the leader: a learner says an epoch that nobody comes to by elections.
+/// On the leader: a learner claims an epoch that elections cannot explain.
 pub fn leader_of_far_epoch(server: ServerId, accepted: Epoch, ours: Epoch) -> String {
     format!(
         "it says that server {server} has accepted epoch {accepted}, and this leader knows of {ours}: \
@@ -152,7 +155,7 @@ pub fn leader_of_far_epoch(server: ServerId, accepted: Epoch, ours: Epoch) -> St
     )
 }
 
-/// On the learner: its leader says such an epoch.
+/// On the learner: its leader claims such an epoch.
 pub fn learner_of_far_epoch(leader: ServerId, epoch: Epoch, known: Epoch) -> String {
     format!(
         "server {leader} says that it leads epoch {epoch}, and this server knows of {known} and of no vote \
@@ -168,17 +171,17 @@ pub fn no_epoch_left(accepted: Epoch) -> String {
     )
 }
 
-/// What can be done where the files of a server say too late an epoch.
+/// The ways out if the files of a server have too late an epoch.
 ///
-/// With all servers stopped nobody leads whom a promise could concern, and no transaction is of a later epoch
-/// than a currentEpoch: the leader has written it before.
+/// While all servers are stopped, there is no leader that a promise could concern. No transaction is of a later epoch
+/// than the largest currentEpoch, because its leader has written that before.
 const FAR_EPOCH_WAY_OUT: &str = "A stranger may have said such an epoch to an older release, or the file was \
     damaged. While the others have a leader: stop the server whose acceptedEpoch (in version-2 of dataDir) \
     says that epoch, write what currentEpoch of the leader says into it, and start that server. If no \
     leader can be elected: stop all servers, write into acceptedEpoch of each the largest number in \
     currentEpoch of any of them, and start all";
 
-/// On the leader: a follower has come back with less than it had said to have made durable.
+/// On the leader: a follower has come back with less than it had reported as durable.
 pub fn leader_of_forgetful_disk(server: ServerId, vouched: Zxid, last: Zxid) -> String {
     let has = match last {
         Zxid(..=0) => "nothing".to_owned(),
@@ -194,7 +197,7 @@ pub fn leader_of_forgetful_disk(server: ServerId, vouched: Zxid, last: Zxid) -> 
     )
 }
 
-/// On the learner: it has followed a later epoch.
+/// On the learner: it has followed a later epoch than its leader's.
 pub fn learner_of_later_epoch(leader: ServerId, epoch: Epoch, followed: Epoch) -> String {
     format!(
         "server {leader} leads epoch {epoch}, and this server has followed epoch {followed}. If \

@@ -1,4 +1,4 @@
-//! What a member keeps through all its roles.
+//! The state of a member that outlives its roles.
 
 use std::rc::Rc;
 
@@ -15,55 +15,65 @@ use super::ready::ConfigChange;
 use crate::link::LinkIds;
 use crate::quorum::PeerOptions;
 
-/// What a member has and wants whether it looks, leads or learns.
+/// The state of a member while it looks for a leader, leads or learns. Each role owns it in turn.
 #[derive(Debug)]
 pub struct Lasting {
-    /// How it behaves.
+    /// How this server behaves.
     pub options: Rc<PeerOptions>,
-    /// Names for the links that it opens.
+    /// The source of the ids of links that this server opens.
     pub ids: LinkIds,
-    /// Its log.
+    /// The end of the log.
     pub journal: Journal,
-    /// Its epochs, as they are or will be on the disk.
+    /// The epochs, as they are or will be on the disk.
+    ///
+    /// Invariant: those of the last `Ready` that had any, unless the role ended before they were durable.
     pub epochs: Epochs,
-    /// The active configuration.
+    /// The active configuration. Roles and quorums follow from it.
     pub config: Rc<Config>,
-    /// The newest configuration that was proposed or seen; the active one if none is on its way.
+    /// The newest configuration that was proposed or seen. A leader needs a quorum of it, too, while it is newer than
+    /// the active one.
+    ///
+    /// Invariant: not older than `config`; the same if no change is on its way.
     pub last_seen: Rc<Config>,
-    /// Set while `config` came in a vote, and no leader with a quorum has confirmed it.
+    /// The way back, while `config` is known only from a vote and no leader with a quorum has confirmed it.
+    ///
+    /// Invariant: its configuration is older than `config`.
     pub unvouched: Option<Unvouched>,
-    /// Whether it takes part as an observer (`QuorumPeer.learnerType`).
+    /// Whether this server takes part as an observer (`QuorumPeer.learnerType`).
     pub is_observer: bool,
-    /// Its log ends with what no leader has, and cannot be cut: it needs the leader's whole tree.
+    /// Whether this server needs the leader's whole tree, because the end of its log is not the leader's and cannot be
+    /// cut off.
     pub wants_tree: bool,
-    /// What it wants done.
+    /// The effects that were not taken yet.
     pub ready: ReadyQueue,
-    /// What it has counted.
+    /// The counters for operators.
     pub counts: PeerCounts,
-    /// Those who learn from it while it follows.
+    /// The observers that learn from this server.
+    ///
+    /// Invariant: only while this server follows a leader and is up to date.
     pub observers: Option<Box<ObserverMaster>>,
 }
 
-/// What a server goes back to if nobody confirms a configuration that it has taken from a vote.
+/// The configurations to which a server goes back if no leader confirms the one that it has taken from a vote.
 #[derive(Clone, Debug)]
 pub struct Unvouched {
-    /// The active configuration before, as the disk has it.
+    /// The active configuration on the disk.
     pub config: Rc<Config>,
-    /// The last one proposed then.
+    /// The configuration that was proposed last.
     pub last_seen: Rc<Config>,
-    /// When the first vote with a newer one came.
+    /// When the first vote with a newer configuration came.
     pub since: MonoUs,
 }
 
-/// A new configuration means more than new addresses: the current leader is to be left.
+/// A new configuration changes more than addresses: this server has to leave its leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MajorChange {
-    /// Who leads from now on, without an election; `None`: there is one.
+    /// The next leader, without an election; `None`: there is an election.
     pub leader: Option<ServerId>,
 }
 
 impl Lasting {
-    /// Of a server with this history. `last_seen`: the active configuration if none is on its way.
+    /// The state of a server with this history. `last_seen` is the active configuration if no change is on its way.
     pub fn new(
         options: PeerOptions,
         ids: LinkIds,
@@ -90,20 +100,22 @@ impl Lasting {
         }
     }
 
-    /// The oldest pending transaction is committed, which must be this one. Its observers hear of
-    /// it. `designated`: it is a reconfiguration that says who leads.
+    /// Commits the oldest pending transaction, which must have this zxid, and informs the observers. `designated`: it
+    /// is a reconfiguration that names the leader.
     ///
     /// # Errors
-    /// Another one is the oldest.
+    /// The oldest transaction has another zxid.
     pub fn commit(&mut self, zxid: Zxid, designated: Option<ServerId>) -> Result<Txn, CommitError> {
         let txn = self.journal.commit(zxid)?;
+        assert_eq!(txn.zxid(), zxid, "the oldest transaction is the one that is committed");
+        assert_eq!(self.journal.committed(), zxid, "observers see the same history");
         if let Some(observers) = &mut self.observers {
             observers.committed(&txn, designated);
         }
         Ok(txn)
     }
 
-    /// Those who learn from it, and what they may see.
+    /// The observers that learn from this server, and the state that they may see.
     pub fn observers(&mut self) -> Option<(&mut ObserverMaster, MasterView<'_>)> {
         let observers = self.observers.as_deref_mut()?;
         let view = MasterView {
@@ -115,30 +127,32 @@ impl Lasting {
         Some((observers, view))
     }
 
-    /// Points of its history, for a leader that compares them with its own.
+    /// The marks of this server's history, for a leader that compares them with its own.
     pub fn marks(&self) -> Marks {
-        // What a leader that got no further drew as the origin of nothing is nothing to others.
+        // The origin that this server drew for an empty history, as a leader that got no further, means nothing to
+        // others.
         let has_data = self.journal.accepted() > Zxid::ZERO;
         self.journal.marks(self.epochs.origin.filter(|_| has_data))
     }
 
-    /// A configuration was proposed, or told by a leader (`setLastSeenQuorumVerifier`).
+    /// A configuration was proposed, or a leader has sent it (`setLastSeenQuorumVerifier`).
     pub fn see_config(&mut self, config: Rc<Config>) {
         if !self.options.reconfig {
             return;
         }
         if config.version < self.config.version {
-            // What a vote said is not what the leader has.
+            // The leader does not have the configuration that came with a vote.
             self.give_up_config();
         }
-        // Of two first configurations ([`Config::is_behind`]) the later one stays, and nothing is proposed.
+        // Of two first configurations ([`Config::is_behind`]), the later one stays; no change is proposed.
         let is_earlier = config.version < self.config.version;
         let config = if is_earlier { self.config.clone() } else { config };
+        assert!(config.version >= self.config.version, "what is active is not undone");
         if config.version == self.last_seen.version {
             return;
         }
         if config.version < self.last_seen.version {
-            // ZooKeeper: QuorumPeer logs an error and takes it over all the same: what was seen
+            // ZooKeeper: QuorumPeer logs an error and takes the configuration all the same. The one that was seen
             // before was never committed, or the leader would know it.
             tracing::warn!(
                 told = config.version,
@@ -150,19 +164,20 @@ impl Lasting {
         if let Some(unvouched) = &mut self.unvouched {
             unvouched.last_seen = config.clone();
             if unvouched.config.version == config.version {
-                // The history comes to where the disk is already.
+                // The disk has this configuration already.
                 return;
             }
         }
         self.ready.config(ConfigChange::Proposed(config));
     }
 
-    /// A vote says that another configuration is active. It counts for the search, so that those who missed
-    /// the change can elect somebody together with one who has not, and is written down when a leader has a
-    /// quorum of it. Anybody may have said it:
+    /// A vote says that another configuration is active. The search for a leader uses it, so that servers that have
+    /// missed the change can elect a leader together with a server that has not. It is written to the disk only when a
+    /// leader has a quorum of it, because any host may have sent it:
     ///
-    /// 1. A server looks for a leader, and hears a vote with a configuration of other servers, and a high version.
-    /// 2. It is on the disk: after any number of restarts it asks those servers, and refuses the real leader.
+    /// 1. A server that looks for a leader gets a vote with a configuration of other servers and a high version.
+    /// 2. If that configuration went to the disk, the server would, after any number of restarts, ask those servers and
+    ///    refuse the real leader.
     // ZooKeeper: FastLeaderElection calls QuorumPeer.processReconfig, which writes it.
     pub fn try_config(&mut self, now: MonoUs, config: Rc<Config>) {
         if !self.options.reconfig || config.version <= self.config.version {
@@ -178,10 +193,11 @@ impl Lasting {
         if config.version > self.last_seen.version {
             self.last_seen = config;
         }
+        assert!(self.last_seen.version >= self.config.version, "what is tried was seen");
         self.update_role();
     }
 
-    /// A leader with a quorum has the configuration: it is written down.
+    /// A leader with a quorum has confirmed the configuration, which goes to the disk.
     pub fn confirm_config(&mut self) {
         if self.unvouched.take().is_some() {
             tracing::info!("configuration {:x} is active", self.config.version);
@@ -189,9 +205,14 @@ impl Lasting {
         }
     }
 
-    /// Nobody has confirmed it: back to what the disk has.
+    /// No leader has confirmed the configuration: goes back to those on the disk.
     pub fn give_up_config(&mut self) {
+        // The active configuration is the one on the disk.
         let Some(Unvouched { config, last_seen, .. }) = self.unvouched.take() else { return };
+        assert!(
+            config.version < self.config.version,
+            "a vote is believed when it says a later one"
+        );
         tracing::warn!(
             tried = format_args!("{:x}", self.config.version),
             version = format_args!("{:x}", config.version),
@@ -201,8 +222,8 @@ impl Lasting {
         self.update_role();
     }
 
-    /// A configuration has become active (`QuorumPeer.processReconfig`). `leader` is who leads now,
-    /// `designated` who shall lead from now on, if that was said.
+    /// A configuration has become active (`QuorumPeer.processReconfig`). `leader` leads now, and `designated` from now
+    /// on, if the reconfiguration has named a leader.
     pub fn activate_config(
         &mut self,
         config: Rc<Config>,
@@ -217,6 +238,8 @@ impl Lasting {
         if config.version > self.last_seen.version {
             self.last_seen = config.clone();
         }
+        assert!(before.version < config.version, "versions of what is active rise");
+        assert!(self.last_seen.version >= config.version, "what is active was seen");
         tracing::info!("configuration {:x} is active", config.version);
         self.ready.config(ConfigChange::Active(config.clone()));
         if before.members == config.members
@@ -240,8 +263,8 @@ impl Lasting {
         (is_new_role || is_new_leader).then_some(MajorChange { leader: designated })
     }
 
-    /// Takes the role that the configuration says. A server that is not in it follows without a
-    /// vote (`QuorumPeer.updateLearnerType`).
+    /// Takes the role that the configuration gives this server; whether the role has changed. A server that the
+    /// configuration does not name follows without a vote (`QuorumPeer.updateLearnerType`).
     pub fn update_role(&mut self) -> bool {
         let role = self.config.members.get(&self.options.me).map(|member| member.role);
         let is_observer = role == Some(PeerType::Observer);

@@ -1,42 +1,42 @@
-//! Points of a history, by which two servers find out whether they have the same one.
+//! Marks of a history, by which two servers find out whether they have the same history.
 //!
-//! A zxid alone does not tell: if a quorum loses its data and begins anew, epochs and zxids come
-//! again with other transactions. So a learner tells its leader, beside its last zxid, who asked for
-//! its last transactions and when, and what the digest of the tree was behind each. A zxid belongs
-//! to one transaction of one leader, so that two different marks of one zxid are proof of two
-//! histories. Equal ones are proof that everything up to there is common: the digest covers all of
-//! it, and a transaction is proposed to nobody who lacks those before it. Where no mark of one zxid
-//! is known to both servers, nothing is proved, and nothing may be kept.
+//! A zxid is not enough: if a quorum loses its data and begins anew, the same epochs and zxids come again with other
+//! transactions. So a learner tells its leader, beside its last zxid, which sessions asked for its last transactions
+//! and when, and the digest of the tree after each. A zxid belongs to one transaction of one leader, so that two
+//! different marks of one zxid prove two histories. Equal marks prove that everything up to there is common, because
+//! the digest covers all of it, and because no server gets a transaction without those before it. If no mark of one
+//! zxid is known to both servers, nothing is proved, and nothing may be kept.
 
 use crate::id::{SessionId, Zxid};
 use crate::jute::Decoder;
 use crate::limits::{HISTORY_MARKS_MAX, LEARNER_EARLY_BYTES_MAX};
 use crate::proto::txn::{DIGEST_VERSION, Txn};
 
-/// The newest transactions have a mark each; of those before only some, ever further apart.
+/// The number of newest transactions with a mark each. Of the transactions before, only some have one, ever further
+/// apart.
 const MARKS_DENSE: usize = 256;
 
-/// Older ones have a mark too where an epoch begins, in this many of the newest epochs.
+/// The number of newest epochs of which the first transaction has a mark, too.
 ///
-/// A history that begins anew goes through the same epochs, and each begins with the same counter.
-/// So these are the zxids that two histories are likely to share where one of them is short.
+/// A history that begins anew goes through the same epochs, and each begins with the same counter. So these are the
+/// zxids that two histories are likely to share if one of them is short.
 const EPOCHS_MARKED: usize = 160;
 
-// The older ones are at powers of two: 64 of them reach further back than memory does.
+// The others are at powers of two: 64 of them reach further back than memory does.
 const _: () = assert!(MARKS_DENSE + EPOCHS_MARKED + 64 == HISTORY_MARKS_MAX);
 
-// All of them are one packet, and a learner may send no more at once.
+// All marks are in one packet, and a learner may send no more at once.
 const _: () = assert!(HISTORY_MARKS_MAX * Mark::BYTES + 256 <= LEARNER_EARLY_BYTES_MAX);
 
-/// What a server knows about one point of its history.
+/// A server's knowledge of one point of its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Where it is.
+    /// The point.
     pub zxid: Zxid,
-    /// Who asked for the transaction there, and the leader's clock then, in ms; `None`: it is not
+    /// The session that asked for the transaction, and the leader's clock then, in ms; `None`: the transaction is not
     /// at hand.
     pub txn: Option<(SessionId, i64)>,
-    /// The digest of the tree behind it; `None`: not known.
+    /// The digest of the tree after it, if it is known.
     pub digest: Option<i64>,
 }
 
@@ -46,7 +46,7 @@ impl Mark {
     const HAS_TXN: u8 = 1;
     const HAS_DIGEST: u8 = 2;
 
-    /// Of a transaction that is at hand.
+    /// The mark of a transaction.
     pub fn of(txn: &Txn) -> Mark {
         let header = txn.header();
         let digest = txn.digest_after().filter(|digest| digest.version == DIGEST_VERSION);
@@ -57,7 +57,7 @@ impl Mark {
         }
     }
 
-    /// Whether both are of one zxid, and no one history has both.
+    /// Whether both marks are of one zxid, and no history can have both.
     pub fn contradicts(&self, other: &Mark) -> bool {
         fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
             one.zip(other).is_some_and(|(one, other)| one != other)
@@ -66,7 +66,7 @@ impl Mark {
             && (differ(self.txn, other.txn) || differ(self.digest, other.digest))
     }
 
-    /// Whether both are of one zxid, and their histories are one up to there.
+    /// Whether both marks are of one zxid, and prove that their histories are the same up to there.
     pub fn agrees(&self, other: &Mark) -> bool {
         fn equal<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
             one.is_some() && one == other
@@ -81,14 +81,16 @@ impl Mark {
         let has_txn = if self.txn.is_some() { Mark::HAS_TXN } else { 0 };
         let has_digest = if self.digest.is_some() { Mark::HAS_DIGEST } else { 0 };
         let (session, time) = self.txn.unwrap_or((SessionId(0), 0));
+        let start = out.len();
         out.extend_from_slice(&self.zxid.0.to_be_bytes());
         out.push(has_txn | has_digest);
         out.extend_from_slice(&session.0.to_be_bytes());
         out.extend_from_slice(&time.to_be_bytes());
         out.extend_from_slice(&self.digest.unwrap_or(0).to_be_bytes());
+        assert_eq!(out.len() - start, Mark::BYTES, "every mark has one length");
     }
 
-    /// Reads one; `None`: the bytes are none.
+    /// Reads a mark; `None`: the bytes are not one.
     pub fn decode(bytes: &[u8]) -> Option<Mark> {
         if bytes.len() != Mark::BYTES {
             return None;
@@ -98,6 +100,7 @@ impl Mark {
         let flags = input.take(1).ok()?[0];
         let txn = (SessionId(input.i64().ok()?), input.i64().ok()?);
         let digest = input.i64().ok()?;
+        assert!(input.is_empty(), "the length was checked");
         Some(Mark {
             zxid,
             txn: (flags & Mark::HAS_TXN != 0).then_some(txn),
@@ -127,7 +130,7 @@ impl std::fmt::Display for Mark {
 pub struct Marks(Vec<Mark>);
 
 impl Marks {
-    /// A choice of `all`, which begin with the newest.
+    /// Chooses from all marks of a history, which begin with the newest.
     pub fn choose(all: impl Iterator<Item = Mark>) -> Marks {
         let mut all = all.enumerate().peekable();
         let mut marks = Vec::new();
@@ -143,11 +146,12 @@ impl Marks {
             }
         }
         marks.reverse();
+        assert!(marks.len() <= HISTORY_MARKS_MAX, "{} marks, more than are read", marks.len());
         Marks(marks)
     }
 
-    /// The oldest point at which another history, of which `known` says what is there, is not this
-    /// one: how it is here, and there.
+    /// The oldest point at which another history, whose marks `known` gives, differs from this one: this history's
+    /// mark, and the other's.
     pub fn difference(&self, known: impl Fn(Zxid) -> Option<Mark>) -> Option<(Mark, Mark)> {
         self.0.iter().find_map(|mark| {
             known(mark.zxid).filter(|other| mark.contradicts(other)).map(|other| (*mark, other))
@@ -157,6 +161,7 @@ impl Marks {
     /// The mark of this zxid, if there is one.
     pub fn at(&self, zxid: Zxid) -> Option<Mark> {
         let at = self.0.binary_search_by_key(&zxid, |mark| mark.zxid).ok()?;
+        assert_eq!(self.0[at].zxid, zxid, "a mark is found by its zxid");
         Some(self.0[at])
     }
 
@@ -165,7 +170,7 @@ impl Marks {
         self.0.iter().for_each(|mark| mark.encode(out));
     }
 
-    /// Reads them; `None`: the bytes are none, or too many.
+    /// Reads marks; `None`: the bytes are not marks, or too many.
     pub fn decode(bytes: &[u8]) -> Option<Marks> {
         let (items, rest) = bytes.as_chunks::<{ Mark::BYTES }>();
         if !rest.is_empty() || items.len() > HISTORY_MARKS_MAX {

@@ -1,5 +1,5 @@
-//! Atomic broadcast: discovery, synchronisation and broadcast, from the leader's side (`Leader`,
-//! `LearnerHandler`) and from the learner's (`Learner`, `Follower`, `Observer`).
+//! Atomic broadcast: discovery, synchronisation and broadcast, on the side of the leader (`Leader`, `LearnerHandler`)
+//! and on the side of the learner (`Learner`, `Follower`, `Observer`).
 
 mod committed_log;
 mod epochs;

@@ -1,7 +1,7 @@
-//! Wishes in the order of their durability, where one [`Ready`] cannot hold them all.
+//! Effects in the order of their durability, if one [`Ready`] cannot hold them all.
 //!
-//! The easy rule to break: within a `Ready` the fields have an order of their own, whatever the
-//! order in which they were filled. So what would come too early in the last one begins another.
+//! The rule that is easy to break: within a `Ready` the fields have an order of their own, whatever the order in which
+//! they were filled. So an effect that would come too early in the last `Ready` begins another one.
 
 use std::collections::VecDeque;
 
@@ -12,65 +12,88 @@ use crate::id::Zxid;
 use crate::link::LinkOp;
 use crate::proto::txn::Txn;
 
-/// What is to be done, oldest first.
+/// The effects that were not taken yet, oldest first.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
+    /// The `Ready`s, oldest first.
     queue: VecDeque<Ready>,
-    /// The last one is complete: what comes next begins another.
+    /// Whether the last one is complete, so that the next effect begins another.
     sealed: bool,
-    /// One that was emptied, for its vectors.
+    /// An empty one, for its vectors.
     spare: Option<Ready>,
 }
 
 impl ReadyQueue {
-    /// May be carried out at once.
+    /// Adds an operation that waits for nothing.
     pub fn send(&mut self, op: LinkOp) {
         self.last().send.push(op);
     }
 
-    /// Everything after `zxid` goes. Nothing is put into the same `Ready` any more, so that its
-    /// end says that the cut was made.
+    /// Cuts everything after `zxid` off. Nothing is added to the same `Ready` afterwards, so that its token says that
+    /// the cut was made.
     pub fn truncate(&mut self, zxid: Zxid) {
-        self.cut().truncate = Some(zxid);
+        let cut = self.cut();
+        assert!(!cut.cuts(), "one cut at a time");
+        cut.truncate = Some(zxid);
         self.sealed = true;
     }
 
-    /// The database that was received replaces ours; sealed like a truncate.
+    /// Replaces the database with the one that was received. The `Ready` is sealed as with a truncate.
     pub fn restore(&mut self, zxid: Zxid) {
-        self.cut().restore = Some(zxid);
+        let cut = self.cut();
+        assert!(!cut.cuts(), "one cut at a time");
+        cut.restore = Some(zxid);
         self.sealed = true;
     }
 
-    /// To the log. More of them may always join those before: what waits for the earlier ones then
-    /// waits a little longer.
+    /// Appends a transaction to the log. It may always join earlier ones: effects that wait for the earlier ones then
+    /// wait a little longer.
     pub fn append(&mut self, txn: Txn) {
-        self.last().append.push(txn);
+        let last = self.last();
+        assert!(!last.cuts(), "what is appended comes after the cut");
+        let before = last.append.last().map(Txn::zxid);
+        assert!(
+            before.is_none_or(|before| before < txn.zxid()),
+            "{} is appended again",
+            txn.zxid()
+        );
+        last.append.push(txn);
     }
 
-    /// To the two files, behind what was appended so far. A second pair begins another `Ready`: a
-    /// promise that depends on the first does not wait for the second.
+    /// Writes the epochs, after everything appended so far. A second pair begins another `Ready`, so that a packet that
+    /// depends on the first pair does not wait for the second.
     pub fn epochs(&mut self, epochs: Epochs) {
         if self.last().epochs.is_some() {
             self.begin();
         }
-        self.last().epochs = Some(epochs);
+        let last = self.last();
+        assert!(last.epochs.is_none(), "a promise is not replaced by the next one");
+        last.epochs = Some(epochs);
     }
 
-    /// To be sent when everything so far is durable.
+    /// Sends a packet when everything so far is durable.
     pub fn send_after_sync(&mut self, vouch: Vouch) {
         self.last().send_after_sync.push(vouch);
     }
 
-    /// To be applied.
+    /// Applies a transaction to the database.
     pub fn commit(&mut self, txn: Txn) {
         let last = self.last();
         if !last.standing.is_empty() || !last.config.is_empty() || !last.inbound.is_empty() {
             self.begin();
         }
-        self.last().commit.push(txn);
+        let last = self.last();
+        assert!(last.standing.is_empty(), "what is committed comes before a standing");
+        let before = last.commit.last().map(Txn::zxid);
+        assert!(
+            before.is_none_or(|before| before < txn.zxid()),
+            "{} is committed again",
+            txn.zxid()
+        );
+        last.commit.push(txn);
     }
 
-    /// What the server now is.
+    /// Changes the server's standing.
     pub fn standing(&mut self, standing: Standing) {
         let last = self.last();
         if !last.config.is_empty() || !last.inbound.is_empty() {
@@ -79,7 +102,7 @@ impl ReadyQueue {
         self.last().standing.push(standing);
     }
 
-    /// News of the configuration.
+    /// Changes the configuration.
     pub fn config(&mut self, change: ConfigChange) {
         if !self.last().inbound.is_empty() {
             self.begin();
@@ -87,12 +110,12 @@ impl ReadyQueue {
         self.last().config.push(change);
     }
 
-    /// For the replica.
+    /// Passes a word of another server on to the replica.
     pub fn inbound(&mut self, inbound: Inbound) {
         self.last().inbound.push(inbound);
     }
 
-    /// The last `Ready`, for one who fills several fields; it is not sealed.
+    /// The last `Ready`, for a caller that fills several fields. It is not sealed.
     pub fn last(&mut self) -> &mut Ready {
         if self.queue.is_empty() || self.sealed {
             self.begin();
@@ -102,11 +125,12 @@ impl ReadyQueue {
 
     /// Begins another `Ready`.
     pub fn begin(&mut self) {
+        assert!(self.spare.as_ref().is_none_or(Ready::is_empty), "a spare one was emptied");
         self.sealed = false;
         self.queue.push_back(self.spare.take().unwrap_or_default());
     }
 
-    /// Exchanges the oldest one with `ready`, which is empty.
+    /// Exchanges the oldest `Ready` with `ready`, which is empty.
     pub fn take(&mut self, ready: &mut Ready) {
         assert!(ready.is_empty(), "what was taken is carried out before more is");
         if let Some(mut oldest) = self.queue.pop_front() {
@@ -118,7 +142,7 @@ impl ReadyQueue {
         }
     }
 
-    /// Nothing of the log and nothing that depends on it is to be done any more.
+    /// Drops everything that concerns the log or depends on it.
     pub fn forget_log(&mut self) {
         for ready in &mut self.queue {
             let ready_before = std::mem::take(ready);
@@ -131,7 +155,7 @@ impl ReadyQueue {
         }
     }
 
-    /// How many there are.
+    /// The number of `Ready`s.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
@@ -141,7 +165,7 @@ impl ReadyQueue {
         self.queue.iter().all(Ready::is_empty)
     }
 
-    /// A `Ready` for a truncate or restore: one in which nothing stands that must come before.
+    /// A `Ready` for a truncate or restore: one without effects that must come before.
     fn cut(&mut self) -> &mut Ready {
         let last = self.last();
         let is_free = last.truncate.is_none()

@@ -1,4 +1,4 @@
-//! What a peer wants done, in the order of durability.
+//! The effects that a peer decides on, in the order in which they must become durable.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::session::Tenure;
 
-/// What a peer wants done. The caller owns it, so that its vectors are used again and again.
+/// The effects of one or more events. The caller owns it, so that its vectors are used again and again.
 ///
 /// ```text
 /// truncate → restore → append → epochs → send_after_sync     each durable before the next
@@ -21,44 +21,43 @@ use crate::session::Tenure;
 /// commit → standing → config → inbound                       in this order, and after the truncate
 ///                                                            and restore of this `Ready` in memory
 /// ```
-/// Of two of them, the later's `truncate` and `restore` come after everything of the earlier; its
-/// `append` comes after the earlier's `truncate`, `restore` and `append`, and its `epochs` and
-/// `send_after_sync` after everything of the earlier. A `LinkOp` for a link that is gone is nothing to
-/// do. ZooKeeper keeps this order
-/// by hand, and lost data where it did not (ZOOKEEPER-3911, 4646, 4643, 4785).
+/// Of two `Ready`s, `truncate` and `restore` of the later one come after everything of the earlier one; its `append`
+/// comes after `truncate`, `restore` and `append` of the earlier one, and its `epochs` and `send_after_sync` after
+/// everything of the earlier one. A `LinkOp` for a link that is gone has no effect. ZooKeeper keeps this order by
+/// hand, and has lost data where it did not (ZOOKEEPER-3911, 4646, 4643, 4785).
 #[derive(Debug, Default)]
 pub struct Ready {
-    /// May be carried out now, before what follows.
+    /// Operations that wait for nothing.
     pub send: Vec<LinkOp>,
-    /// Nothing after this zxid may stay in the log, in a snapshot or in the database (TRUNC).
+    /// The log, the snapshots and the database must hold nothing after this zxid (TRUNC).
     pub truncate: Option<Zxid>,
-    /// The database becomes the one received with [`Inbound::Snapshot`], which is written to the
-    /// disk as the snapshot of this zxid (SNAP).
+    /// The database received with [`Inbound::Snapshot`] replaces the present one, and is written to the disk as the
+    /// snapshot of this zxid (SNAP).
     pub restore: Option<Zxid>,
-    /// To be appended to the transaction log; [`Peer::handle_synced`](crate::peer::Peer::handle_synced)
-    /// says when it is durable.
+    /// Transactions to be appended to the log. [`Peer::handle_synced`](crate::peer::Peer::handle_synced) says when they
+    /// are durable.
     pub append: Vec<Txn>,
-    /// To be written to the two files.
+    /// Epochs to be written to their files.
     pub epochs: Option<Epochs>,
-    /// To be sent when all of the above is durable: their truth depends on it.
+    /// Packets to be sent when all of the above is durable, because they say that it is.
     pub send_after_sync: Vec<Vouch>,
-    /// The same for the peer itself:
-    /// [`Peer::handle_durable`](crate::peer::Peer::handle_durable) is called with it.
+    /// A token with which [`Peer::handle_durable`](crate::peer::Peer::handle_durable) is to be called when all of the
+    /// above is durable.
     pub durable: Option<u64>,
-    /// To be applied to the database, in zxid order. On a leader and on a learner alike.
+    /// Transactions to be applied to the database, in the order of their zxids, on a leader and on a learner alike.
     pub commit: Vec<Txn>,
-    /// What the server now is, if that changed; several in their order.
+    /// Changes of the server's standing, in order.
     pub standing: Vec<Standing>,
-    /// A configuration that was proposed or has become active; several in their order.
+    /// Configurations that were proposed or have become active, in order.
     pub config: Vec<ConfigChange>,
-    /// For the replica, in the order of arrival.
+    /// Words of other servers for the replica, in the order of their arrival.
     pub inbound: Vec<Inbound>,
-    /// Transactions wanted from the log's files, for a learner that is far behind.
+    /// Transactions to be read from the log's files, for learners that are far behind.
     pub log_reads: Vec<LogRead>,
 }
 
 impl Ready {
-    /// Whether the log is to be cut, or the database replaced.
+    /// Whether the log is to be cut, or the database to be replaced.
     pub fn cuts(&self) -> bool {
         self.truncate.is_some() || self.restore.is_some()
     }
@@ -80,34 +79,34 @@ impl Ready {
     }
 }
 
-/// What a server is in its ensemble.
+/// A server's standing in its ensemble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It has no leader: it serves nobody, or only readers.
+    /// It has no leader, and serves no client, or only reads.
     Looking,
-    /// It leads, and a quorum has its history: it serves. Everything it has logged was committed
-    /// before; the next zxid is `epoch`'s first.
+    /// It leads, a quorum has its history, and it serves clients. Everything in its log was committed before; the next
+    /// transaction is the first of `epoch`.
     Leading {
         /// Its epoch.
         epoch: Epoch,
     },
-    /// It follows and is up to date: it serves.
+    /// It follows, is up to date, and serves clients.
     Following {
-        /// Whom.
+        /// The leader.
         leader: ServerId,
         /// The leader's epoch.
         epoch: Epoch,
     },
-    /// It observes and is up to date: it serves.
+    /// It observes, is up to date, and serves clients.
     Observing {
-        /// Whom; for an observer of an observer master still the leader, if known.
+        /// The leader, also if this server learns from an observer master.
         leader: ServerId,
         /// The leader's epoch.
         epoch: Epoch,
     },
 }
 
-/// News about the configuration, to be kept in files.
+/// A change of the configuration, to be kept in files.
 #[derive(Clone, Debug)]
 pub enum ConfigChange {
     /// It was proposed (`zoo.cfg.dynamic.next`).
@@ -116,82 +115,82 @@ pub enum ConfigChange {
     Active(Rc<Config>),
 }
 
-/// What other servers want from the replica, or answer it.
+/// A request or an answer of another server for the replica.
 #[derive(Clone, Debug)]
 pub enum Inbound {
     /// On the leader: a learner passes a client's request on.
     Request(ForwardedRequest),
-    /// On the leader: a learner wants to hear when all that it has passed on before is proposed or refused. To be
-    /// answered with [`Peer::answer_fence`](crate::peer::Peer::answer_fence).
+    /// On the leader: a learner asks to be told when everything that it has passed on before is proposed or refused.
+    /// To be answered with [`Peer::answer_fence`](crate::peer::Peer::answer_fence).
     Fence {
-        /// Whom to answer.
+        /// The learner's link.
         link: LinkId,
     },
-    /// On the leader: a learner has heard of a session.
+    /// On the leader: a learner has heard a session.
     Touch {
-        /// Which.
-        session: SessionId,
-        /// With this timeout in ms.
-        timeout_ms: i32,
-    },
-    /// On the leader: a client has taken its session up again at a learner. To be answered with
-    /// [`Peer::answer_revalidate`](crate::peer::Peer::answer_revalidate).
-    Revalidate {
-        /// Whom to answer.
-        link: LinkId,
-        /// The learner, which owns the session from now on.
-        server: ServerId,
-        /// Which.
+        /// The session.
         session: SessionId,
         /// Its timeout in ms.
         timeout_ms: i32,
-        /// The connection is not new: the learner owns the session since then, or no more.
+    },
+    /// On the leader: a client has resumed its session at a learner. To be answered with
+    /// [`Peer::answer_revalidate`](crate::peer::Peer::answer_revalidate).
+    Revalidate {
+        /// The learner's link.
+        link: LinkId,
+        /// The learner, which owns the session from now on.
+        server: ServerId,
+        /// The session.
+        session: SessionId,
+        /// Its timeout in ms.
+        timeout_ms: i32,
+        /// Set if the connection is not new: the learner has owned the session since then, or does not own it any more.
         kept: Option<Tenure>,
     },
-    /// On the leader: a quorum still follows it, as was asked with
+    /// On the leader: a quorum still follows it, in answer to
     /// [`Peer::confirm_lead`](crate::peer::Peer::confirm_lead).
     StillLeads {
-        /// This question is answered, and each before it.
+        /// The number of the question; each earlier question is answered, too.
         number: u64,
     },
     /// On a learner: the answer to the oldest question about this session.
     Revalidated {
-        /// Which.
+        /// The session.
         session: SessionId,
-        /// Whether it is alive, and this server's.
+        /// Whether it is alive, and this server owns it.
         valid: bool,
-        /// Since when it is this server's, if the leader keeps tenures.
+        /// Since when this server owns it, if the leader keeps tenures.
         tenure: Option<Tenure>,
     },
-    /// On a follower: a client takes its session up at an observer that learns from it, and has left any
+    /// On a follower: a client resumes its session at an observer that learns from this server, and has left any
     /// connection that it had here.
     TakenUpAtObserver {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
-    /// On a learner: the oldest sync that was passed on is done.
+    /// On a learner: the leader has answered the oldest sync that was passed on.
     SyncDone,
-    /// On an observer: the follower from which it learns has not passed on what this server asked for, because the
-    /// session is at that follower or at another observer of it.
+    /// On an observer: the follower from which it learns has not passed a request on, because the session is now at
+    /// that follower or at another of its observers.
     LeftOut {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
-    /// On a learner: the leader asks for the sessions heard of since its last question. To be
+    /// On a learner: the leader asks for the sessions that were heard since its last question. To be
     /// answered with [`Peer::answer_ping`](crate::peer::Peer::answer_ping).
     Ping {
-        /// To be given back.
+        /// The zxid of the question, which the answer repeats.
         zxid: Zxid,
     },
-    /// On a learner: the leader's tree begins, and replaces ours. Pieces follow.
+    /// On a learner: the leader's tree begins, which will replace this server's. Pieces follow.
     SnapshotBegins {
         /// The last transaction in it.
         zxid: Zxid,
-        /// Its digest, if it holds nothing later.
+        /// The digest of the tree, if the tree holds no later transaction.
         digest: Option<i64>,
     },
-    /// A piece of it, of any length. When the tree is whole,
-    /// [`Peer::snapshot_received`](crate::peer::Peer::snapshot_received) is called with what follows it.
+    /// A piece of the tree, of any length. When the tree is whole,
+    /// [`Peer::snapshot_received`](crate::peer::Peer::snapshot_received) is called with the bytes that follow it.
     Snapshot {
         /// The bytes.
         bytes: Bytes,
@@ -200,23 +199,23 @@ pub enum Inbound {
     SnapshotAborted,
 }
 
-/// What a learner says of the session for which it passes a request on.
+/// A learner's knowledge of the session for which it passes a request on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionScope {
-    /// Nothing, as the learners of Apache ZooKeeper.
+    /// The learner says nothing, as the learners of Apache ZooKeeper.
     Unsaid,
-    /// It lives on that learner alone.
+    /// Only that learner knows the session.
     Local,
-    /// The leader knows it, as long as it lives.
+    /// The leader knows the session as long as it lives.
     Global,
 }
 
 /// A client's request as a learner passes it on.
 #[derive(Clone, Copy, Debug)]
 pub struct PassedRequest<'a> {
-    /// The client's session; for createSession the one to be created.
+    /// The client's session; for createSession the session to be created.
     pub session: SessionId,
-    /// What is known of it.
+    /// Which servers know the session.
     pub scope: SessionScope,
     /// The client's xid.
     pub cxid: i32,
@@ -233,31 +232,30 @@ pub struct PassedRequest<'a> {
 pub struct ForwardedRequest {
     /// The link of the learner; for [`Peer::answer_sync`](crate::peer::Peer::answer_sync).
     pub link: LinkId,
-    /// The learner: it owns the session.
+    /// The learner, which owns the session.
     pub server: ServerId,
-    /// The client's session; for createSession the one to be created.
+    /// The client's session; for createSession the session to be created.
     pub session: SessionId,
-    /// What the learner says of the session.
+    /// Which servers know the session, as the learner says.
     pub scope: SessionScope,
     /// The client's xid.
     pub cxid: i32,
-    /// Number of the operation, not checked.
+    /// Number of the operation; unchecked.
     pub op: i32,
-    /// The request behind its header, not checked.
+    /// The request behind its header; unchecked.
     pub body: Bytes,
     /// The identities of the client's connection.
     pub identities: Vec<Identity>,
 }
 
-/// A wish to read the log's files: all transactions after one zxid up to another.
+/// A request to read the log's files: all transactions after one zxid up to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRead {
-    /// Names the wish; its result goes to
-    /// [`Peer::handle_log_read`](crate::peer::Peer::handle_log_read).
+    /// The id with which [`Peer::handle_log_read`](crate::peer::Peer::handle_log_read) gets the result.
     pub id: u64,
-    /// The transaction with this zxid comes first if it is there, so that the reader sees that its
-    /// history is ours; otherwise the one before it and those after it.
+    /// The result begins with the transaction of this zxid, which shows that the learner's history is this server's. If
+    /// there is none, the result begins with the transaction before it.
     pub from: Zxid,
-    /// The last one wanted.
+    /// The last transaction of the result.
     pub to: Zxid,
 }

@@ -4,10 +4,10 @@ use crate::proto::OpCode;
 use crate::proto::txn::{Txn, TxnBody};
 use crate::quorum::{Config, ConfigError};
 
-/// The configuration to which a transaction leads, if it is a reconfiguration.
+/// The configuration that a transaction makes active, if it is a reconfiguration.
 ///
 /// # Errors
-/// It is one, and its text makes no sense.
+/// It is a reconfiguration, and its text is not a configuration.
 pub fn config_of(txn: &Txn) -> Result<Option<Config>, ConfigError> {
     if txn.header().op != OpCode::Reconfig {
         return Ok(None);

@@ -1,11 +1,11 @@
-//! What may leave a server only when its disk has it.
+//! Packets that may leave a server only when its disk has what they say.
 
 use bytes::Bytes;
 
 use crate::link::{LinkId, LinkOp};
 
-/// Packets that tell another server what this one has on its disk: ACKEPOCH, ACK. A leader that counts them loses
-/// acknowledged writes if they are untrue after a power failure, so they cannot be sent like others: only
+/// Packets that tell another server what this server has on its disk: ACKEPOCH, ACK. A leader that counts them loses
+/// acknowledged writes if they are untrue after a power failure, so they cannot be sent like other packets: only
 /// [`Ready::send_after_sync`](super::Ready::send_after_sync) takes them, and only a [`Durable`] makes bytes on a link
 /// of them.
 ///
@@ -17,7 +17,7 @@ use crate::link::{LinkId, LinkOp};
 /// let mut ready = Ready::default();
 /// ready.send_after_sync.push(ack);
 /// ```
-/// What waits for nothing does not take it:
+/// The field for operations that wait for nothing does not take it:
 ///
 /// ```compile_fail,E0308
 /// use ringkeeper::link::LinkId;
@@ -34,25 +34,25 @@ pub struct Vouch {
     bytes: Bytes,
 }
 
-/// Says that the disk has everything that was wanted before. Whoever carries out a [`Ready`](super::Ready) makes it
-/// where the disk has said so.
+/// The disk's word that everything wanted before is durable. The code that carries out a [`Ready`](super::Ready) makes
+/// it when the disk has reported that.
 #[derive(Debug)]
 pub struct Durable(());
 
 impl Durable {
-    /// The disk has said so.
+    /// The disk has reported it.
     pub fn as_the_disk_says() -> Durable {
         Durable(())
     }
 }
 
 impl Vouch {
-    /// Bytes of packets for this link.
+    /// The bytes of packets for this link.
     pub fn new(link: LinkId, bytes: Bytes) -> Vouch {
         Vouch { link, bytes }
     }
 
-    /// Now it is true.
+    /// The packets are true now.
     pub fn release(self, _: &Durable) -> LinkOp {
         LinkOp::Send { link: self.link, bytes: self.bytes }
     }

@@ -3,7 +3,7 @@
 use super::lexer::{Parts, find_words, without_tests};
 use super::{
     FILE_LINES_MAX, LEFTOVERS_IN_CODE, LEFTOVERS_IN_COMMENTS, LONG_FILES, MAIN_LINES_MAX, PLACES,
-    Source, Violation,
+    SAYS_WHY_IT_IGNORES, Source, Violation,
 };
 
 pub fn header(source: &Source) -> Option<Violation> {
@@ -107,9 +107,59 @@ pub fn places(source: &Source) -> Vec<Violation> {
         .collect()
 }
 
+/// Every `let … else` that only returns, with no comment in front of it, nor a comment or a text within.
+pub fn ignored(source: &Source) -> Vec<Violation> {
+    if !SAYS_WHY_IT_IGNORES.contains(&source.module()) || source.is_test() {
+        return Vec::new();
+    }
+    let code = without_tests(&Parts::of(&source.text).code);
+    let mut violations = Vec::new();
+    for at in find_words(&code, "else") {
+        let Some(block) = code[at..].strip_prefix("else {") else { continue };
+        let Some(length) = block.find('}') else { continue };
+        let is_return = matches!(block[..length].trim(), "return" | "return;");
+        let Some(begins) = code[..at].rfind("let ") else { continue };
+        // Otherwise it is the `else` of an `if` behind that binding.
+        let is_binding = !code[begins..at].contains(';');
+        if !is_return || !is_binding {
+            continue;
+        }
+        let above = source.text[..begins].lines().nth_back(1);
+        let has_comment = above.is_some_and(|line| line.trim().starts_with("//"));
+        let within = at + "else {".len();
+        let is_said = source.text[within..within + length].contains("//");
+        if !has_comment && !is_said {
+            violations.push(source.violation(begins, "returns without a reason beside it"));
+        }
+    }
+    violations
+}
+
 mod planted {
     use super::super::{lines, source};
     use super::*;
+
+    #[test]
+    fn an_event_that_is_ignored_without_a_reason_is_seen() {
+        let text = "//! X.\n\
+            fn f() {\n\
+                let Some(a) = g() else { return };\n\
+                // It has gone.\n\
+                let Some(b) = g() else { return };\n\
+                let Some(C { d, .. }) = g() else {\n\
+                    // It has gone.\n\
+                    return;\n\
+                };\n\
+                let Some(C { e, .. }) = g() else {\n\
+                    return;\n\
+                };\n\
+                if h() { i() } else { return }\n\
+                let Some(j) = g() else { return false };\n\
+            }\n";
+        assert_eq!(lines(&ignored(&source("src/zab/acks.rs", text))), [3, 10]);
+        assert_eq!(ignored(&source("src/replica/acks.rs", text)), []);
+        assert_eq!(ignored(&source("src/zab/tests/acks.rs", text)), []);
+    }
 
     #[test]
     fn a_module_that_checks_itself_less_than_before_is_seen() {

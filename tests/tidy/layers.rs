@@ -2,8 +2,8 @@
 
 use super::lexer::{Parts, find_words, is_word, without_tests};
 use super::{
-    ACTS_BELOW_THE_EDGE, AGREEMENT, CORE_LAYER_MAX, LAYERS, MAY_BE_UNSAFE, MAY_NAME_GLOMMIO, NEVER_IN_CORE, ONLY_IN,
-    SIMULATION, Source, Violation,
+    ACTS_BELOW_THE_EDGE, AGREEMENT, CORE_LAYER_MAX, LAYERS, MAY_BE_UNSAFE, MAY_NAME_GLOMMIO,
+    NEVER_IN_CORE, ONLY_IN, SIMULATION, Source, Violation,
 };
 
 pub fn layering(sources: &[Source]) -> Vec<Violation> {

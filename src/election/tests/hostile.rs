@@ -3,18 +3,19 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use super::network::{Seed, config_of, options};
+use super::network::{config_of, options};
 use crate::election::{Election, ElectionOptions, Outcome, Vote, notification};
 use crate::id::{Epoch, ServerId, Zxid};
 use crate::jute::Jute;
 use crate::link::{LinkEvent, LinkId, LinkIds, LinkOp, Port};
 use crate::proto::quorum::{ElectionHandshake, ServerState};
 use crate::quorum::Config;
+use crate::random::Random;
 use crate::time::MonoUs;
 
 const REMOTE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
-fn handshake(seed: &mut Seed) -> Vec<u8> {
+fn handshake(seed: &mut Random) -> Vec<u8> {
     let ids = [0, 1, 2, 3, 4, 9, i64::MAX, i64::MAX - 1, -7];
     let server_id = ServerId(ids[usize::try_from(seed.below(9)).unwrap()]);
     let addresses = ["s1:3888", "0.0.0.0:1|[::1]:2", "x", "a:99999"];
@@ -23,7 +24,7 @@ fn handshake(seed: &mut Seed) -> Vec<u8> {
     ElectionHandshake::Initial { version, server_id, addresses }.to_bytes()
 }
 
-fn message(seed: &mut Seed) -> Vec<u8> {
+fn message(seed: &mut Random) -> Vec<u8> {
     let states = [
         ServerState::Looking,
         ServerState::Following,
@@ -44,7 +45,7 @@ fn message(seed: &mut Seed) -> Vec<u8> {
 #[test]
 fn nothing_that_comes_on_the_port_does_more_than_close_its_own_connection() {
     for number in 0..400 {
-        let mut seed = Seed(number);
+        let mut seed = Random::new(number);
         let me = 1 + i64::try_from(seed.below(3)).unwrap();
         let config = Rc::new(Config::parse(&config_of(3)).unwrap());
         let options = ElectionOptions { reconfig: number % 2 == 0, ..options(me) };
@@ -53,7 +54,7 @@ fn nothing_that_comes_on_the_port_does_more_than_close_its_own_connection() {
         let mut links: Vec<LinkId> = Vec::new();
         let (mut accepted, mut sent) = (0, 0);
         for _ in 0..300 {
-            let pick = |seed: &mut Seed, links: &[LinkId]| {
+            let pick = |seed: &mut Random, links: &[LinkId]| {
                 let many = u64::try_from(links.len()).unwrap().max(1);
                 links.get(usize::try_from(seed.below(many)).unwrap()).copied()
             };

@@ -11,20 +11,8 @@ use crate::link::{LinkEvent, LinkId, LinkIds, LinkOp, Port};
 use crate::proto::quorum::ServerState;
 use crate::quorum::Config;
 use crate::quorum::PeerOptions;
+use crate::random::Random;
 use crate::time::MonoUs;
-
-/// A generator for tests: the same numbers from the same seed (SplitMix64).
-pub(super) struct Seed(pub(super) u64);
-
-impl Seed {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// The state of a server that outlives its process.
 #[derive(Clone, Copy)]
@@ -59,7 +47,7 @@ enum Event {
 pub(super) struct Network {
     pub(super) now: MonoUs,
     pub(super) servers: BTreeMap<ServerId, Server>,
-    pub(super) seed: Seed,
+    pub(super) seed: Random,
     /// Longest delay, in µs.
     pub(super) delay_us: u64,
     /// One of this many connections is lost.
@@ -93,7 +81,7 @@ impl Network {
         Network {
             now: MonoUs(1_000_000),
             servers: BTreeMap::new(),
-            seed: Seed(seed),
+            seed: Random::new(seed),
             delay_us: 1000,
             lossy: None,
             cut: Vec::new(),
@@ -296,11 +284,8 @@ impl Network {
     fn tell(&mut self, to: ServerId, event: LinkEvent<'_>) {
         let now = self.now;
         let Some(server) = self.servers.get_mut(&to) else { return };
-        let is_known = server.election.owns(event.link());
-        if is_known || matches!(event, LinkEvent::Accepted { .. }) {
-            server.election.handle_link(now, event);
-            self.take(to);
-        }
+        server.election.handle_link(now, event);
+        self.take(to);
     }
 
     fn take(&mut self, id: ServerId) {

@@ -1,4 +1,4 @@
-//! What an operator may see of a member.
+//! The facts about a member, for operators.
 
 use super::{Member, MemberRole};
 use crate::zab::leader::LeaderFacts;
@@ -6,7 +6,7 @@ use crate::zab::learner::{LearnerKind, SyncMode};
 use crate::zab::{Leader, PeerCounts, PeerFacts, PeerPhase, PeerState, Standing};
 
 impl Member {
-    /// What it is, also while it only tries to be that.
+    /// Its state, also while it is only trying to reach it.
     pub fn state(&self) -> PeerState {
         match &self.role {
             MemberRole::Looking(_) | MemberRole::Waiting { .. } => PeerState::Looking,
@@ -18,12 +18,12 @@ impl Member {
         }
     }
 
-    /// What it last told the replica to be.
+    /// The standing that the replica was told last.
     pub fn standing(&self) -> Standing {
         self.standing
     }
 
-    /// What it knows about itself and its ensemble.
+    /// The facts about this server and its ensemble.
     pub fn facts(&self) -> PeerFacts {
         let (state, leader, learner_master, phase) = match &self.role {
             MemberRole::Looking(_) | MemberRole::Waiting { .. } => {
@@ -74,7 +74,7 @@ impl Member {
         }
     }
 
-    /// What it has counted, as the leader that it is now included.
+    /// Its counters, including those of its present lead.
     fn counts(&self) -> PeerCounts {
         let mut counts = self.role.lasting().counts;
         if let Some(leader) = self.leader() {
@@ -83,7 +83,7 @@ impl Member {
         counts
     }
 
-    /// Forgets the sizes of proposals (`srst`).
+    /// Resets the sizes of proposals (`srst`).
     pub fn reset_stats(&mut self) {
         if let MemberRole::Leading(leader) = &mut self.role {
             leader.reset_stats();
@@ -91,7 +91,7 @@ impl Member {
     }
 }
 
-/// Adds what a leader has counted in its reign.
+/// Adds the counters of one reign.
 pub(super) fn add_reign(counts: &mut PeerCounts, reign: &LeaderFacts) {
     counts.proposals += reign.proposals;
     counts.commits += reign.proposals.saturating_sub(reign.proposals_outstanding as u64);

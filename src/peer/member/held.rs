@@ -1,7 +1,7 @@
-//! Learners that came before this server knew that it leads.
+//! Learners that have connected before this server knows that it leads.
 //!
-//! The others often know the outcome of an election a little earlier. Whoever they connect to while
-//! it still looks keeps them: a Java learner that is turned away goes back to LOOKING.
+//! The others often know the outcome of an election a little earlier. A server that still looks for a leader keeps
+//! their connections, because a Java learner that is turned away goes back to LOOKING.
 
 use std::net::SocketAddr;
 
@@ -12,28 +12,62 @@ use crate::time::MonoUs;
 use crate::zab::kept_out::{self, Reason, Said};
 use crate::zab::packets::election_caller;
 
+/// A connection that is kept.
 #[derive(Debug)]
 pub(super) struct HeldLink {
+    /// The connection.
     pub(super) link: LinkId,
+    /// The address of the other side.
     pub(super) remote: SocketAddr,
-    /// Which members' address that is; `None`: addresses are not looked at.
+    /// The members that have this address; `None`: addresses are not checked.
     pub(super) may_be: Option<Vec<ServerId>>,
+    /// The bytes that came, for the leader that this server may become.
     pub(super) received: Vec<u8>,
+    /// When it was accepted. It is closed after `initLimit`.
     since: MonoUs,
 }
 
-/// Oldest first.
+/// The connections that are kept.
 #[derive(Debug, Default)]
 pub(super) struct HeldLinks {
+    /// The connections, oldest first.
+    ///
+    /// Invariant: at most [`HELD_LEARNERS_MAX`].
     links: Vec<HeldLink>,
-    /// Of whom it was said that he takes this port for the one of elections.
+    /// The servers of which the log has said that they take this port for the election port.
     ports_exchanged: Said,
 }
 
 impl HeldLinks {
-    /// Keeps a link; answers one to be closed if there are too many: the oldest, and of no member before
-    /// one of a member.
-    pub(super) fn accept(
+    /// Keeps a link and the bytes that arrive on it. The result is a link to be closed.
+    pub(super) fn handle(
+        &mut self,
+        now: MonoUs,
+        me: ServerId,
+        event: LinkEvent<'_>,
+    ) -> Option<LinkId> {
+        match event {
+            LinkEvent::Accepted { link, remote, may_be, .. } => {
+                self.accept(now, link, remote, may_be)
+            }
+            LinkEvent::Received { link, bytes } => self.on_received(now, me, link, bytes),
+            LinkEvent::Closed { link, .. } => {
+                self.links.retain(|held| held.link != link);
+                None
+            }
+            LinkEvent::Identified { link, may_be } => {
+                if let Some(held) = self.links.iter_mut().find(|held| held.link == link) {
+                    held.may_be = Some(may_be.to_vec());
+                }
+                None
+            }
+            LinkEvent::Connected { .. } | LinkEvent::Sent { .. } => None,
+        }
+    }
+
+    /// Keeps a link. If there are too many, the result is the oldest one, to be closed; those of strangers are closed
+    /// before those of members.
+    fn accept(
         &mut self,
         now: MonoUs,
         link: LinkId,
@@ -45,60 +79,62 @@ impl HeldLinks {
             self.links.remove(self.links.iter().position(is_stranger).unwrap_or(0)).link
         });
         let may_be = may_be.map(<[ServerId]>::to_vec);
+        assert!(self.links.last().is_none_or(|last| last.since <= now), "the oldest is the first");
         self.links.push(HeldLink { link, remote, may_be, received: Vec::new(), since: now });
+        assert!(self.links.len() <= HELD_LEARNERS_MAX, "their number has a bound");
         oldest
     }
 
-    pub(super) fn owns(&self, link: LinkId) -> bool {
+    #[cfg(test)]
+    fn holds(&self, link: LinkId) -> bool {
         self.links.iter().any(|held| held.link == link)
     }
 
-    /// Keeps what arrived; answers the link if it is to be closed: it says too much, or what no learner says.
-    /// `me` is this server.
-    pub(super) fn handle(
+    /// Keeps bytes that arrived. The result is the link, to be closed, if it brings too much, or bytes that no learner
+    /// sends. `me` is this server.
+    fn on_received(
         &mut self,
         now: MonoUs,
         me: ServerId,
-        event: LinkEvent<'_>,
+        link: LinkId,
+        bytes: &[u8],
     ) -> Option<LinkId> {
-        let at = self.links.iter().position(|held| held.link == event.link())?;
-        match event {
-            LinkEvent::Received { link, bytes } => {
-                let received = &mut self.links[at].received;
-                if received.len() + bytes.len() > HELD_LEARNER_BYTES_MAX {
-                    self.links.remove(at);
-                    return Some(link);
-                }
-                received.extend_from_slice(bytes);
-                if let Some(said) = election_caller(received) {
-                    let held = self.links.remove(at);
-                    if self.ports_exchanged.is_due(now, said, Reason::PortsExchanged) {
-                        let reason = kept_out::ports_exchanged(me, said, held.remote, Port::Quorum);
-                        tracing::warn!(reason, "closing a connection on the quorum port");
-                    }
-                    return Some(link);
-                }
+        // This server has closed the link, and the network did not know that yet.
+        let at = self.links.iter().position(|held| held.link == link)?;
+        let received = &mut self.links[at].received;
+        if received.len() + bytes.len() > HELD_LEARNER_BYTES_MAX {
+            self.links.remove(at);
+            return Some(link);
+        }
+        received.extend_from_slice(bytes);
+        assert!(received.len() <= HELD_LEARNER_BYTES_MAX, "a stranger does not fill the memory");
+        if let Some(said) = election_caller(received) {
+            let held = self.links.remove(at);
+            if self.ports_exchanged.is_due(now, said, Reason::PortsExchanged) {
+                let reason = kept_out::ports_exchanged(me, said, held.remote, Port::Quorum);
+                tracing::warn!(reason, "closing a connection on the quorum port");
             }
-            LinkEvent::Closed { .. } => {
-                self.links.remove(at);
-            }
-            LinkEvent::Identified { may_be, .. } => self.links[at].may_be = Some(may_be.to_vec()),
-            LinkEvent::Accepted { .. } | LinkEvent::Connected { .. } | LinkEvent::Sent { .. } => {}
+            return Some(link);
         }
         None
     }
 
-    /// One that was kept longer than `ms`, and is to be closed.
+    /// A link that was kept longer than `ms`, to be closed.
     pub(super) fn expire(&mut self, now: MonoUs, ms: u64) -> Option<LinkId> {
         (self.next_timeout(ms)? <= now).then(|| self.links.remove(0).link)
     }
 
-    /// When the next one has been kept for `ms`.
+    /// When the oldest link has been kept for `ms`.
     pub(super) fn next_timeout(&self, ms: u64) -> Option<MonoUs> {
         self.links.first().map(|held| held.since.plus_ms(ms))
     }
 
-    /// All of them, to be answered or closed.
+    /// Whether none is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// Takes all links, to be answered or closed.
     pub(super) fn take(&mut self) -> Vec<HeldLink> {
         std::mem::take(&mut self.links)
     }
@@ -122,6 +158,6 @@ mod tests {
         assert_eq!(say(election, -65536, 0, 12), None);
         assert_eq!(say(election, -65536, 12, 16), Some(election));
         assert_eq!(say(learner, 11 << 32, 0, 16), None);
-        assert!(!held.owns(election) && held.owns(learner));
+        assert!(!held.holds(election) && held.holds(learner));
     }
 }

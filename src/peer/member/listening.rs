@@ -1,4 +1,4 @@
-//! Where this server waits for the others, and where it finds its leader.
+//! The addresses on which this server listens, and those at which it finds its leader.
 
 use crate::id::ServerId;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::zab::learner::{LearnerKind, LearnerTarget};
 const ANY_HOST: &str = "::";
 
 impl Member {
-    /// Says where the other members are, if that changed.
+    /// Tells the network the hosts of the other members, if they have changed.
     fn name_members(&mut self) {
         let mut hosts: BTreeMap<ServerId, Vec<String>> = BTreeMap::new();
         let lasting = self.role.lasting();
@@ -27,6 +27,7 @@ impl Member {
                 }
             }
         }
+        assert!(!hosts.contains_key(&self.me()), "the network knows which addresses are its own");
         let hosts: MemberHosts = hosts.into_iter().collect();
         if hosts != self.hosts {
             self.hosts.clone_from(&hosts);
@@ -34,13 +35,13 @@ impl Member {
         }
     }
 
-    /// Says where to listen, if that changed, and to whom.
+    /// Tells the network where to listen, if that has changed, and the hosts of the other members.
     pub(super) fn listen(&mut self) {
         self.name_members();
         let lasting = self.role.lasting();
         let me = lasting.options.me;
         let known = lasting.config.members.get(&me).or_else(|| lasting.last_seen.members.get(&me));
-        // A server that was taken out of the ensemble stays where it is.
+        // A server that was removed from the ensemble goes on listening where it does.
         let Some(known) = known else { return };
         let any = |mut endpoint: Endpoint| {
             if lasting.options.listen_on_all_ips {
@@ -50,7 +51,7 @@ impl Member {
         };
         let quorum = known.quorum_endpoints().into_iter().map(|at| (Port::Quorum, any(at)));
         let election = known.election_endpoints().into_iter().map(|at| (Port::Election, any(at)));
-        // ZooKeeper: only while it follows; whoever else is asked refuses.
+        // ZooKeeper: it listens for observers only while it follows; other servers refuse them.
         let observers = lasting.observers.as_ref().and(lasting.options.observer_master.clone());
         let observers = observers.map(|at| (Port::ObserverMaster, at));
         let mut on: Vec<(Port, Endpoint)> = Vec::new();
@@ -65,20 +66,21 @@ impl Member {
         }
     }
 
-    /// Where to learn from when `leader` leads.
+    /// The server to learn from while `leader` leads; `None`: no configuration has its address.
     pub(super) fn target(&mut self, leader: ServerId) -> Option<LearnerTarget> {
+        assert!(leader != self.me(), "a server does not learn from itself");
         let voted = self.election.vote().peer_epoch;
         let lasting = self.role.lasting();
         let kind = if lasting.is_observer { LearnerKind::Observer } else { LearnerKind::Follower };
         if let Some(port) = lasting.options.observer_master_port.filter(|_| lasting.is_observer) {
-            // ZooKeeper: QuorumPeer.nextObserverMaster, in a random order. It asks the leader on
-            // that port in its turn, too, and finds nobody there; here the leader is the last
-            // resort, on its own port.
+            // ZooKeeper: QuorumPeer.nextObserverMaster, in a random order. It also asks the leader on that port, and is
+            // refused; here the leader is the last resort, on its own port.
             let masters: Vec<ServerId> =
                 lasting.config.voters().filter(|id| *id != leader).collect();
             let at = self.next_master % (masters.len() + 1);
             self.next_master = at + 1;
             if let Some(master) = masters.get(at).copied() {
+                assert!(master != leader, "the leader is the last resort");
                 let member = &lasting.config.members[&master];
                 let at = |endpoint: Endpoint| Endpoint { port, ..endpoint };
                 let to = member.quorum_endpoints().into_iter().map(at).collect();

@@ -1,46 +1,34 @@
-//! From one role to another.
+//! The steps from one role to another.
 
-use super::{Member, MemberRole};
-use crate::election::{Outcome, Vote};
-use crate::id::{Epoch, ServerId, Zxid};
-use crate::link::{LinkEvent, LinkOp, Port};
-use crate::proto::quorum::ServerState;
-use crate::proto::txn::Txn;
-use crate::time::MonoUs;
-use crate::zab::kept_out::{self, info_unless};
-use crate::zab::leader::ObserverMaster;
-use crate::zab::learner::LearnerKind;
-use crate::zab::{Lasting, Leader, Learner, Origin, Standing};
 use std::rc::Rc;
 
-/// Roles that may follow from one event: a single voter elects itself and leads at once. More would
-/// be a circle.
+use super::{Member, MemberRole};
+use crate::election::Outcome;
+use crate::id::{Epoch, Zxid};
+use crate::link::LinkOp;
+use crate::time::MonoUs;
+use crate::zab::kept_out::{self, info_unless};
+use crate::zab::{Lasting, Standing};
+
+/// The number of roles that may follow from one event: a single voter elects itself and leads at once. More roles
+/// would be a circle.
 const STEPS_MAX: usize = 64;
-/// The longest time between two attempts to join.
-const HOLD_MS_MAX: u64 = 1000;
-/// For so many times `initLimit` a server helps nobody to be elected whom it could not follow: as long
-/// as two elected ones may wait for it in turn, and one for the other. Then it tries again, for the
-/// other's data may have been replaced.
-const AVOIDED_INIT_LIMITS: u64 = 4;
-/// So often that time doubles for a server that could not be followed the last time either. Where several
-/// have another history, all of them must be avoided at the same time, and meeting each takes a search and
-/// an `initLimit`.
-const AVOIDED_DOUBLINGS_MAX: u32 = 3;
-/// A leader that was followed for so long was a good one.
-const GOOD_MS: u64 = 1000;
+
+/// The longest time between two attempts to join a leader, in ms.
+pub(super) const HOLD_MS_MAX: u64 = 1000;
 
 impl Member {
-    /// Whatever follows from the last event.
+    /// Settles everything that follows from the last event.
     pub(super) fn settle(&mut self) {
         for _ in 0..STEPS_MAX {
             if !self.step() {
-                return;
+                return self.check();
             }
         }
         panic!("what follows from one event never ends: the server would hang");
     }
 
-    /// Takes over what the leader wants done, and what was collected for the replica.
+    /// Collects the effects of the leader or learner.
     pub(super) fn collect(&mut self) {
         for _ in 0..STEPS_MAX {
             match &mut self.role {
@@ -55,8 +43,8 @@ impl Member {
                 }
                 MemberRole::Learning(learner) => {
                     learner.relay_asked();
-                    // Pieces of a tree are handed over one by one: when the tree is whole, what
-                    // stands behind it comes back.
+                    // Pieces of a tree are handed over one at a time: when the tree is whole, the replica gives the
+                    // bytes after it back.
                     if learner.lasting().ready.len() <= 1 {
                         learner.flush();
                     }
@@ -71,7 +59,7 @@ impl Member {
         }
     }
 
-    /// One consequence. True: there may be more.
+    /// Settles one consequence. True: there may be more.
     fn step(&mut self) -> bool {
         let outcome = self.election.take(&mut self.link_ops);
         for op in self.link_ops.drain(..) {
@@ -103,8 +91,8 @@ impl Member {
                         let reason = "it votes for another one, and was not reached".to_owned();
                         learner.abandon(reason);
                     }
-                    // It was elected and has changed its mind in one breath: of the two only this
-                    // was heard here.
+                    // The leader was elected and has changed its mind in one event, of which only the second half was
+                    // heard here.
                     MemberRole::Looking(_) => self.look(),
                     MemberRole::Waiting { .. }
                     | MemberRole::Leading(_)
@@ -142,15 +130,20 @@ impl Member {
         self.look_as(self.has_room);
     }
 
-    /// Looks for a leader, and may be elected itself or not.
+    /// Looks for a leader. `stands`: this server may be elected itself.
     pub(super) fn look_as(&mut self, stands: bool) {
         self.role.look();
+        assert_eq!(
+            self.standing,
+            Standing::Looking,
+            "a server that looks for a leader serves no client"
+        );
         self.looking_since = self.now;
         self.joined_at = None;
         self.role.lasting_mut().counts.lookings += 1;
         let last = self.role.lasting().journal.accepted();
         let stands = stands && self.has_epoch_left();
-        // Who is no candidate anyway votes as ever.
+        // A server that cannot be elected anyway votes as always.
         let (config, me) = (&self.role.lasting().config, self.me());
         let may_lead = last != Zxid::NONE && config.is_voter(me);
         self.stands = stands || !may_lead;
@@ -163,12 +156,14 @@ impl Member {
         for held in self.held.take() {
             self.role.lasting_mut().ready.send(LinkOp::Close { link: held.link });
         }
-        // What is not on the disk may never get there: it need not be in the next leader's log.
+        // Transactions that are not on the disk may never get there, so the next leader need not have them.
         let durable = self.role.lasting().journal.synced().min(last);
+        assert!(durable <= last, "what is durable is in the log");
+        assert!(self.held.is_empty(), "no link is held for a server that cannot lead");
         self.election.look_without_standing(self.now, durable, self.epochs_durable.current);
     }
 
-    /// Whether there is an epoch that this server could lead; if not, it is said.
+    /// Whether there is an epoch that this server could lead; if not, the log says so.
     fn has_epoch_left(&mut self) -> bool {
         let accepted = self.role.lasting().epochs.accepted;
         let has_one = accepted < Epoch::LAST;
@@ -179,8 +174,8 @@ impl Member {
         has_one
     }
 
-    /// When a configuration that only a vote has said is given up: as long as a leader may take to get its
-    /// quorum, and nobody has been found.
+    /// When this server gives up a configuration that came with a vote: it has looked for a leader for as long as a
+    /// leader may take to get its quorum.
     pub(super) fn give_up_config_at(&self) -> Option<MonoUs> {
         let tried = self
             .role
@@ -192,9 +187,9 @@ impl Member {
         Some(tried.since.plus_ms(options.tick_ms.saturating_mul(options.init_limit)))
     }
 
-    /// When a server without room stands all the same, because nobody else was elected: all disks may
-    /// be full, or it alone has the history. Not while anything waits for its disk: it could not lead
-    /// before that is written.
+    /// When a server without room stands for election all the same, because no other server was elected: all disks may
+    /// be full, or only this server may have the history. It does not stand while anything waits for its disk, because
+    /// it could not lead before that is written.
     pub(super) fn stand_at(&self) -> Option<MonoUs> {
         let journal = &self.role.lasting().journal;
         let has_epoch = self.role.lasting().epochs.accepted < Epoch::LAST;
@@ -204,304 +199,7 @@ impl Member {
         (!self.stands && may_lead).then(|| self.looking_since.plus_ms(ms))
     }
 
-    fn on_elected(&mut self, leader: ServerId) {
-        let ms = self.now.since_us(self.looking_since) / 1000;
-        self.role.lasting_mut().counts.elections_ms.add(ms);
-        let state = self.state_under(leader);
-        let is_quiet = self.election.is_quiet();
-        info_unless!(
-            is_quiet,
-            leader = leader.0,
-            ms,
-            "a leader is elected, this server is {state:?}"
-        );
-        self.election.settle(state);
-        if self.now < self.hold_until {
-            self.role.wait(leader);
-        } else {
-            self.join(leader);
-        }
-    }
-
-    /// Becomes the leader's learner, or leader.
-    fn join(&mut self, leader: ServerId) {
-        if leader == self.me() {
-            self.lead();
-            return;
-        }
-        for held in self.held.take() {
-            self.role.lasting_mut().ready.send(LinkOp::Close { link: held.link });
-        }
-        let Some(target) = self.target(leader) else {
-            tracing::warn!(leader = leader.0, "the elected leader is not in the configuration");
-            self.on_failure();
-            self.look();
-            return;
-        };
-        self.joining_since = self.now;
-        let learner = Learner::new(target, self.now, self.role.end());
-        self.role = MemberRole::Learning(Box::new(learner));
-    }
-
-    fn lead(&mut self) {
-        if self.role.lasting().journal.accepted() < Zxid::ZERO {
-            // ZooKeeper: ZOOKEEPER-2325. A server that has lost its data must not make others
-            // follow it.
-            tracing::error!(
-                "this server is elected, but its data folder is empty and does not say that the \
-                 ensemble is new (zkServer-initialize.sh): it does not lead"
-            );
-            self.hold_until = self.now.plus_ms(HOLD_MS_MAX);
-            self.role.wait(self.me());
-            return;
-        }
-        let mut lasting = self.role.end();
-        lasting.wants_tree = false;
-        // A leader's whole log is the history of its epoch, and with it the last reconfiguration, which
-        // becomes active then.
-        if let Some(proposed) = lasting.journal.proposed_config()
-            && proposed.version > lasting.last_seen.version
-        {
-            lasting.see_config(Rc::new(proposed));
-        }
-        while let Some(zxid) = lasting.journal.pending().front().map(Txn::zxid) {
-            let txn = lasting.journal.commit(zxid).expect("it is the front of what is pending");
-            lasting.ready.commit(txn);
-        }
-        let synced = lasting.journal.synced();
-        let new_origin = Origin((self.random ^ 0x6f72_6967_696e).cast_signed());
-        let mut leader = Leader::new(lasting, self.numbers.clone(), new_origin, self.now);
-        leader.handle_synced(synced);
-        if let Some(says_yes) = self.election.oracle() {
-            leader.set_oracle(self.now, says_yes);
-        }
-        for held in self.held.take() {
-            let (link, remote, may_be) = (held.link, held.remote, held.may_be.as_deref());
-            let event = LinkEvent::Accepted { link, port: Port::Quorum, remote, may_be };
-            leader.handle_link(self.now, event);
-            if !held.received.is_empty() {
-                let bytes = &held.received;
-                leader.handle_link(self.now, LinkEvent::Received { link, bytes });
-            }
-        }
-        self.role = MemberRole::Leading(Box::new(leader));
-    }
-
-    fn leave_leader(&mut self) {
-        let MemberRole::Learning(learner) = &self.role else { return };
-        let left = learner.failure().expect("it was left for a reason").clone();
-        let leader = learner.target().leader;
-        let phase = learner.phase();
-        let is_due = left.kept_out.is_none_or(|why| self.kept_out.is_due(self.now, leader, why));
-        if is_due {
-            tracing::warn!(leader = leader.0, ?phase, reason = left.reason, "leaving the leader");
-        }
-        self.election.set_quiet(left.kept_out.is_some());
-        let is_far = left.kept_out == Some(kept_out::Reason::FarEpoch);
-        let is_other_history = left.kept_out == Some(kept_out::Reason::OtherHistory);
-        self.is_of_other_history |= is_other_history;
-        if is_far || is_other_history {
-            let Lasting { options, .. } = self.role.lasting();
-            let init_ms = options.tick_ms.saturating_mul(options.init_limit);
-            let times = self.avoided.entry(leader).or_insert(0);
-            let ms = init_ms.saturating_mul(AVOIDED_INIT_LIMITS << *times);
-            *times = (*times + 1).min(AVOIDED_DOUBLINGS_MAX);
-            self.election.avoid(leader, self.now.plus_ms(ms));
-        }
-        self.end_observers();
-        self.on_failure();
-        self.become_looking();
-        match left.next {
-            Some(next) => self.follow_designated(next),
-            None => self.look(),
-        }
-    }
-
-    fn step_down(&mut self) {
-        let MemberRole::Leading(leader) = &self.role else { return };
-        let reason = leader.failure().expect("it steps down for a reason").to_owned();
-        tracing::warn!(reason, "this server leads no more");
-        let designated = leader.designated();
-        self.end_lead();
-        self.on_failure();
-        self.become_looking();
-        match designated {
-            Some(next) => self.follow_designated(next),
-            None => self.look(),
-        }
-    }
-
-    /// Follows whom a reconfiguration has named, or leads, without an election. If that fails,
-    /// there is one.
-    fn follow_designated(&mut self, leader: ServerId) {
-        self.hold_until = self.now;
-        self.looking_since = self.now;
-        self.joined_at = None;
-        self.role.look();
-        self.tell_config();
-        let zxid = self.role.lasting().journal.accepted();
-        let vote = Vote { leader, zxid, peer_epoch: self.role.lasting().epochs.current };
-        self.election.designate(self.state_under(leader), vote);
-        tracing::info!(leader = leader.0, "a reconfiguration has named the leader");
-        self.join(leader);
-    }
-
-    /// What this server is when that one leads.
-    fn state_under(&self, leader: ServerId) -> ServerState {
-        if leader == self.me() {
-            ServerState::Leading
-        } else if self.role.lasting().is_observer {
-            ServerState::Observing
-        } else {
-            ServerState::Following
-        }
-    }
-
-    /// It leads no more: what it wanted done last is kept, and what it has counted.
-    fn end_lead(&mut self) {
-        let MemberRole::Leading(leader) = &mut self.role else { return };
-        leader.flush();
-        let facts = leader.facts();
-        super::facts::add_reign(&mut leader.lasting_mut().counts, &facts);
-        self.role.look();
-    }
-
-    /// Ends whatever it does, at once.
-    pub(super) fn end_role(&mut self, reason: &str) {
-        match &mut self.role {
-            MemberRole::Leading(leader) => {
-                leader.resign(reason);
-                self.end_lead();
-            }
-            MemberRole::Learning(learner) => {
-                learner.abandon(reason.to_owned());
-                self.role.look();
-                self.end_observers();
-            }
-            MemberRole::Looking(_) | MemberRole::Waiting { .. } => self.role.look(),
-        }
-    }
-
-    /// Observers learn from it while it follows.
-    fn begin_observers(&mut self, epoch: Epoch) {
-        let MemberRole::Learning(learner) = &self.role else { return };
-        let is_follower = learner.target().kind == LearnerKind::Follower;
-        let answers_fences = learner.is_below_a_ringkeeper();
-        if is_follower && self.role.lasting().options.observer_master.is_some() {
-            let options = self.role.lasting().options.clone();
-            let committed = self.role.lasting().journal.committed();
-            let numbers = self.numbers.clone();
-            let observers =
-                ObserverMaster::new(options, numbers, (epoch, answers_fences), committed, self.now);
-            self.role.lasting_mut().observers = Some(Box::new(observers));
-            self.listen();
-        }
-    }
-
-    fn end_observers(&mut self) {
-        if let Some(observers) = self.role.lasting_mut().observers.take() {
-            observers.close(self.role.lasting_mut().ready.last());
-            self.listen();
-        }
-    }
-
-    pub(super) fn become_looking(&mut self) {
-        if self.standing != Standing::Looking {
-            self.standing = Standing::Looking;
-            self.unavailable_since = Some(self.now);
-            self.role.lasting_mut().ready.standing(Standing::Looking);
-        }
-    }
-
-    /// The next attempt waits if several failed one after the other.
-    pub(super) fn on_failure(&mut self) {
-        let was_good =
-            self.joined_at.is_some_and(|since| self.now.since_us(since) >= GOOD_MS * 1000);
-        self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };
-        let mut ms = match self.failures {
-            0 | 1 => 0,
-            failures => (50u64 << failures.min(10)).min(HOLD_MS_MAX),
-        };
-        if self.role.lasting().is_observer {
-            // ZooKeeper: Observer.waitForObserverElectionDelay, waitForReconnectDelay: a random
-            // part of each, so that not all of them come at once.
-            let (reconnect, election) = self.role.lasting().options.observer_delays_ms;
-            ms = ms.max(self.random_below(reconnect) + self.random_below(election));
-        }
-        if self.is_reverting {
-            self.role.lasting_mut().epochs = self.epochs_durable;
-            ms = HOLD_MS_MAX;
-        }
-        self.hold_until = self.now.plus_ms(ms);
-    }
-
-    /// A random number below `end`; 0 if there is none (splitmix64).
-    fn random_below(&mut self, end: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = self.random;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (number ^ (number >> 31)).checked_rem(end).unwrap_or(0)
-    }
-
-    /// Takes note of a role that is in effect: others who look are told its epoch.
-    fn note_standing(&mut self) {
-        let epoch = match &mut self.role {
-            MemberRole::Learning(learner) => {
-                if let Some(standing) = learner.standing() {
-                    self.standing = standing;
-                }
-                learner.is_up_to_date()
-            }
-            MemberRole::Leading(leader) => {
-                for server in self.election.take_looking() {
-                    leader.handle_looking(self.now, server);
-                }
-                leader.epoch().filter(|_| leader.is_active())
-            }
-            MemberRole::Looking(_) | MemberRole::Waiting { .. } => None,
-        };
-        if let Some(epoch) = epoch
-            && self.joined_at.is_none()
-        {
-            self.joined_at = Some(self.now);
-            self.role.lasting_mut().confirm_config();
-            self.kept_out = kept_out::Said::default();
-            self.is_of_other_history = false;
-            self.avoided.clear();
-            self.election.set_quiet(false);
-            self.count_joined();
-            self.next_master = 0;
-            self.election.set_vote_epoch(epoch);
-            self.begin_observers(epoch);
-        }
-    }
-
-    fn count_joined(&mut self) {
-        let ms_since = |since: MonoUs| self.now.since_us(since) / 1000;
-        let unavailable_ms = self.unavailable_since.map(ms_since);
-        let sync_ms = ms_since(self.joining_since);
-        let is_leading = self.leader().is_some();
-        let kind = match &self.role {
-            MemberRole::Learning(learner) => Some(learner.target().kind),
-            MemberRole::Looking(_) | MemberRole::Waiting { .. } | MemberRole::Leading(_) => None,
-        };
-        let counts = &mut self.role.lasting_mut().counts;
-        if let Some(ms) = unavailable_ms {
-            counts.unavailable_ms.add(ms);
-            if is_leading {
-                counts.leader_unavailable_ms.add(ms);
-            }
-        }
-        match kind {
-            Some(LearnerKind::Follower) => counts.follower_sync_ms.add(sync_ms),
-            Some(LearnerKind::Observer) => counts.observer_sync_ms.add(sync_ms),
-            None => {}
-        }
-        self.unavailable_since = None;
-    }
-
-    /// The election, and whoever listens, hear of a new configuration.
+    /// Tells the election and the network of a new configuration.
     pub(super) fn tell_config(&mut self) {
         let vouched =
             self.role.lasting().unvouched.as_ref().map(|unvouched| unvouched.config.clone());

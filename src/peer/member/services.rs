@@ -1,4 +1,4 @@
-//! What the replica asks of a leader or a learner, passed on to it.
+//! The replica's calls to the leader or the learner.
 
 use super::{Member, MemberRole};
 use crate::id::{SessionId, Zxid};
@@ -13,19 +13,19 @@ use bytes::Bytes;
 impl Member {
     // ---- the leader's part
 
-    /// The zxid that a transaction gets after `last`; `None`: no more in this epoch, or this server
-    /// does not lead.
+    /// The zxid of the transaction after `last`; `None`: no more can be proposed in this epoch, or this server does not
+    /// lead.
     pub fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
         self.leader()?.zxid_after(last)
     }
 
-    /// Proposes a transaction, the next in order. Only while it leads.
+    /// Proposes the next transaction. Only while this server leads.
     pub fn propose(&mut self, txn: Txn) {
         self.leader_mut().propose(txn);
     }
 
-    /// Proposes a reconfiguration: `txn` is its transaction, `config` what it makes of the ensemble
-    /// (its version is the transaction's zxid). Only while it leads.
+    /// Proposes a reconfiguration. `config` is the new configuration, whose version is the zxid of `txn`. Only while
+    /// this server leads.
     pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
         self.leader_mut().propose_reconfig(txn, config);
     }
@@ -41,29 +41,29 @@ impl Member {
         self.leader().is_some_and(Leader::is_reconfiguring)
     }
 
-    /// A learner's sync: answered when what is proposed so far is committed.
+    /// Answers a learner's sync as soon as everything proposed so far is committed.
     pub fn answer_sync(&mut self, link: LinkId) {
         if let MemberRole::Leading(leader) = &mut self.role {
             leader.answer_sync(link);
         }
     }
 
-    /// All that a learner has passed on before its fence is proposed or refused.
+    /// Answers a learner's fence: everything that it has passed on before is proposed or refused.
     pub fn answer_fence(&mut self, link: LinkId) {
         if let MemberRole::Leading(leader) = &mut self.role {
             leader.answer_fence(link);
         }
     }
 
-    /// A learner's question about a session: since when it owns it, if it does.
+    /// Answers a learner's question about a session. `owns`: since when the learner owns it, if it does.
     pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, owns: Option<Tenure>) {
         if let MemberRole::Leading(leader) = &mut self.role {
             leader.answer_revalidate(link, session, owns);
         }
     }
 
-    /// Asks a quorum whether this server still leads: the question's number, and what answers it is
-    /// `Inbound::StillLeads`. Who leads no more gets no answer.
+    /// Asks a quorum whether this server still leads. Returns the question's number; `Inbound::StillLeads` is the
+    /// answer, which never comes if this server does not lead any more.
     pub fn confirm_lead(&mut self) -> u64 {
         match &mut self.role {
             MemberRole::Leading(leader) => leader.confirm_lead(),
@@ -71,14 +71,14 @@ impl Member {
         }
     }
 
-    /// A learner asks about more sessions than may wait for their end.
+    /// Sends a learner away that asks about more sessions than may wait.
     pub fn refuse_questions(&mut self, link: LinkId) {
         if let MemberRole::Leading(leader) = &mut self.role {
             leader.refuse_questions(link);
         }
     }
 
-    // ---- the whole tree, to learners: the replica serialises it
+    // ---- the whole tree for learners, which the replica serialises
 
     /// Whether a learner waits for the whole tree. The replica, if the database is not held by
     /// another snapshot, then holds it and calls `snapshot_begins` at once, before any other event.
@@ -98,14 +98,14 @@ impl Member {
         }
     }
 
-    /// Whether those who get the tree have room for more of it.
+    /// Whether the learners that get the tree have room for more of it.
     pub fn wants_snapshot_piece(&self) -> bool {
         let observers = self.role.lasting().observers.as_ref();
         self.leader().is_some_and(Leader::wants_snapshot_piece)
             || observers.is_some_and(|it| it.wants_snapshot_piece())
     }
 
-    /// Whether anybody still gets the tree; if not, it is given up.
+    /// Whether any learner still gets the tree; if not, the tree is given up.
     pub fn sends_snapshot(&self) -> bool {
         let observers = self.role.lasting().observers.as_ref();
         self.leader().is_some_and(Leader::sends_snapshot)
@@ -136,7 +136,7 @@ impl Member {
     /// Passes a client's request on to the leader (REQUEST).
     pub fn forward(&mut self, request: &PassedRequest<'_>) {
         if let MemberRole::Learning(learner) = &mut self.role {
-            // What observers have asked for stands before it, and its answer as well.
+            // The earlier requests of observers go before it, and so do their answers.
             learner.relay_asked();
             learner.forward(request);
         }
@@ -148,9 +148,9 @@ impl Member {
         self.role.lasting().journal.pending().iter()
     }
 
-    /// Asks the leader whether a session is alive, and that this server owns it (REVALIDATE). `kept`:
-    /// that it owns it still, with a connection that is not new; only if the leader
-    /// [keeps tenures](Member::keeps_tenures).
+    /// Asks the leader whether a session is alive, and claims it for this server (REVALIDATE). `kept`: claims that
+    /// this server still owns it, with a connection that is not new; only if the leader [keeps
+    /// tenures](Member::keeps_tenures).
     pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, kept: Option<Tenure>) {
         if let MemberRole::Learning(learner) = &mut self.role {
             learner.relay_asked();
@@ -167,7 +167,7 @@ impl Member {
         }
     }
 
-    /// Whether the leader tells a connection that is kept from one that is new.
+    /// Whether the leader distinguishes connections that are kept from new ones.
     pub fn keeps_tenures(&self) -> bool {
         match &self.role {
             MemberRole::Learning(learner) => learner.is_below_a_ringkeeper(),
@@ -176,7 +176,7 @@ impl Member {
         }
     }
 
-    /// Answers [`Inbound::Ping`](crate::zab::Inbound::Ping) with the sessions heard of and their timeouts in ms.
+    /// Answers [`Inbound::Ping`](crate::zab::Inbound::Ping) with the sessions that were heard and their timeouts in ms.
     pub fn answer_ping(&mut self, zxid: Zxid, touched: impl Iterator<Item = (SessionId, i32)>) {
         if let MemberRole::Learning(learner) = &mut self.role {
             learner.answer_ping(zxid, touched);
@@ -184,7 +184,7 @@ impl Member {
         self.settle();
     }
 
-    /// The tree is whole, and has this digest if it is sure; `rest` is what came behind it.
+    /// The tree is whole, and has this digest if it is sure. `rest` are the bytes after it.
     pub fn snapshot_received(&mut self, now: MonoUs, digest: Option<i64>, rest: &[u8]) {
         self.now = now;
         if let MemberRole::Learning(learner) = &mut self.role {

@@ -1,7 +1,7 @@
-//! Who has which transactions in its log.
+//! How far the log of each server reaches.
 //!
-//! A server's log is a prefix of the leader's, so that one zxid per server says all: it has logged
-//! whatever it acknowledged, and everything before (`Proposal.addAck` keeps a set per proposal).
+//! A server's log is a prefix of the leader's, so that one zxid per server is enough: the server has logged the
+//! transaction that it acknowledged last, and everything before it (`Proposal.addAck` keeps a set per proposal).
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,33 +13,42 @@ use crate::quorum::{Config, Oracle};
 /// The newest acknowledgement of each server.
 #[derive(Debug, Default)]
 pub(super) struct Acks {
+    /// The leader itself, and the end of its durable log.
     own: Option<(ServerId, Zxid)>,
+    /// For each follower, the link over which it was last brought up to date, and the newest proposal that it has
+    /// acknowledged over that link. Commits are counted with it.
+    ///
+    /// Invariant: the leader itself is not among them.
     of: BTreeMap<ServerId, (LinkId, Zxid)>,
-    /// Up to where each server has said that its log is durable, committed or not, since it was last
-    /// brought up to date, and over which link.
+    /// For each follower, the end of its durable log as it said last, and over which link. A follower that comes back
+    /// with less shows that its disk loses data.
     vouched: BTreeMap<ServerId, (LinkId, Zxid)>,
 }
 
 impl Acks {
     /// The leader's own log reaches to `zxid`.
     pub(super) fn record_own(&mut self, me: ServerId, zxid: Zxid) {
+        assert!(self.own.is_none_or(|(own, _)| own == me), "a leader is one server");
+        assert!(!self.of.contains_key(&me), "no learner has this server's id");
         self.own = Some((me, zxid));
     }
 
-    /// A server is about to be synchronised, and may cut its log for that. What it acknowledged
-    /// before does not count any more, and what still comes on an older link never will.
+    /// A server is about to be brought up to date, and may cut its log for that. Its earlier acknowledgements do not
+    /// count any more, and those that still arrive over an older link never will.
     ///
     /// 1. A follower logs and acknowledges 7, which is not committed, and loses its connection.
-    /// 2. It comes back; what is not committed is cut off its log, and sent again.
-    /// 3. Another one acknowledges 7. With the first acknowledgement that were a quorum, and 7
-    ///    committed, though only two logs of three hold it at that time, or one.
+    /// 2. The follower comes back; the leader has it cut off what is not committed, and sends that again.
+    /// 3. Another follower acknowledges 7. With the first acknowledgement this would be a quorum, and 7 would be
+    ///    committed, although only two of three logs hold it at that time, or only one.
     ///
-    /// Returns up to where it had said that its log is durable. Whoever comes back with less has a
-    /// disk that loses what it has synced, or another folder: what a server has acknowledged in a
-    /// reign, nothing but this leader cuts off its log. What comes late over an older link than it has
-    /// acknowledged over is the word of an earlier process, and shows nothing: then [`Zxid::NONE`].
+    /// Returns the end of the server's durable log as it said last. A server that comes back with less has a disk that
+    /// loses synced data, or has got another folder: during its reign nobody but this leader cuts a follower's log. A
+    /// packet that comes late over an older link is from an earlier process of the server and proves nothing; then the
+    /// result is [`Zxid::NONE`].
     pub(super) fn begin(&mut self, server: ServerId, link: LinkId) -> Zxid {
+        assert!(self.own.is_none_or(|(me, _)| me != server), "no learner has this server's id");
         self.of.insert(server, (link, Zxid::NONE));
+        assert_eq!(self.of(server), Zxid::NONE, "what it had acknowledged counts no more");
         match self.vouched.get(&server) {
             // The network numbers its links as it accepts them.
             Some((over, _)) if link > *over => {
@@ -59,6 +68,7 @@ impl Acks {
 
     /// A server has logged everything up to `zxid`.
     pub(super) fn record(&mut self, server: ServerId, link: LinkId, zxid: Zxid) {
+        assert!(zxid > Zxid::ZERO, "{zxid} is the zxid of no transaction");
         if let Some((of, acked)) = self.of.get_mut(&server)
             && *of == link
         {
@@ -82,13 +92,14 @@ impl Acks {
 
     /// The newest zxid that a quorum of each configuration has logged.
     pub(super) fn quorum(&self, configs: &[Rc<Config>], oracle: Option<Oracle>) -> Zxid {
+        assert!(!configs.is_empty(), "a decision needs a configuration");
         let own = self.own.map(|(_, zxid)| zxid);
         // The witness stands for the other server, never for this one:
         //
         // 1. Server 2 acknowledges 8, which is not durable here yet, and goes away.
-        // 2. With the witness alone 8 were committed, though only the server that is gone has it.
-        // 3. The power goes here, and this server leads again without 8: an acknowledged write is lost.
-        // ZooKeeper: QuorumOracleMaj does not look whether the leader itself is in the set.
+        // 2. With the witness alone, 8 would be committed, although only the absent server has it.
+        // 3. This server loses power and leads again without 8: an acknowledged write is lost.
+        // ZooKeeper: QuorumOracleMaj does not check that the leader itself is in the set.
         let has_own = |zxid: Zxid| own.is_some_and(|own| own >= zxid);
         let mut zxids: Vec<Zxid> =
             self.of.values().map(|(_, zxid)| *zxid).chain(own).filter(|z| z.0 >= 0).collect();
@@ -141,7 +152,7 @@ mod tests {
         assert_eq!(acks.quorum(&both, None), Zxid(5));
     }
 
-    /// It went like this: a packet of a process that was gone came half a second late, and the disk was blamed.
+    /// A packet of a process that had ended came half a second late, and the log blamed the disk.
     #[test]
     fn what_comes_late_over_an_older_link_shows_no_loss() {
         let mut acks = Acks::default();

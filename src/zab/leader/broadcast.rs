@@ -1,4 +1,4 @@
-//! Broadcast: proposals, acknowledgements, commits, and what learners ask for meanwhile
+//! Broadcast: proposals, acknowledgements, commits, and the requests of learners
 //! (`Leader.propose`, `processAck`, `tryToCommit`, `processSync`; the loop of `LearnerHandler`).
 
 use std::rc::Rc;
@@ -26,26 +26,31 @@ use crate::zab::{ConfigChange, ForwardedRequest, Inbound};
 /// A transaction that is proposed and not committed.
 #[derive(Debug)]
 pub(super) struct Proposal {
-    /// Invariant: the journal's transactions that are pending have these zxids, in this order.
+    /// Invariant: the pending transactions of the journal have these zxids, in this order.
     pub(super) zxid: Zxid,
-    /// A quorum of each of them must have it.
+    /// The configurations of which a quorum each must log it.
     pub(super) quorums: Rc<Vec<Rc<Config>>>,
-    /// What it makes of the ensemble, if it is a reconfiguration.
+    /// The configuration that it makes active, if it is a reconfiguration.
+    ///
+    /// Invariant: its version is `zxid`.
     pub(super) reconfig: Option<Rc<Config>>,
+    /// The time of the proposal, for operators.
     pub(super) since: MonoUs,
 }
 
 /// A sync that waits for a commit.
 #[derive(Debug)]
 pub(super) struct PendingSync {
+    /// The learner that gets the answer.
     link: LinkId,
+    /// The commit after which the answer leaves.
     after: Zxid,
 }
 
 impl Leader {
-    // ---- what learners say
+    // ---- packets of learners
 
-    /// Takes the packets of a learner that may be taken now.
+    /// Handles the packets of a learner that may be handled now.
     pub(super) fn advance(&mut self, link: LinkId) {
         while self.failure.is_none()
             && let Some((stage, packet)) = self.learners.next_packet(link)
@@ -55,7 +60,12 @@ impl Leader {
                 HandlerStage::AckEpoch => self.on_ack_epoch(link, &packet),
                 HandlerStage::NewLeaderAck => self.on_new_leader_ack(link, &packet),
                 HandlerStage::Broadcast => self.on_packet(link, &packet),
-                _ => unreachable!("this stage does not listen"),
+                HandlerStage::Epoch
+                | HandlerStage::EpochQuorum { .. }
+                | HandlerStage::LogRead { .. }
+                | HandlerStage::Snapshot
+                | HandlerStage::SnapshotEnd
+                | HandlerStage::Activation => unreachable!("this stage does not listen"),
             };
             if let Err(reason) = done {
                 self.learners.refuse(link, &reason);
@@ -65,7 +75,13 @@ impl Leader {
     }
 
     fn on_packet(&mut self, link: LinkId, packet: &Packet) -> Result<(), Refusal> {
+        assert!(self.is_active(), "a learner is up to date only under a leader that serves");
         let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        assert_eq!(
+            handler.stage,
+            HandlerStage::Broadcast,
+            "only a learner that is up to date sends this"
+        );
         handler.tick_deadline = self.tick + self.lasting.options.sync_limit;
         let server = handler.server;
         match packet.kind {
@@ -109,27 +125,48 @@ impl Leader {
         Ok(())
     }
 
+    /// A follower has logged everything up to `zxid`.
     fn on_ack(&mut self, link: LinkId, zxid: Zxid) {
-        let handler = self.learners.handlers.get(&link).filter(|handler| handler.counts());
-        let Some(server) = handler.map(|handler| handler.server) else { return };
-        // The first zxid of the epoch acknowledges UPTODATE.
-        if zxid.counter() == 0 {
+        if self.ignore_ack(link, zxid) {
             return;
         }
-        if zxid > self.proposed {
-            warn!("server {server} acknowledges {zxid}, which was never proposed: ignored");
-            return;
-        }
-        if let Some(handler) = self.learners.handlers.get_mut(&link) {
-            handler.acked = zxid.max(handler.acked);
-        }
+        assert!(zxid.counter() > 0, "{zxid} is the zxid of a transaction");
+        assert!(
+            zxid <= self.proposed,
+            "{zxid} was proposed, as everything up to {}",
+            self.proposed
+        );
+        let handler = self.learners.handlers.get_mut(&link).expect("its packet was just read");
+        assert!(handler.counts(), "{} is asked what it has", handler.name());
+        let server = handler.server;
+        handler.acked = zxid.max(handler.acked);
         self.acks.vouch(server, link, zxid);
         if zxid > self.committed {
             self.acks.record(server, link, zxid);
+            assert!(self.acks.of(server) <= self.proposed, "no log has more than was proposed");
         }
     }
 
-    /// Whether the voter at the other end has not acknowledged the oldest proposal that is not committed.
+    /// Whether an acknowledgement counts for nothing.
+    fn ignore_ack(&self, link: LinkId, zxid: Zxid) -> bool {
+        let handler = &self.learners.handlers[&link];
+        // An observer acknowledges UPTODATE, and a guest every proposal; the acknowledgements of neither count.
+        if !handler.counts() {
+            return true;
+        }
+        // The first zxid of the epoch acknowledges UPTODATE, and no transaction.
+        if zxid.counter() == 0 {
+            return true;
+        }
+        if zxid > self.proposed {
+            let server = handler.server;
+            warn!("server {server} acknowledges {zxid}, which was never proposed: ignored");
+            return true;
+        }
+        false
+    }
+
+    /// Whether the voter at the other end has still to acknowledge the oldest proposal.
     pub fn awaits_ack_over(&self, link: LinkId) -> bool {
         let Some(oldest) = self.proposals.front() else { return false };
         let handler = self.learners.handlers.get(&link).filter(|handler| handler.counts());
@@ -138,7 +175,7 @@ impl Leader {
 
     // ---- the replica's part, once it leads
 
-    /// The zxid that a transaction gets after `last`; `None`: no more in this epoch.
+    /// The zxid of the transaction after `last`. `None`: no more can be proposed in this epoch.
     pub fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
         if !self.is_active() || self.failure.is_some() || self.handover.is_some() {
             return None;
@@ -157,8 +194,9 @@ impl Leader {
         self.on_proposal(txn, None);
     }
 
-    /// Proposes a reconfiguration and what it makes of the ensemble.
+    /// Proposes a reconfiguration, which makes `config` active.
     pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
+        assert_eq!(config.version, txn.zxid().0, "a configuration has its transaction's zxid");
         assert!(!self.is_reconfiguring(), "one reconfiguration at a time");
         self.lasting.last_seen = Rc::new(config);
         self.out.config.push(ConfigChange::Proposed(self.lasting.last_seen.clone()));
@@ -169,9 +207,11 @@ impl Leader {
 
     fn on_proposal(&mut self, txn: Txn, reconfig: Option<Rc<Config>>) {
         let zxid = txn.zxid();
-        assert!(self.is_active(), "only an active leader proposes");
-        assert!(zxid > self.proposed, "zxids rise: {zxid} after {}", self.proposed);
+        assert!(zxid.counter() > 0, "{zxid} is the zxid of no transaction");
         assert_eq!(Some(zxid.epoch()), self.epoch, "a leader proposes in its own epoch");
+        assert!(self.is_active(), "only an active leader proposes");
+        assert!(self.handover.is_none(), "a leader that gives the lead away proposes nothing");
+        assert!(zxid > self.proposed, "zxids rise: {zxid} after {}", self.proposed);
         self.proposed = zxid;
         self.sizes.add(txn.bytes().len());
         self.learners.broadcast(|out| put_txn(out, packet::PROPOSAL, &txn));
@@ -179,20 +219,26 @@ impl Leader {
         self.out.append.push(txn);
         let quorums = self.quorums.clone();
         self.proposals.push_back(Proposal { zxid, quorums, reconfig, since: self.now });
+        let journal = &self.lasting.journal;
+        assert_eq!(journal.accepted(), zxid, "what is proposed is the end of the log");
+        assert_eq!(journal.pending().len(), self.proposals.len(), "proposals are what is pending");
     }
 
-    /// Answers a learner's sync when what is proposed so far is committed.
+    /// Answers a learner's sync as soon as everything proposed so far is committed.
     pub fn answer_sync(&mut self, link: LinkId) {
         if self.proposals.is_empty() {
             self.send_sync(link);
             return;
         }
+        // A learner that has gone waits for no answer.
         let Some(handler) = self.learners.handlers.get_mut(&link) else { return };
         handler.syncs_pending += 1;
         if handler.syncs_pending > LEARNER_SYNCS_MAX {
             self.learners.refuse(link, "too many of its syncs wait for a commit");
             return;
         }
+        let is_in_order = self.syncs.back().is_none_or(|last| last.after <= self.proposed);
+        assert!(is_in_order, "syncs wait for commits in order");
         self.syncs.push_back(PendingSync { link, after: self.proposed });
     }
 
@@ -205,12 +251,12 @@ impl Leader {
         self.learners.put(link, put_fence_answer);
     }
 
-    /// Answers a learner's question about a session: since when the learner owns it, if it does.
+    /// Answers a learner's question about a session. `owns`: since when the learner owns it, if it does.
     pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, owns: Option<Tenure>) {
         self.learners.put(link, |out| put_revalidated(out, session, owns.is_some(), owns));
     }
 
-    /// A learner asks about more sessions than may wait for their end.
+    /// Sends a learner away that asks about more sessions than may wait.
     pub fn refuse_questions(&mut self, link: LinkId) {
         self.learners.refuse(link, "too many questions about sessions wait for a commit");
     }
@@ -238,7 +284,7 @@ impl Leader {
 
     // ---- commit
 
-    /// What an outside witness adds to the quorum of two servers; `None`: there is none.
+    /// The outside witness's part in a quorum of two servers; `None`: there is no witness.
     pub(super) fn oracle(&self) -> Option<Oracle> {
         let mut handlers = self.learners.handlers.values();
         let mut is_alone = || !handlers.any(|it| it.counts() && it.is_forwarding_follower());
@@ -248,7 +294,7 @@ impl Leader {
             .then(|| Oracle { needed: is_alone(), says_yes: self.oracle_says_yes })
     }
 
-    /// Commits in order whatever a quorum has in its log.
+    /// Commits, in order, the proposals that a quorum has logged.
     pub(super) fn maybe_commit(&mut self) {
         while self.failure.is_none()
             && self.handover.is_none()
@@ -273,8 +319,15 @@ impl Leader {
 
     fn commit(&mut self, proposal: Proposal) {
         let Proposal { zxid, reconfig, .. } = proposal;
-        let txn = self.lasting.journal.commit(zxid).expect("proposals are what is pending");
+        assert!(
+            zxid <= self.proposed,
+            "{zxid} was proposed, as everything up to {}",
+            self.proposed
+        );
         assert!(zxid > self.committed, "commits are in order: {zxid} after {}", self.committed);
+        let txn = self.lasting.journal.commit(zxid).expect("proposals are what is pending");
+        assert_eq!(txn.zxid(), zxid, "the oldest transaction is the one that is committed");
+        assert_eq!(self.lasting.journal.committed(), zxid, "log and leader commit the same");
         self.committed = zxid;
         match reconfig {
             None => {
@@ -282,6 +335,7 @@ impl Leader {
                 self.learners.inform(|out| put_txn(out, packet::INFORM, &txn));
             }
             Some(config) => {
+                assert_eq!(config.version, zxid.0, "it came with this transaction");
                 let leader = self.designate(&config, |server| self.acks.of(server) >= zxid, zxid);
                 info!("configuration {:x} is active, and server {leader} leads", config.version);
                 self.learners.broadcast(|out| put_commit_and_activate(out, zxid, leader));
@@ -293,6 +347,7 @@ impl Leader {
         while self.syncs.front().is_some_and(|sync| sync.after <= zxid) {
             let PendingSync { link, .. } = self.syncs.pop_front().expect("there is a front");
             if let Some(handler) = self.learners.handlers.get_mut(&link) {
+                assert!(handler.syncs_pending > 0, "a sync that waits was counted");
                 handler.syncs_pending -= 1;
                 self.send_sync(link);
             }
@@ -302,8 +357,8 @@ impl Leader {
         }
     }
 
-    /// Who leads under `config`: this server, if it votes there at the same address; otherwise
-    /// whoever of its voters has logged most (`Leader.getDesignatedLeader`).
+    /// The server that leads under `config`: this server, if it votes there at the same address; otherwise the voter
+    /// that has logged most (`Leader.getDesignatedLeader`).
     pub(super) fn designate(
         &self,
         config: &Config,
@@ -318,8 +373,10 @@ impl Leader {
         let candidates = config.voters().filter(|server| *server != me && has_acked(*server));
         let best = candidates
             .max_by_key(|server| (self.acks.of(*server).max(zxid), std::cmp::Reverse(*server)));
-        // Nobody else can: a single voter that has only moved.
-        best.unwrap_or(me)
+        // No other voter can lead: this server is the only one, and has moved.
+        let leader = best.unwrap_or(me);
+        assert!(leader == me || config.is_voter(leader), "only a voter leads");
+        leader
     }
 
     pub(super) fn activate_config(&mut self, config: Rc<Config>, leader: ServerId) {
@@ -334,21 +391,22 @@ impl Leader {
             self.ask_new_quorums();
         }
         if leader != self.lasting.options.me {
+            assert!(self.handover.is_none(), "a leader gives the lead away once");
             debug!("server {leader} leads from now on");
-            // Followers go by themselves when they hear of it: were we to close first, they might
-            // not hear it.
+            // Followers leave by themselves when they hear of it. If this server closed first, they might not hear of
+            // it.
             let limit_ms =
                 self.lasting.options.sync_limit.saturating_mul(self.lasting.options.tick_ms);
             self.handover = Some((leader, self.now.plus_ms(limit_ms)));
         }
     }
 
-    /// What is proposed and not committed asks for no quorum of a configuration that is over.
+    /// Proposals that wait for a quorum of a configuration that is over wait for the present ones instead.
     ///
-    /// Those who voted in it alone leave when they hear that it is, and what was proposed behind the change
-    /// would wait for them for ever. Nothing is lost with their word: a quorum of both configurations has
-    /// the change, so whoever is elected later has it, and needs the votes of both.
-    // ZooKeeper: Leader.Proposal keeps the verifiers with which it was made.
+    /// The servers that voted only in the former configuration leave when they hear of the change, and proposals behind
+    /// the change would wait for them for ever. No proposal is lost: a quorum of both configurations has logged the
+    /// change, so every later leader has it, and needs the votes of both.
+    // ZooKeeper: Leader.Proposal keeps the verifiers with which it was proposed.
     fn ask_new_quorums(&mut self) {
         let active = self.lasting.config.version;
         for proposal in &mut self.proposals {
@@ -363,9 +421,11 @@ impl Leader {
         }
     }
 
-    /// After the lead was given away: steps down when all who vote have heard of it and gone.
+    /// Steps down after the lead was given away, once all followers have heard of it and gone.
     pub(super) fn maybe_leave(&mut self) {
+        // The lead was not given away.
         let Some((leader, until)) = self.handover else { return };
+        assert!(leader != self.lasting.options.me, "the lead goes to another server");
         let mut handlers = self.learners.handlers.values();
         let is_alone = !handlers.any(super::handler::Handler::is_forwarding_follower);
         if is_alone || self.now >= until {

@@ -1,31 +1,33 @@
-//! The epochs that learners say they have accepted, and which of them the next epoch must be later than.
+//! The epochs that learners claim to have accepted, and the next epoch that follows from them.
 //!
-//! One packet says such a number, and nothing in it can be checked. An epoch is a promise, so a leader
-//! has to respect what its voters have promised; but there are only 2³¹ epochs, and the disks of a
-//! quorum keep the highest one. So one voice may raise the epoch a little, and only a quorum may raise
-//! it far: then no ensemble could be had without those servers anyway.
-// ZooKeeper: Leader.getEpochToPropose takes the highest number that anybody says.
+//! A learner claims its epoch in one packet, and nothing in that packet can be checked. An accepted epoch is a
+//! promise, so a leader has to respect the claims of its voters; but there are only 2³¹ epochs, and the disks of a
+//! quorum keep the highest one for ever. So one server may raise the epoch a little, and only a quorum may raise it
+//! far: without the servers of that quorum there would be no ensemble anyway.
+// ZooKeeper: Leader.getEpochToPropose takes the highest number that any learner claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{Epoch, ServerId};
 use crate::limits::EPOCH_LEAD_MAX;
 
-/// Whether the epoch is further ahead than failed elections explain.
+/// Whether failed elections cannot explain how far ahead this epoch is.
 pub fn is_far(epoch: Epoch, known: Epoch) -> bool {
     epoch.0 > known.0.saturating_add(EPOCH_LEAD_MAX)
 }
 
-/// What members have said since this server was elected.
+/// The claims of members since this server was elected.
+///
+/// Invariant: no voter is both in `near` and in `far`.
 #[derive(Debug)]
 pub(super) struct Claims {
-    /// What this server has accepted.
+    /// The epoch that this server has accepted.
     own: Epoch,
-    /// Of voters, this server included.
+    /// The claims of voters that one server may make, this server included.
     near: BTreeMap<ServerId, Epoch>,
-    /// Of voters that have said nothing else.
+    /// The claims of voters that only a quorum may make. A voter is here until it makes a nearer claim.
     far: BTreeMap<ServerId, Epoch>,
-    /// The highest of members that do not vote.
+    /// The highest claim of members that do not vote.
     others: Epoch,
 }
 
@@ -35,13 +37,13 @@ impl Claims {
         Claims { own, near, far: BTreeMap::new(), others: own }
     }
 
-    /// Whether the epoch is further ahead of this server's than one voice may raise it.
+    /// Whether one server may not raise the epoch so far above this server's.
     pub(super) fn is_far(&self, accepted: Epoch) -> bool {
         is_far(accepted, self.own)
     }
 
-    /// What a voter says. What it has said over another connection counts as well, unless that was
-    /// incredible: a stranger may have used its name.
+    /// A voter claims to have accepted an epoch. Its claims over other connections count as well, unless they were far
+    /// ahead: a stranger may have used its name.
     pub(super) fn voter(&mut self, server: ServerId, accepted: Epoch) {
         if !self.is_far(accepted) {
             self.far.remove(&server);
@@ -51,17 +53,18 @@ impl Claims {
             let said = self.far.entry(server).or_insert(accepted);
             *said = accepted.max(*said);
         }
+        let is_twice = self.near.contains_key(&server) && self.far.contains_key(&server);
+        assert!(!is_twice, "a voter's word is believed or doubted");
     }
 
-    /// What a member without a vote says: it shall be able to learn, too.
+    /// A member without a vote claims to have accepted an epoch. It shall be able to follow the next leader, too.
     pub(super) fn other(&mut self, accepted: Epoch) {
         if !self.is_far(accepted) {
             self.others = self.others.max(accepted);
         }
     }
 
-    /// The next epoch, once enough have come: `has_quorums` with this server, or with the servers alone
-    /// whose epochs are far ahead.
+    /// The next epoch, once a quorum has come: this server and others, or only servers whose epochs are far ahead.
     pub(super) fn epoch(
         &self,
         has_quorums: impl Fn(&BTreeSet<ServerId>) -> bool,
@@ -71,21 +74,24 @@ impl Claims {
         let near = self.near.keys().copied().collect();
         if has_quorums(&near) {
             let highest = highest(&self.near).max(Some(self.others)).max(Some(self.own));
+            assert!(highest >= Some(self.own), "this server has accepted {}", self.own);
             return highest.map(|epoch| Epoch(epoch.0 + 1));
         }
         let far = self.far.keys().copied().collect();
         if is_quorum_alone(&far) {
-            return highest(&self.far).map(|epoch| Epoch(epoch.0 + 1));
+            let highest = highest(&self.far);
+            assert!(highest > Some(self.own), "what is far ahead is later than {}", self.own);
+            return highest.map(|epoch| Epoch(epoch.0 + 1));
         }
         None
     }
 
-    /// Voters whose word counts so far.
+    /// The voters whose claims count so far.
     pub(super) fn counted(&self) -> BTreeSet<ServerId> {
         self.near.keys().copied().collect()
     }
 
-    /// Voters whose epoch nobody else has come near to.
+    /// The voters whose claims are doubted, because no quorum makes the like.
     pub(super) fn doubted(&self) -> impl Iterator<Item = (ServerId, Epoch)> + '_ {
         self.far.iter().map(|(server, epoch)| (*server, *epoch))
     }

@@ -1,5 +1,5 @@
-//! What a leader does by the clock: it pings, lets go of learners that hang or lag, and of the
-//! lead when too few are left (the loop of `Leader.lead`, `LearnerHandler.ping`).
+//! The duties of a leader as time passes: it pings, sends learners away that hang or lag, and steps down when too few
+//! are left (the loop of `Leader.lead`, `LearnerHandler.ping`).
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ impl Leader {
         let half_tick_ms = self.lasting.options.tick_ms.div_ceil(2);
         let late_ms = now.since_us(self.next_half_tick) / 1000;
         if late_ms >= half_tick_ms {
-            // This process stood still, and could hear nobody: what was sent meanwhile comes next.
+            // This process was suspended and could hear nobody: what the learners have sent meanwhile comes next.
             warn!("{late_ms} ms late: learners get as much longer");
             self.learners.excuse(late_ms);
         }
@@ -49,7 +49,7 @@ impl Leader {
         self.failure.is_none().then_some(self.next_half_tick)
     }
 
-    /// Says which voters have been missing for long.
+    /// Logs which voters have been missing for long.
     fn say_missing(&mut self) {
         let handlers = self.learners.handlers.values();
         let following = handlers.filter(|handler| handler.stage.has_history());
@@ -72,8 +72,7 @@ impl Leader {
         }
     }
 
-    /// Steps down when too few learners are left, in the active configuration or in the one that is
-    /// to follow it.
+    /// Steps down when too few learners are left for the active configuration, or for the next one.
     fn check_quorum(&mut self) {
         let handlers = self.learners.handlers.values();
         let synced: BTreeSet<ServerId> = handlers

@@ -1,4 +1,4 @@
-//! What a leader knows, for operators: plain values, made when asked for.
+//! The facts about a leader, for operators: plain values, made on demand.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ pub struct LeaderFacts {
     pub since: MonoUs,
     /// Whether it serves.
     pub is_active: bool,
-    /// Everybody who is connected as a learner.
+    /// The connected learners.
     pub learners: Vec<LearnerFacts>,
     /// Voters that have its history.
     pub synced_followers: usize,
@@ -33,11 +33,11 @@ pub struct LeaderFacts {
     pub committed: Zxid,
     /// Sizes of proposals.
     pub sizes: ProposalSizes,
-    /// How many proposals and commits it has made.
+    /// The number of proposals that it has made.
     pub proposals: u64,
     /// How often a follower came back with less than it had acknowledged.
     pub acknowledged_lost: u64,
-    /// Learners that got the whole tree, and learners that got a difference.
+    /// The numbers of learners that got the whole tree, and that got a difference.
     pub syncs: (u64, u64),
     /// The same at this moment.
     pub syncs_running: (usize, usize),
@@ -48,17 +48,17 @@ pub struct LeaderFacts {
 /// A learner as its leader's operator sees it (`LearnerHandler.getLearnerHandlerInfo`).
 #[derive(Clone, Debug)]
 pub struct LearnerFacts {
-    /// Who it is; `None`: it did not say so yet.
+    /// Its id; `None`: it has not given one yet.
     pub server: Option<ServerId>,
-    /// Where it connected from.
+    /// The address of the other side.
     pub remote: SocketAddr,
-    /// When.
+    /// When it connected.
     pub since: MonoUs,
     /// Whether it observes.
     pub is_observer: bool,
-    /// What it waits for, in a word.
+    /// What it waits for.
     pub stage: &'static str,
-    /// Whether it has the history and was heard of lately.
+    /// Whether it has the history and was heard lately.
     pub is_synced: bool,
     /// The newest transaction that it has acknowledged.
     pub acked: Zxid,
@@ -72,7 +72,7 @@ pub struct LearnerFacts {
     pub requests: u64,
 }
 
-/// Sizes of proposals in bytes (`BufferStats`); -1: there was none.
+/// Sizes of proposals in bytes (`BufferStats`); -1: there was no proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProposalSizes {
     /// The last one.
@@ -81,7 +81,7 @@ pub struct ProposalSizes {
     pub min: i64,
     /// The longest.
     pub max: i64,
-    /// How many.
+    /// The number of proposals.
     pub count: u64,
 }
 
@@ -98,15 +98,16 @@ impl ProposalSizes {
         self.min = if self.min == -1 { bytes } else { self.min.min(bytes) };
         self.max = self.max.max(bytes);
         self.count += 1;
+        assert!((self.min..=self.max).contains(&self.last), "the last one is between its limits");
     }
 }
 
-/// How far a reconfiguration has come.
+/// The progress of a reconfiguration.
 #[derive(Clone, Debug)]
 pub struct ReconfigProgress {
-    /// The version that it makes.
+    /// The version of the new configuration.
     pub version: i64,
-    /// When it was proposed.
+    /// The time of its proposal.
     pub since: MonoUs,
     /// Voters of the new configuration that have it in their logs.
     pub acknowledged: Vec<ServerId>,
@@ -115,14 +116,15 @@ pub struct ReconfigProgress {
 }
 
 impl Leader {
-    /// What it knows.
+    /// The facts about this leader.
     pub fn facts(&self) -> LeaderFacts {
         let handlers = || self.learners.handlers.values();
-        // ZooKeeper: forwardingFollowers and observingLearners, whoever gets what is broadcast.
+        // ZooKeeper: forwardingFollowers and observingLearners, the learners that get broadcasts.
         let live = || handlers().filter(|handler| handler.outbox.is_live());
         let followers = || live().filter(|handler| !handler.is_observer);
         let voters =
             followers().filter(|h| h.counts() && self.lasting.config.is_voter(h.server)).count();
+        assert!(voters <= followers().count(), "a voter that is counted follows");
         LeaderFacts {
             since: self.since,
             is_active: self.is_active(),
@@ -162,7 +164,7 @@ impl Leader {
 }
 
 impl Learners {
-    /// What is known of each.
+    /// The facts about each learner.
     pub(super) fn facts(&self, tick: u64) -> Vec<LearnerFacts> {
         let facts = |handler: &Handler| LearnerFacts {
             server: handler.is_known().then_some(handler.server),

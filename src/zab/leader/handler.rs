@@ -1,4 +1,4 @@
-//! One learner as its leader sees it (`LearnerHandler`).
+//! One learner, as its leader or observer master sees it (`LearnerHandler`).
 
 use std::net::SocketAddr;
 
@@ -11,41 +11,43 @@ use crate::time::MonoUs;
 use crate::zab::Marks;
 use crate::zab::packets::PacketReader;
 
-/// How far a learner has come. Each stage waits for what its name says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The progress of a learner. Each stage is named after what it waits for.
+///
+/// Invariant: a learner goes through the stages in this order, and may leave some out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum HandlerStage {
-    /// For FOLLOWERINFO or OBSERVERINFO.
+    /// FOLLOWERINFO or OBSERVERINFO.
     Info,
-    /// For the epoch to be known and durable here.
+    /// The epoch, until it is decided and durable here.
     Epoch,
-    /// For ACKEPOCH.
+    /// ACKEPOCH.
     AckEpoch,
-    /// For a quorum to have accepted the epoch.
+    /// A quorum that has accepted the epoch.
     EpochQuorum {
         /// The learner's last zxid.
         last: Zxid,
     },
-    /// For the log's files to be read.
+    /// The transactions from the log's files.
     LogRead {
-        /// The name of the wish.
+        /// The id of the [`LogRead`](crate::zab::LogRead).
         id: u64,
         /// The learner's last zxid.
         last: Zxid,
     },
-    /// For the database to be held.
+    /// The database, until it is held for a snapshot.
     Snapshot,
-    /// For the whole tree to be sent.
+    /// The end of the tree, of which pieces are being sent.
     SnapshotEnd,
-    /// For ACK of NEWLEADER.
+    /// The ACK of NEWLEADER.
     NewLeaderAck,
-    /// For the leader to become active.
+    /// The leader, until it serves.
     Activation,
-    /// For whatever happens.
+    /// Nothing: the learner is up to date.
     Broadcast,
 }
 
 impl HandlerStage {
-    /// Whether the learner may say something now.
+    /// Whether the learner may send a packet now.
     fn listens(self) -> bool {
         match self {
             HandlerStage::Info
@@ -61,29 +63,34 @@ impl HandlerStage {
         }
     }
 
-    /// Whether it has acknowledged the history.
+    /// Whether the learner has acknowledged the history.
     pub(super) fn has_history(self) -> bool {
         matches!(self, HandlerStage::Activation | HandlerStage::Broadcast)
     }
 }
 
-/// What counts against the number of synchronisations at once (`LearnerSyncThrottler`).
+/// The kinds of synchronisations, of each of which only so many may run at once (`LearnerSyncThrottler`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SyncKind {
     Snapshot,
     Diff,
 }
 
-/// When a learner acknowledges too late (`LearnerHandler.SyncLimitCheck`): the oldest proposal
-/// whose acknowledgement is missing, and the newest one.
+/// The time that a learner takes for an acknowledgement (`LearnerHandler.SyncLimitCheck`).
+///
+/// Invariant: `newest` is later than `oldest`, and there is none without it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct AckClock {
+    /// The proposal whose acknowledgement is missing for longest, as far as is known, and when it was sent.
     oldest: Option<(Zxid, MonoUs)>,
+    /// The newest proposal, and when it was sent. It becomes the oldest one when that is acknowledged.
     newest: Option<(Zxid, MonoUs)>,
 }
 
 impl AckClock {
     pub(super) fn handle_proposal(&mut self, now: MonoUs, zxid: Zxid) {
+        assert!(self.newest.is_none() || self.oldest.is_some(), "the first one is the oldest");
+        assert!(self.newest.or(self.oldest).is_none_or(|(at, _)| at < zxid), "zxids rise: {zxid}");
         match self.oldest {
             None => self.oldest = Some((zxid, now)),
             Some(_) => self.newest = Some((zxid, now)),
@@ -94,14 +101,15 @@ impl AckClock {
         if self.oldest.is_some_and(|(oldest, _)| oldest <= zxid) {
             self.oldest = self.newest.take().filter(|(newest, _)| *newest > zxid);
         }
+        assert!(self.oldest.is_none_or(|(oldest, _)| oldest > zxid), "{zxid} is acknowledged");
     }
 
-    /// How long the oldest one has been waiting, in ms.
+    /// How long the oldest acknowledgement has been missing, in ms.
     pub(super) fn waiting_ms(&self, now: MonoUs) -> u64 {
         self.oldest.map_or(0, |(_, since)| now.since_us(since) / 1000)
     }
 
-    /// The clock stood still for so long.
+    /// Does not count a time in which this process was suspended.
     pub(super) fn shift(&mut self, ms: u64) {
         for (_, since) in self.oldest.iter_mut().chain(&mut self.newest) {
             *since = since.plus_ms(ms);
@@ -112,49 +120,69 @@ impl AckClock {
 /// One learner.
 #[derive(Debug)]
 pub(super) struct Handler {
+    /// The connection.
     pub(super) link: LinkId,
+    /// The address of the other side.
     pub(super) remote: SocketAddr,
-    /// Which members' address that is; `None`: addresses are not looked at.
+    /// The members that have this address; `None`: addresses are not checked.
     pub(super) may_be: Option<Vec<ServerId>>,
+    /// The time of the connection. The oldest stranger makes room for others.
     pub(super) since: MonoUs,
+    /// The bytes that came and were not handled yet.
     pub(super) reader: PacketReader,
+    /// The bytes that leave, or wait.
     pub(super) outbox: Outbox,
+    /// The progress of the learner.
     pub(super) stage: HandlerStage,
-    /// Who it says it is; not before it said so.
+    /// The id that the learner has given.
+    ///
+    /// Invariant: means nothing in [`HandlerStage::Info`].
     pub(super) server: ServerId,
+    /// Whether the learner has come as an observer.
     pub(super) is_observer: bool,
-    /// Whether a configuration names it. Anybody may come as a server that none names.
+    /// Whether a configuration names the learner. Any host may come as a server that none names.
     pub(super) is_member: bool,
-    /// Since when it is measured how fast it takes the tree, and what it had taken of everything then.
+    /// The beginning of the present measurement of how fast the learner takes the tree, and the bytes that it had taken
+    /// by then.
+    ///
+    /// Invariant: set from [`HandlerStage::SnapshotEnd`] on.
     pub(super) tree_since: Option<(MonoUs, u64)>,
-    /// It follows, but its word counts for nothing: it has accepted a later epoch than this leader's,
-    /// and so has promised another leader to have no part in what is agreed on here.
+    /// Whether the learner follows without being counted: it has accepted a later epoch than this leader's, and so has
+    /// promised another leader to have no part in this epoch's decisions.
     pub(super) is_guest: bool,
-    /// Points of its history, until it is brought up to date; `None`: it is Apache ZooKeeper, and
-    /// what its zxids say has to be believed.
+    /// The marks of the learner's history, until it is brought up to date. `None`: the learner is Apache ZooKeeper, and
+    /// its zxids have to be believed.
     pub(super) marks: Option<Marks>,
-    /// It is a Ringkeeper that sends marks.
+    /// Whether the learner is a Ringkeeper, which sends marks.
     pub(super) knows_marks: bool,
-    /// The epoch that it was told.
+    /// The epoch that the learner was told.
     pub(super) epoch: Epoch,
-    /// It speaks the protocol from before epochs were agreed on (3.3).
+    /// Whether the learner speaks the protocol from before servers agreed on epochs (3.3).
     pub(super) is_old: bool,
-    /// The zxid of its first packet: the epoch that it had accepted, or, from an old server, the
-    /// last of its log.
+    /// The zxid of the learner's first packet: the epoch that it has accepted, or, from an old server, the end of its
+    /// log.
     pub(super) info_zxid: Zxid,
+    /// The place among the synchronisations that run at once.
+    ///
+    /// Invariant: set from the choice of a history until the ACK of NEWLEADER.
     pub(super) sync_kind: Option<SyncKind>,
-    /// When something last came from it, or went to it in a stage in which it has to be silent.
+    /// When the learner was last heard, or, in a stage in which it has to be silent, when it was last sent something.
     pub(super) heard_at: MonoUs,
-    /// Up to this tick it counts as synchronised.
+    /// The last tick of the leader in which the learner counts as in sync.
     pub(super) tick_deadline: u64,
+    /// The time that the learner takes for an acknowledgement.
     pub(super) ack_clock: AckClock,
+    /// The number of the learner's syncs that wait for a commit, or for the leader.
     pub(super) syncs_pending: usize,
+    /// The pings since UPTODATE.
     pub(super) pings: Pings,
-    /// The newest transaction that it has acknowledged.
+    /// The newest transaction that the learner has acknowledged, for operators.
     pub(super) acked: Zxid,
-    /// Where the history ended when it began to be brought up to date.
+    /// The end of the history at the time when the learner began to get it. Its ACK of NEWLEADER vouches for it.
     pub(super) history_end: Zxid,
+    /// The number of packets received, for operators.
     pub(super) packets_received: u64,
+    /// The number of requests among them, for operators.
     pub(super) requests: u64,
 }
 
@@ -171,7 +199,7 @@ impl Handler {
             remote,
             may_be,
             since: now,
-            // Nobody who has not said who he is may send much.
+            // A host that has not said which server it is may not send much.
             reader: PacketReader::new(LEARNER_EARLY_BYTES_MAX),
             outbox: Outbox::default(),
             stage: HandlerStage::Info,
@@ -198,38 +226,46 @@ impl Handler {
         }
     }
 
-    /// Whether a packet of it may be taken now.
+    /// The learner has come to its next stage.
+    pub(super) fn enter(&mut self, stage: HandlerStage) {
+        assert!(stage > self.stage, "a learner never goes back: {stage:?} after {:?}", self.stage);
+        let has_history = stage > HandlerStage::Snapshot;
+        assert!(!has_history || self.outbox.is_live(), "a learner with a history gets broadcasts");
+        self.stage = stage;
+    }
+
+    /// Whether a packet of the learner may be handled now.
     pub(super) fn listens(&self) -> bool {
         self.stage.listens()
     }
 
-    /// Whether it has said who it is.
+    /// Whether the learner has said which server it is.
     pub(super) fn is_known(&self) -> bool {
         self.stage != HandlerStage::Info
     }
 
-    /// Whether it waits in silence, and yet says more than a few bytes.
+    /// Whether the learner sends more than a few bytes while it has to wait.
     pub(super) fn talks_too_early(&self) -> bool {
         !self.stage.listens() && self.reader.buffered() > LEARNER_EARLY_BYTES_MAX
     }
 
-    /// Whether something moves between us.
+    /// Whether the learner was heard lately.
     pub(super) fn is_in_sync(&self, tick: u64) -> bool {
         self.is_known() && tick <= self.tick_deadline
     }
 
-    /// A follower that gets what is proposed.
+    /// Whether the learner is a follower that gets proposals.
     pub(super) fn is_forwarding_follower(&self) -> bool {
         !self.is_observer && self.outbox.is_live()
     }
 
-    /// Whether its acknowledgements count where it votes.
+    /// Whether the learner's acknowledgements count under the configurations in which it votes.
     pub(super) fn counts(&self) -> bool {
-        // An observer is not asked what it has, even if the configuration calls it a voter.
+        // The acknowledgements of an observer do not count, even if the configuration calls it a voter.
         self.is_known() && !self.is_observer && !self.is_guest
     }
 
-    /// Its name in a line for operators.
+    /// The learner's name in the log.
     pub(super) fn name(&self) -> String {
         let kind = match (self.is_observer, self.is_guest) {
             (true, _) => "observer",

@@ -1,5 +1,5 @@
-//! Which voters a leader misses, and when that is worth another line: the line about the loss itself is
-//! soon far above, and an ensemble of three that has lost one server survives no other loss.
+//! The voters that do not follow, and when the log says so again. The line about the loss itself is soon far above,
+//! but an ensemble of three that has lost one server survives no other loss.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,19 +9,23 @@ use crate::time::MonoUs;
 
 /// The voters that are missing.
 ///
-/// Invariant: no more than there are voters.
+/// Invariant: no other servers than those that were missing at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Missing(BTreeMap<ServerId, Absence>);
 
 #[derive(Debug)]
 struct Absence {
+    /// The first look at which the voter was missing.
     since: MonoUs,
+    /// When the log says so again.
     say_at: MonoUs,
+    /// The time between two lines, in ms; it doubles.
     pause_ms: u64,
 }
 
 impl Missing {
-    /// These voters are missing now. Of whom it is to be said, and for how many seconds they are.
+    /// Takes note of the voters that are missing now. The result is what the log has to say: for how many seconds which
+    /// voters have been missing.
     pub(super) fn look(
         &mut self,
         now: MonoUs,
@@ -40,6 +44,7 @@ impl Missing {
                 due.push((*id, now.since_us(absence.since) / 1_000_000));
             }
         }
+        assert_eq!(self.0.len(), missing.len(), "each missing voter has an absence");
         due
     }
 }

@@ -1,13 +1,13 @@
-//! What waits for one learner, in the order in which it must get it.
+//! The packets that wait for one learner, in the order in which the learner must get them.
 //!
-//! What is broadcast is encoded once per turn, in a buffer that all learners of a kind share; what
-//! only this learner gets stands in its own. An outbox remembers how the two interleave:
+//! A broadcast is encoded once per turn, in a buffer that all learners of a kind share; packets for one learner are in
+//! a buffer of its own. An outbox remembers how the two interleave:
 //!
 //! ```text
 //! ahead │ (gate) │ history │ held │ this turn: own and shared parts
 //! ```
-//! `ahead` leaves at once. While the gate is shut (the tree is being sent, the log's files are being
-//! read) or history is left, what comes later is held.
+//! `ahead` leaves at once. Later packets are held while the gate is shut (because the tree is being sent, or the log's
+//! files are being read), or while a part of the history has still to leave.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,34 +20,47 @@ use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::zab::packets::{put_bare, put_txn};
 
-/// A piece of this turn.
+/// A range of one of this turn's buffers.
 #[derive(Debug)]
 enum Part {
     Own(Range<usize>),
     Shared(Range<usize>),
 }
 
-/// What waits for one learner.
+/// The packets that wait for one learner.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
+    /// The bytes that leave with the next flush, before everything else.
     ahead: Vec<Bytes>,
+    /// Whether the gate is shut.
     is_shut: bool,
+    /// The committed transactions that the learner still lacks, oldest first.
     history: VecDeque<Txn>,
+    /// The bytes of former turns that wait for the gate or for the history.
+    ///
+    /// Invariant: none, if the gate is open and no history is left after a flush.
     held: VecDeque<Bytes>,
+    /// The number of bytes in `held`.
     held_bytes: u64,
+    /// The parts of this turn, in order.
+    ///
+    /// Invariant: empty after a flush.
     parts: Vec<Part>,
+    /// This turn's packets for this learner alone.
     own: BytesMut,
-    /// What is broadcast is for this learner too, from here in the buffer of this turn.
+    /// The place in this turn's shared buffer from which broadcasts have still to become a part. `None`: this learner
+    /// gets no broadcasts yet.
     live_from: Option<usize>,
-    /// Handed to the network and not yet passed on by it.
+    /// The number of bytes that the network has and has not passed on.
+    ///
+    /// Invariant: at most `handed`.
     unsent: u64,
-    /// All bytes handed to the network.
+    /// The number of all bytes that the network has got.
     handed: u64,
 }
 
 impl Outbox {
-    /// Something for this learner alone, behind what was broadcast so far. `shared` is the length of
-    /// the shared buffer.
+    /// Adds a packet for this learner alone, after all broadcasts so far. `shared` is the length of the shared buffer.
     pub(super) fn put(&mut self, shared: usize, write: impl FnOnce(&mut BytesMut)) {
         self.cut(shared);
         let start = self.own.len();
@@ -58,24 +71,24 @@ impl Outbox {
         }
     }
 
-    /// From now on it gets what is broadcast.
+    /// The learner gets all broadcasts from now on.
     pub(super) fn go_live(&mut self, shared: usize) {
         assert!(self.live_from.is_none(), "a learner goes live once");
         self.live_from = Some(shared);
     }
 
-    /// Whether it gets what is broadcast.
+    /// Whether the learner gets broadcasts.
     pub(super) fn is_live(&self) -> bool {
         self.live_from.is_some()
     }
 
-    /// Something goes before all that is held, at once.
+    /// Adds bytes that leave before all that is held.
     pub(super) fn put_ahead(&mut self, bytes: Bytes) {
         self.ahead.push(bytes);
     }
 
-    /// What was put so far leaves, what comes from now on is held until [`Outbox::open`]. Only
-    /// before it goes live.
+    /// Shuts the gate: earlier packets leave, later ones are held until [`Outbox::open`]. Only before the learner gets
+    /// broadcasts.
     pub(super) fn shut(&mut self) {
         assert!(self.live_from.is_none(), "what is broadcast must not be split");
         assert!(self.history.is_empty() && self.held.is_empty(), "nothing waits before");
@@ -86,14 +99,15 @@ impl Outbox {
         self.is_shut = true;
     }
 
-    /// The history comes next, and then what was held.
+    /// Opens the gate: the history leaves next, and then what was held.
     pub(super) fn open(&mut self, history: VecDeque<Txn>) {
         assert!(self.is_shut, "only what was shut can be opened");
+        assert!(self.history.is_empty(), "a learner gets one history");
         self.is_shut = false;
         self.history = history;
     }
 
-    /// Forgets all that is held: it will get something else instead.
+    /// Forgets all that is held: the learner will get the whole tree instead.
     pub(super) fn forget(&mut self) {
         self.is_shut = false;
         self.history.clear();
@@ -105,6 +119,7 @@ impl Outbox {
     }
 
     fn cut(&mut self, shared: usize) {
+        assert!(self.live_from.is_none_or(|from| from <= shared), "a shared buffer only grows");
         if let Some(from) = &mut self.live_from
             && *from < shared
         {
@@ -113,7 +128,7 @@ impl Outbox {
         }
     }
 
-    /// The turn ends: hands over what may leave. `shared` is the buffer of this turn.
+    /// Ends the turn: hands over what may leave. `shared` is the shared buffer of this turn.
     pub(super) fn flush(&mut self, link: LinkId, shared: &Bytes, ops: &mut Vec<LinkOp>) {
         self.cut(shared.len());
         if self.live_from.is_some() {
@@ -149,6 +164,11 @@ impl Outbox {
                 self.hand(link, bytes, ops);
             }
         }
+        assert!(self.parts.is_empty(), "a turn's parts belong to its buffers");
+        assert!(
+            self.held.is_empty() || !self.history.is_empty(),
+            "what is held waits for something"
+        );
     }
 
     fn hand(&mut self, link: LinkId, bytes: Bytes, ops: &mut Vec<LinkOp>) {
@@ -168,28 +188,29 @@ impl Outbox {
         out.freeze()
     }
 
-    /// The network has passed so many bytes on.
+    /// The network has passed bytes on.
     pub(super) fn handle_sent(&mut self, bytes: u64) {
         self.unsent = self.unsent.saturating_sub(bytes);
+        assert!(self.unsent <= self.handed, "only what was handed over is unsent");
     }
 
-    /// Bytes on their way, those that wait to be flushed first included.
+    /// The number of bytes that the network has, or gets with the next flush.
     pub(super) fn unsent(&self) -> u64 {
         self.unsent + self.ahead.iter().map(|bytes| bytes.len() as u64).sum::<u64>()
     }
 
-    /// Bytes that wait, wherever. What is unsent of the tree or of the history is bounded by its
-    /// spread or its window.
+    /// The number of bytes that wait, here or in the network. The spread and the window bound how many of them are of
+    /// the tree and of the history.
     pub(super) fn queued(&self) -> u64 {
         self.unsent() + self.held_bytes
     }
 
-    /// All bytes that the network has passed on.
+    /// The number of all bytes that the network has passed on.
     pub(super) fn passed_on(&self) -> u64 {
         self.handed.saturating_sub(self.unsent)
     }
 
-    /// All bytes that were ever handed over.
+    /// The number of all bytes that the network has got.
     pub(super) fn handed(&self) -> u64 {
         self.handed
     }

@@ -1,15 +1,15 @@
-//! Whether this server still leads, asked of a quorum.
+//! The question to a quorum whether this server still leads.
 //!
-//! A leader that stood still, or that hears nobody, does not know yet that others have followed
-//! another for long. For most answers that does no harm: ZooKeeper's may be old as well. But "I know
-//! nothing of this session" from such a leader would end a session that a later one began. So it
-//! pings, and what it knew when it was asked was true when a quorum has answered:
+//! A leader that was suspended, or that hears nobody, does not know that its followers may have followed another
+//! leader for long. Most of its answers do no harm then: ZooKeeper's answers may be old as well. But "I know nothing
+//! of this session" from such a leader would end a session that a later leader has begun. So the leader pings, and its
+//! knowledge at the time of the question was current if a quorum answers:
 //!
 //! ```text
 //! asked ── ping ──────── answers of a quorum
-//!   └ none of these had left this leader, so that no later leader had anybody's promise
+//!   └ none of these servers had left this leader, so no later leader had their promises
 //! ```
-//! A learner answers pings in their order, each once, from UPTODATE on: so they are only counted.
+//! A learner answers each ping once and in order, from UPTODATE on, so that counting the answers is enough.
 
 use std::collections::BTreeSet;
 
@@ -18,21 +18,27 @@ use super::handler::{Handler, HandlerStage};
 use crate::id::ServerId;
 use crate::zab::Inbound;
 
-/// Pings that went to a learner behind UPTODATE, and came back.
+/// The pings of one learner since UPTODATE.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pings {
+    /// The number of pings sent.
     sent: u64,
+    /// The number of answers. A learner that breaks the protocol may answer pings that were never sent.
     answered: u64,
-    /// The question under way is answered when so many came back. `None`: it was not asked yet.
+    /// The number of answers after which this learner has answered the present question. `None`: the learner was not
+    /// asked yet.
+    ///
+    /// Invariant: at most `sent`.
     awaited: Option<u64>,
 }
 
 impl Pings {
     pub(super) fn on_sent(&mut self) {
         self.sent += 1;
-        // It joined after the question: whoever follows this leader now has promised nothing to a
-        // later one either. Without it the question would wait for ever for one that has left.
-        self.awaited.get_or_insert(self.sent);
+        // A learner that has joined since the question follows this leader now, so it has promised nothing to a later
+        // one either. Without it, the question would wait for ever for a learner that has left.
+        let awaited = *self.awaited.get_or_insert(self.sent);
+        assert!(awaited <= self.sent, "an answer is awaited to a ping that was sent");
     }
 
     pub(super) fn on_answered(&mut self) {
@@ -44,27 +50,35 @@ impl Pings {
     }
 }
 
-/// Questions whether this server still leads, by their numbers.
+/// The questions whether this server still leads, by their numbers.
+///
+/// Invariant: `confirmed ≤ begun ≤ wanted ≤ begun + 1`, and `begun ≤ confirmed + 1`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reign {
+    /// The last question of the replica.
     wanted: u64,
+    /// The last question that the learners were asked.
     begun: u64,
+    /// The last question that a quorum has answered.
     confirmed: u64,
 }
 
 impl Leader {
-    /// Asks a quorum whether this server leads. Returns the question's number, which then comes
-    /// with `Inbound::StillLeads`, or a later one does.
+    /// Asks a quorum whether this server leads. Returns the question's number; `Inbound::StillLeads` with this number
+    /// or a later one is the answer.
     pub fn confirm_lead(&mut self) -> u64 {
-        // One under way may have been answered in part before now.
+        // A question under way may have been answered in part before now, and proves nothing for this one.
         self.reign.wanted = self.reign.begun + 1;
         if self.reign.begun == self.reign.confirmed {
             self.ask_quorum();
         }
+        assert!(self.reign.confirmed <= self.reign.wanted, "only what was asked is answered");
         self.reign.wanted
     }
 
     fn ask_quorum(&mut self) {
+        assert_eq!(self.reign.begun, self.reign.confirmed, "one question at a time is under way");
+        assert!(self.reign.wanted > self.reign.begun, "a question is wanted");
         self.reign.begun = self.reign.wanted;
         self.learners.ping(self.proposed);
         for handler in self.learners.handlers.values_mut() {
@@ -74,7 +88,7 @@ impl Leader {
         self.check_reign();
     }
 
-    /// A ping came back.
+    /// Answers the present question if a quorum has.
     pub(super) fn check_reign(&mut self) {
         if self.reign.begun == self.reign.confirmed || !self.is_active() {
             return;
@@ -92,6 +106,8 @@ impl Leader {
         if !self.quorums.iter().all(|config| config.has_quorum_with(&here, oracle)) {
             return;
         }
+        assert!(self.reign.begun > self.reign.confirmed, "the question was not answered before");
+        assert!(self.reign.begun <= self.reign.wanted, "what is asked was wanted");
         self.reign.confirmed = self.reign.begun;
         self.out.inbound.push(Inbound::StillLeads { number: self.reign.confirmed });
         if self.reign.wanted > self.reign.begun {

@@ -1,14 +1,14 @@
-//! What brings a learner to the leader's history: the missing end, a cut before it, or the whole
+//! The choice of how a learner gets the leader's history: the missing end, a cut and then the missing end, or the whole
 //! tree (`LearnerHandler.syncFollower`, `queueCommittedProposals`).
 //!
-//! The choice is a function of both histories, without side effects. What is easy to break: a learner
-//! keeps what it has below the end of its history, or below a cut, and serves it.
+//! The choice is a function of both histories, without side effects. The rule that is easy to break: a learner keeps
+//! everything up to the end of its history, or up to the cut, and serves it.
 //!
-//! 1. A quorum's folders are emptied. Its new history is in the epoch of the old one, and ends earlier.
-//! 2. Server 3 comes with the old one. Nothing that both servers know is of the same zxid.
-//! 3. Cut to the end of the new history it would serve a tree of the old one.
+//! 1. The folders of a quorum are emptied. The new history is in the epoch of the old one, and ends earlier.
+//! 2. Server 3 connects with the old history. No transaction that both servers know has the same zxid.
+//! 3. If server 3 were cut to the end of the new history, it would serve a tree of the old one.
 //!
-//! So DIFF and TRUNC go only where a mark proves that the histories are one at that very zxid.
+//! So a learner gets DIFF or TRUNC only if a mark proves that both histories are the same at that very zxid.
 
 use std::collections::VecDeque;
 
@@ -17,45 +17,45 @@ use crate::proto::quorum::packet;
 use crate::proto::txn::Txn;
 use crate::zab::{CommittedLog, Mark, Marks, Origin};
 
-/// What the choice depends on, besides the learner's last zxid.
+/// The leader's side of the choice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct History<'a> {
-    /// The last committed transactions, up to the last one.
+    /// The last committed transactions.
     pub(super) log: &'a CommittedLog,
-    /// The last zxid of the database: that of the log, or the first one of this epoch.
+    /// The last zxid of the database: that of the log, or the first zxid of this epoch.
     pub(super) committed: Zxid,
-    /// Where it began.
+    /// The origin of the history, if it is known.
     pub(super) origin: Option<Origin>,
     /// Whether the log's files may be read.
     pub(super) has_files: bool,
-    /// Everybody gets the whole tree.
+    /// Whether every learner gets the whole tree.
     pub(super) force_snapshot: bool,
 }
 
-/// How a learner is brought up to date.
+/// The choice.
 #[derive(Debug)]
 pub(super) enum Plan {
-    /// With this packet and the committed transactions behind it.
+    /// DIFF or TRUNC, and committed transactions.
     Stream(Stream),
-    /// With the log's files, if they reach back far enough.
+    /// The transactions of the log's files, if they reach back far enough.
     ReadLog,
-    /// With the whole tree.
+    /// The whole tree.
     Snapshot,
 }
 
-/// DIFF or TRUNC, and what follows.
+/// DIFF or TRUNC, and the transactions that follow.
 #[derive(Debug)]
 pub(super) struct Stream {
     /// DIFF or TRUNC.
     pub(super) kind: i32,
-    /// The last zxid that will come, or the one to which it is to be cut.
+    /// The end of the history that follows (DIFF), or the zxid at which the learner's log is cut (TRUNC).
     pub(super) zxid: Zxid,
-    /// What the learner lacks then.
+    /// The transactions that the learner lacks after that.
     pub(super) history: VecDeque<Txn>,
 }
 
 impl History<'_> {
-    /// What is known of the history at this zxid.
+    /// The mark of this history at this zxid, as far as it is known.
     pub(super) fn mark(&self, zxid: Zxid) -> Option<Mark> {
         let known = if zxid <= self.committed { self.log.mark(zxid) } else { None };
         match self.origin.filter(|_| zxid == Zxid::ZERO) {
@@ -66,10 +66,10 @@ impl History<'_> {
         }
     }
 
-    /// What to do for a learner whose last zxid is `peer`, and who says that of its history.
+    /// Chooses for a learner whose history ends at `peer` and has these marks.
     pub(super) fn choose(&self, peer: Zxid, marks: Option<&Marks>) -> Plan {
         let last = self.log.last();
-        // Below 0: it does not know what it has.
+        // A learner with a negative zxid does not know what it has.
         if self.force_snapshot || peer.0 < 0 {
             return Plan::Snapshot;
         }
@@ -81,8 +81,8 @@ impl History<'_> {
             return stream(peer, Stream::diff(peer, VecDeque::new()));
         }
         if peer > last && peer.counter() != 0 {
-            // It may have led, and proposed what nobody else has. A learner cuts behind the record
-            // with that zxid, which the first zxid of an epoch has not.
+            // The learner may have led, and proposed transactions that no other server has. It cuts its log after the
+            // record with the zxid of TRUNC, but no record has the first zxid of an epoch.
             return if last.counter() == 0 {
                 Plan::Snapshot
             } else {
@@ -90,8 +90,8 @@ impl History<'_> {
                 stream(last, Stream { kind: packet::TRUNC, zxid: last, history })
             };
         }
-        // ZooKeeper: LearnerHandler reads the files for one who has just what precedes. Here only if
-        // they can tell whether it does.
+        // ZooKeeper: LearnerHandler reads the files for a learner that ends just before the transactions in memory.
+        // Here they are read only if they can show whether the histories are the same there.
         let has_mark = marks.is_some_and(|marks| marks.at(peer).is_some());
         let files_tell = has_mark && self.has_files && self.log.mark(peer).is_none();
         if peer == self.log.before() && !files_tell {
@@ -108,11 +108,11 @@ impl History<'_> {
     }
 }
 
-/// Whether a learner has this leader's history at `zxid`, where it is known here to be `ours`.
-// ZooKeeper: LearnerHandler compares zxids only. With a learner that tells no more, so do we.
+/// Whether a learner with these marks has this leader's history at `zxid`, where this leader's mark is `ours`.
+// ZooKeeper: LearnerHandler compares only zxids. A learner without marks is treated in the same way here.
 fn is_common(marks: Option<&Marks>, zxid: Zxid, ours: Option<Mark>) -> bool {
     let Some(marks) = marks else { return true };
-    // Nobody has anything there.
+    // No history has a transaction there.
     zxid == Zxid::ZERO || marks.at(zxid).zip(ours).is_some_and(|(its, ours)| its.agrees(&ours))
 }
 
@@ -122,9 +122,8 @@ impl Stream {
     }
 }
 
-/// The same with what the log's files hold, and behind it what memory held when they were asked for.
-/// `None`: it takes the whole tree, for there is a gap, or what the learner has is not known to be
-/// ours.
+/// Chooses with the transactions of the log's files, and those that memory held when the files were asked for. `None`:
+/// the learner needs the whole tree, because there is a gap, or because the histories may differ.
 pub(super) fn choose_from_files(
     files: Vec<Txn>,
     memory: &CommittedLog,
@@ -148,7 +147,7 @@ pub(super) fn choose_from_files(
     walk(history, peer, memory.last(), marks)
 }
 
-/// Finds the learner's place in a history that begins at or before it.
+/// Chooses for a learner whose end is not before the first transaction of this history.
 fn walk(
     mut history: VecDeque<Txn>,
     peer: Zxid,
@@ -161,7 +160,7 @@ fn walk(
     let next = history.get(place).map(Txn::zxid);
     history.drain(..place);
     if before == Some(peer) || peer.counter() == 0 {
-        // A learner that ends with the first zxid of an epoch has all that was before that epoch.
+        // A learner that ends with the first zxid of an epoch has everything before that epoch.
         let ours = ours.map(|mark| match mark.zxid == peer {
             true => mark,
             false => Mark { zxid: peer, txn: None, ..mark },
@@ -169,9 +168,9 @@ fn walk(
         let goes_on = is_common(marks, peer, ours) && !has_gap(Some(peer), &history);
         return goes_on.then(|| Stream::diff(last, history));
     }
-    // It has something that is not ours.
+    // The learner's last transaction is not in this history.
     let (before, next) = (before?, next?);
-    // Never across the end of an epoch: it may not have what we would cut it back to.
+    // No cut crosses the end of an epoch: the learner may lack the transaction to which it would be cut back.
     if next.epoch() != peer.epoch() || before.counter() == 0 || has_gap(None, &history) {
         return None;
     }
@@ -179,7 +178,7 @@ fn walk(
     is_common.then(|| Stream { kind: packet::TRUNC, zxid: before, history })
 }
 
-/// Whether a zxid is left out within an epoch, as none ever is.
+/// Whether a zxid is left out within an epoch. A whole history leaves none out.
 fn has_gap(from: Option<Zxid>, history: &VecDeque<Txn>) -> bool {
     let zxids = from.into_iter().chain(history.iter().map(Txn::zxid));
     zxids

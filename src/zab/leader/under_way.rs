@@ -1,8 +1,8 @@
-//! What observers of an observer master have asked for and the leader has not got to yet, as far as their master knows.
+//! The requests of an observer master's observers that the leader has still to handle, as far as the master knows.
 //!
-//! It shares the connection to the leader with what the master acknowledges: whoever floods it must not make the leader
-//! wait for that. Behind some requests the master puts a [fence](crate::zab::packets::put_fence), which the leader answers
-//! when it has got there.
+//! The requests share the connection to the leader with the master's acknowledgements, so that a flood of them must
+//! not delay the acknowledgements. After some requests the master sends a [fence](crate::zab::packets::put_fence),
+//! which the leader answers when it has handled everything before.
 //!
 //! ```text
 //! observer A ──┐ a flood: held at half of what its kind may have, or at less while that much of its kind is under way
@@ -10,24 +10,27 @@
 //!              └─→ master ─→ r r r r F r r r r F r r ─→ leader
 //!                            └ fenced ┘        └ open: fewer than a fence is put behind
 //! ```
-//! Members of the ensemble are one kind, and have half of all; anybody may come as an observer, and those are the other.
-//! Invariant: whoever is held has a fence under way, whose answer may free it. What is open is less than what a link
-//! must have under way to be held.
+//! Members of the ensemble are one kind and have half of the room; strangers, which may come as observers, are the
+//! other.
+//!
+//! Invariant: while a link is held, a fence is under way whose answer may free it. What is open is less than what a
+//! link must have under way to be held.
 
 use hashbrown::HashMap;
 
 use crate::limits::{OBSERVERS_BYTES_MAX, OBSERVERS_REQUESTS_MAX};
 use crate::link::LinkId;
 
-/// Of all that may be under way: what a fence is put behind, and what everybody may have under way unless that is all.
+/// One part in so many of the room: as much as stands before a fence, and as much as each link may have under way
+/// unless its kind has used up all of its room.
 const PART: usize = 16;
 
-/// So many requests of so many bytes.
+/// A number of requests, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     requests: usize,
     bytes: usize,
-    /// Those that are no syncs.
+    /// The number of requests that are not syncs.
     writes: usize,
 }
 
@@ -39,51 +42,62 @@ impl Amount {
     }
 
     fn remove(&mut self, other: Amount) {
+        assert!(self.requests >= other.requests, "what is taken away was added");
+        assert!(self.bytes >= other.bytes, "what is taken away was added");
+        assert!(self.writes >= other.writes, "what is taken away was added");
         self.requests -= other.requests;
         self.bytes -= other.bytes;
         self.writes -= other.writes;
+        assert!(self.writes <= self.requests, "a write is a request");
     }
 
-    /// Whether it is one part in so many of all that may be under way, or more.
+    /// Whether it is at least one part in `of` of the room.
     fn is_a_part(self, of: usize) -> bool {
         self.requests >= OBSERVERS_REQUESTS_MAX / of || self.bytes >= OBSERVERS_BYTES_MAX / of
     }
 }
 
-/// What the leader has got to when it answers: since the fence before it, by link.
+/// The requests that stand before one fence and after the one before, by link.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fence(HashMap<LinkId, Amount>);
 
-/// What is under way of one link.
+/// The requests of one link that are under way.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct OfLink {
     amount: Amount,
     is_member: bool,
 }
 
-/// See the module's words.
+/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
+    /// The requests of all members.
     of_members: Amount,
+    /// The requests of all strangers.
     of_strangers: Amount,
-    /// None is empty.
+    /// The requests of each link.
+    ///
+    /// Invariant: no entry is empty; their sums are the two fields above.
     of: HashMap<LinkId, OfLink>,
-    /// What has no fence behind it.
+    /// The requests after the last fence.
     open: Fence,
+    /// The sum of those.
     open_of_all: Amount,
 }
 
 impl UnderWay {
-    /// One more request, a sync or of so many bytes. `Some`: a fence is to be put behind it.
+    /// Adds a request: of so many bytes, or a sync (`None`). `Some`: a fence has to follow it.
     pub fn add(&mut self, link: LinkId, is_member: bool, bytes: Option<usize>) -> Option<Fence> {
         let writes = usize::from(bytes.is_some());
         let one = Amount { requests: 1, bytes: bytes.unwrap_or(0), writes };
-        // Whoever becomes a member meanwhile is one when nothing of it is under way.
+        // A stranger that becomes a member changes its kind when none of its requests is under way.
         let of_link =
             self.of.entry(link).or_insert(OfLink { amount: Amount::default(), is_member });
         of_link.amount.add(one);
         let is_member = of_link.is_member;
+        let own = of_link.amount;
         self.kind_mut(is_member).add(one);
+        assert!(own.requests <= self.kind_mut(is_member).requests, "a link is part of its kind");
         self.open.0.entry(link).or_default().add(one);
         self.open_of_all.add(one);
         self.open_of_all.is_a_part(PART).then(|| self.fence())
@@ -93,23 +107,25 @@ impl UnderWay {
         if is_member { &mut self.of_members } else { &mut self.of_strangers }
     }
 
-    /// A fence behind what has none yet, however little that is.
+    /// Puts a fence after all requests, however few have come since the last one.
     pub fn fence(&mut self) -> Fence {
         self.open_of_all = Amount::default();
-        std::mem::take(&mut self.open)
+        let fence = std::mem::take(&mut self.open);
+        assert!(self.is_fenced(), "a fence stands after every request");
+        fence
     }
 
-    /// Whether everything has a fence behind it.
+    /// Whether a fence stands after every request.
     pub fn is_fenced(&self) -> bool {
         self.open.0.is_empty()
     }
 
-    /// Whether nothing but syncs of this link is under way.
+    /// Whether no request of this link is under way, syncs aside.
     pub fn has_no_writes_of(&self, link: LinkId) -> bool {
         self.of.get(&link).is_none_or(|of_link| of_link.amount.writes == 0)
     }
 
-    /// The leader has got to a fence.
+    /// The leader has handled everything before a fence.
     pub fn remove(&mut self, fence: &Fence) {
         for (link, amount) in &fence.0 {
             let of_link = self.of.get_mut(link).expect("what is fenced was added");
@@ -122,7 +138,7 @@ impl UnderWay {
         }
     }
 
-    /// Whether nothing more should be taken from this link for now.
+    /// Whether this link is held: no more requests are taken from it for now.
     pub fn holds(&self, link: LinkId, is_member: bool) -> bool {
         let of_link = self.of.get(&link);
         let own = of_link.map(|it| it.amount).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a leader broadcasts: proposals, commits, and its answers (`Follower.processPacket`,
+//! The packets of a leader that broadcasts: proposals, commits, and its answers (`Follower.processPacket`,
 //! `Observer.processPacket`). Proposals and commits also come with the history, before UPTODATE.
 
 use super::*;
@@ -46,7 +46,7 @@ impl Learner {
                 Ok(())
             }
             other => {
-                // ZooKeeper: followers and observers log what they do not expect here.
+                // ZooKeeper: followers and observers log packets that they do not expect here.
                 tracing::warn!(packet = name(other), zxid = %packet.zxid, "not expected: ignored");
                 Ok(())
             }
@@ -55,9 +55,10 @@ impl Learner {
 
     /// A follower logs a proposal.
     pub(super) fn on_proposal(&mut self, packet: &Packet) -> Result<(), Left> {
+        assert_eq!(self.target.kind, LearnerKind::Follower, "an observer logs no proposal");
         let txn = packet.txn()?;
         let zxid = txn.zxid();
-        if self.is_in_tree(zxid) {
+        if self.ignore_repeated(zxid) {
             return Ok(());
         }
         self.continuous(self.lasting.journal.accepted(), zxid)?;
@@ -70,7 +71,7 @@ impl Learner {
         assert!(zxid.epoch() <= self.epoch, "a leader proposes in its own epoch");
         assert_eq!(self.lasting.journal.accepted(), zxid, "what is appended is accepted");
         assert!(self.lasting.journal.committed() < zxid, "what is proposed is not committed");
-        // Before that, the ACK of NEWLEADER vouches for it.
+        // Before NEWLEADER, the ACK of NEWLEADER vouches for the proposal.
         if self.stage != LearnerStage::NewLeader {
             self.say(&Saying::Ack(zxid));
         }
@@ -80,8 +81,8 @@ impl Learner {
     /// COMMIT of the oldest proposal.
     pub(super) fn on_commit(&mut self, packet: &Packet) -> Result<(), Left> {
         let zxid = packet.zxid;
-        // An observer gets no proposals but with its history; they are logged when they are
-        // committed, because an old leader also sends it some that never will be.
+        // An observer gets proposals only with its history. It logs them when they are committed, because an old leader
+        // also sends proposals that never will be.
         if self.uncommitted.front().is_some_and(|txn| txn.zxid() == zxid) {
             let txn = self.pop_uncommitted().expect("there is a front");
             self.lasting.journal.accept(txn.clone());
@@ -93,8 +94,8 @@ impl Learner {
         };
         let txn = match self.lasting.commit(zxid, designated) {
             Ok(txn) => txn,
-            // The tree was taken after the commit was queued.
-            Err(CommitError::Again) if self.is_in_tree(zxid) => return Ok(()),
+            // The leader took the tree after it had queued the commit.
+            Err(CommitError::Again) if self.ignore_repeated(zxid) => return Ok(()),
             Err(error) => return Err(Left::new(format!("it commits {zxid}, but {error}"))),
         };
         assert_eq!(txn.zxid(), zxid, "the oldest proposal is the one that is committed");
@@ -107,7 +108,7 @@ impl Learner {
         Ok(())
     }
 
-    /// An observer logs and applies what was committed.
+    /// An observer logs and applies a committed transaction.
     pub(super) fn on_inform(&mut self, packet: &Packet) -> Result<(), Left> {
         let (designated, txn) = if packet.kind == packet::INFORMANDACTIVATE {
             let (designated, data) = packet.designated_leader()?;
@@ -117,10 +118,10 @@ impl Learner {
             (None, packet.txn()?)
         };
         let zxid = txn.zxid();
-        if self.is_in_tree(zxid) {
+        if self.ignore_repeated(zxid) {
             return Ok(());
         }
-        // What an old leader proposed to an observer is committed with this.
+        // The proposals that an old leader has sent to an observer are committed with this one.
         while self.uncommitted.front().is_some_and(|txn| txn.zxid() <= zxid) {
             self.pop_uncommitted();
         }
@@ -140,7 +141,7 @@ impl Learner {
         Ok(())
     }
 
-    /// The oldest of an observer's proposals is committed.
+    /// Takes the oldest of an observer's proposals, which is committed.
     pub(super) fn pop_uncommitted(&mut self) -> Option<Txn> {
         let txn = self.uncommitted.pop_front()?;
         self.uncommitted_bytes -= memory_of(&txn);
@@ -148,7 +149,7 @@ impl Learner {
         Some(txn)
     }
 
-    /// A committed reconfiguration.
+    /// A reconfiguration was committed.
     fn on_activate(&mut self, txn: Txn, designated: ServerId) -> Result<(), Left> {
         let zxid = txn.zxid();
         let config = config_of(&txn)?;
@@ -160,15 +161,15 @@ impl Learner {
         left_for(change)
     }
 
-    /// Whether a transaction is in the tree that was received. A leader queues what is broadcast
-    /// before it takes the tree, so that the first ones may be in it.
-    pub(super) fn is_in_tree(&self, zxid: Zxid) -> bool {
+    /// Whether a transaction is ignored because it is in the tree that was received. A leader queues broadcasts before it takes the tree, so
+    /// that the tree may have the first of them.
+    pub(super) fn ignore_repeated(&self, zxid: Zxid) -> bool {
         zxid <= self.in_tree
     }
 
-    /// Nothing may be missing between two proposals (`Learner.enforceContinuousProposal`). A new
-    /// epoch begins anew with 1; the leader proposes in its own.
-    // ZooKeeper: it passes over whatever is missing at the beginning of an epoch, with a warning.
+    /// Checks that no transaction is missing between two proposals (`Learner.enforceContinuousProposal`). An epoch
+    /// begins with 1; a leader proposes in its own epoch.
+    // ZooKeeper: it only warns of transactions that are missing at the beginning of an epoch.
     pub(super) fn continuous(&self, last: Zxid, zxid: Zxid) -> Result<(), Left> {
         let is_first = |zxid: Zxid| {
             zxid.counter() == 1
@@ -189,8 +190,8 @@ impl Learner {
     }
 }
 
-/// Whether so much may wait for its COMMIT. The leader has not said what becomes of it, and may never do so.
-// ZooKeeper: a learner keeps whatever it is sent.
+/// Checks that no more than the limit waits for its COMMIT, which the leader may never send.
+// ZooKeeper: a learner keeps all proposals.
 pub(super) fn within_memory(pending_bytes: u64) -> Result<(), Left> {
     if pending_bytes <= PENDING_BYTES_MAX {
         return Ok(());
@@ -198,7 +199,7 @@ pub(super) fn within_memory(pending_bytes: u64) -> Result<(), Left> {
     Err(Left::new(format!("it has proposed {pending_bytes} bytes and does not commit them")))
 }
 
-/// What a reconfiguration makes of the ensemble.
+/// The configuration that a transaction makes active, if it is a reconfiguration.
 fn config_of(txn: &Txn) -> Result<Option<Rc<Config>>, Left> {
     zab::config_of(txn).map(|config| config.map(Rc::new)).map_err(|error| {
         Left::new(format!("the reconfiguration {} makes no sense: {error}", txn.zxid()))

@@ -1,13 +1,13 @@
-//! Reaching the leader (`Learner.connectToLeader`), and the first word to it.
+//! The connection to the leader (`Learner.connectToLeader`), and the first packet.
 
 use super::*;
 use crate::quorum::PeerOptions;
 
-/// Attempts to connect before the leader is given up.
+/// The number of attempts to connect before the leader is given up.
 // ZooKeeper: Learner.LeaderConnector.
 const TRIES_MAX: u32 = 5;
 
-/// The stage of a learner that was just made.
+/// The first stage of a learner.
 pub(super) fn first(now: MonoUs, options: &PeerOptions) -> LearnerStage {
     let ticks = if options.connect_limit > 0 { options.connect_limit } else { options.init_limit };
     let give_up = now.plus_ms(options.tick_ms.saturating_mul(ticks));
@@ -16,7 +16,9 @@ pub(super) fn first(now: MonoUs, options: &PeerOptions) -> LearnerStage {
 
 impl Learner {
     pub(super) fn connect(&mut self, now: MonoUs) {
-        let LearnerStage::Connection { tries, give_up, .. } = self.stage else { return };
+        let LearnerStage::Connection { tries, give_up, .. } = self.stage else {
+            unreachable!("a leader that was reached is not connected to again")
+        };
         assert!(self.link.is_none(), "one attempt at a time");
         assert!(tries < TRIES_MAX, "it was left after so many");
         let link = self.lasting.ids.next();
@@ -32,7 +34,9 @@ impl Learner {
     }
 
     pub(super) fn on_connection_timeout(&mut self, now: MonoUs) {
-        let LearnerStage::Connection { retry_at, .. } = self.stage else { return };
+        let LearnerStage::Connection { retry_at, .. } = self.stage else {
+            unreachable!("a leader that was reached is not waited for")
+        };
         if retry_at.is_some() {
             self.connect(now);
         } else {
@@ -41,7 +45,7 @@ impl Learner {
     }
 
     pub(super) fn on_closed(&mut self, now: MonoUs, reason: &str) {
-        // Nothing of this link comes any more, and nothing may be said to it.
+        // No more events of this link come, and nothing may be sent over it.
         self.link = None;
         let LearnerStage::Connection { tries, give_up, .. } = self.stage else {
             self.leave(format!("the connection ended: {reason}"));
@@ -56,8 +60,9 @@ impl Learner {
         self.stage = LearnerStage::Connection { tries, retry_at: Some(retry_at), give_up };
     }
 
-    /// Says who this is: FOLLOWERINFO or OBSERVERINFO (`Learner.registerWithLeader`).
+    /// Sends FOLLOWERINFO or OBSERVERINFO (`Learner.registerWithLeader`).
     pub(super) fn on_connected(&mut self, now: MonoUs) {
+        // The network says once that a link is connected.
         if !matches!(self.stage, LearnerStage::Connection { .. }) {
             return;
         }

@@ -1,4 +1,4 @@
-//! The leader's epoch, and its choice of how to bring this server up to date
+//! The leader's epoch, and the leader's choice of how to bring this server up to date
 //! (`Learner.registerWithLeader`, the beginning of `Learner.syncWithLeader`).
 
 use super::*;
@@ -7,20 +7,20 @@ use crate::zab::EpochAck;
 use crate::zab::leader::is_far;
 
 impl Learner {
-    /// LEADERINFO: the epoch is accepted on disk, then ACKEPOCH says so and how far our log goes.
+    /// LEADERINFO: this server accepts the epoch on its disk. Then ACKEPOCH says so, and how far the log reaches.
     pub(super) fn on_leader_info(&mut self, packet: &Packet) -> Result<(), Left> {
         assert_eq!(self.stage, LearnerStage::LeaderInfo, "this server has said who it is");
         assert!(self.link.is_some(), "a packet comes over a link");
         assert!(self.vouched.is_empty(), "nothing was vouched for before the epoch is known");
         if packet.kind != packet::LEADERINFO {
-            // ZooKeeper: Learner goes on with a NEWLEADER here, from leaders before 3.4.
+            // ZooKeeper: Learner accepts NEWLEADER here, from leaders before 3.4.
             let name = name(packet.kind);
             return Err(Left::new(format!("{name} is its first packet, not LEADERINFO")));
         }
         let epoch = packet.zxid.epoch();
         let accepted = self.lasting.epochs.accepted;
-        // A leader that knows marks counts nobody who has accepted a later epoch: to follow it then
-        // breaks no promise, for nothing is agreed on with this server's word.
+        // A leader that knows marks counts no server that has accepted a later epoch. To follow it breaks no promise,
+        // because this server has no part in its decisions.
         // ZooKeeper: Learner leaves such a leader again and again.
         if epoch < accepted && self.lasting.epochs.current > epoch {
             let followed = self.lasting.epochs.current;
@@ -31,9 +31,9 @@ impl Learner {
             let reason = kept_out::learner_of_later_promise(self.target.leader, epoch, accepted);
             return Err(Left::kept_out(kept_out::Reason::LaterEpoch(accepted), reason));
         }
-        // The leader's last epoch is in the votes for it, and it may have accepted some later ones. But a vote is
-        // a word as well: where this server has data, it has been away for no more than so many epochs.
-        // ZooKeeper: Learner.registerWithLeader writes down whatever it is told.
+        // The votes for the leader have its last epoch; it may have accepted a few later ones. But votes are not
+        // trusted, either: a server with data has been away for no more than so many epochs.
+        // ZooKeeper: Learner.registerWithLeader writes any epoch to the disk.
         let has_data = self.lasting.journal.accepted() > Zxid::ZERO
             || self.lasting.epochs.current > Epoch::ZERO;
         let believed =
@@ -46,9 +46,9 @@ impl Learner {
         self.epoch = epoch;
         self.knows_marks = packet.knows_marks();
         self.origin = packet.origin();
-        // Before anything comes from this leader, for that is what ACKEPOCH waits for: what a leader gives
-        // whose history is of unknown origin may be another history. A number that was drawn for nothing
-        // would stand beside another history's data.
+        // The disk forgets the origin before ACKEPOCH, and so before anything comes from this leader. If the leader
+        // does not know the origin of its history, that may be another history. And an origin that this server has
+        // drawn for an empty history must not stand beside another history's data.
         let is_other = self.origin.is_none() || self.lasting.journal.accepted() <= Zxid::ZERO;
         if self.lasting.epochs.origin.is_some()
             && self.lasting.epochs.origin != self.origin
@@ -61,9 +61,9 @@ impl Learner {
         if epoch > accepted {
             self.lasting.epochs.accepted = epoch;
             self.lasting.ready.epochs(self.lasting.epochs);
-            // A new leader may need this server for its quorum, which counts only whom it can compare
-            // itself with. Should its log have to be cut where it cannot be, it asks for the tree when
-            // it comes again, and need not be counted then.
+            // A new leader may need this server for its quorum, and counts only servers that say what they have. If
+            // the log turns out to need a cut that is not possible, this server asks for the tree when it connects
+            // again; it need not be counted then.
             self.lasting.wants_tree = false;
             if self.lasting.journal.accepted() != Zxid::NONE {
                 ack = EpochAck::Counts(self.lasting.epochs.current);
@@ -71,8 +71,8 @@ impl Learner {
         }
         assert!(epoch <= self.lasting.epochs.accepted, "an epoch that is followed is accepted");
         self.stage = LearnerStage::Choice;
-        // Who does not say what it has gets everything, from ZooKeeper's leaders as well: they send
-        // no TRUNC to a zxid of another epoch (LearnerHandler.queueCommittedProposals).
+        // A learner that does not say what it has gets the whole tree, also from ZooKeeper's leaders, because they
+        // send no TRUNC to a zxid of another epoch (LearnerHandler.queueCommittedProposals).
         let last =
             if self.lasting.wants_tree { Zxid::NONE } else { self.lasting.journal.accepted() };
         let marks = packet.knows_marks().then(|| self.lasting.marks());
@@ -96,14 +96,15 @@ impl Learner {
             packet::DIFF => {
                 tracing::info!(from = %last, to = %packet.zxid, "getting what is missing");
                 self.sync_mode = Some(SyncMode::Diff);
-                // All that we said we had is the leader's history, too.
+                // Everything in the log is in the leader's history, too.
                 self.commit_up_to(last);
                 self.stage = LearnerStage::NewLeader;
             }
             packet::TRUNC => return self.on_trunc(packet.zxid),
             packet::SNAP => {
-                // 1. A leader of epoch 2 sends a tree as of 9:1. 2. The next leader, of epoch 3, has it for its
-                //    history. 3. What it proposes is earlier than what it has: its process ends.
+                // 1. A leader of epoch 2 sends a tree as of 9:1.
+                // 2. This server leads epoch 3 with that tree.
+                // 3. Its first proposal, 3:1, is earlier than its history: its process ends.
                 if packet.zxid < Zxid::ZERO || packet.zxid.epoch() > self.epoch {
                     return Err(Left::new(format!("it offers its tree as of {}", packet.zxid)));
                 }
@@ -143,10 +144,9 @@ impl Learner {
             return Err(Left::new(reason));
         }
         self.sync_mode = Some(SyncMode::Trunc);
-        // ZooKeeper: Learner believes that its log holds everything up to where it is cut. It may
-        // not when the leader's history went another way before that point (its own last epoch was
-        // not ours): then a transaction would be missing for good. So we cut where our log still
-        // is the leader's, and ask again from there.
+        // ZooKeeper: Learner believes that its log has everything up to the cut. It may not, if the leader's history
+        // took another way before that point (in an epoch that this server has not followed); then a transaction would
+        // be missing for good. So this server cuts where its log is still the leader's, and asks again from there.
         let ours = self.lasting.journal.newest_up_to(zxid).unwrap_or(zxid);
         tracing::warn!(from = %last, to = %ours, "cutting the log, the leader does not have its end");
         assert!(ours <= zxid, "{ours} is what the log has up to {zxid}");
@@ -168,7 +168,7 @@ impl Learner {
         }
     }
 
-    /// What was pending up to `zxid` is the leader's history.
+    /// Commits the pending transactions up to `zxid`, which are the leader's history.
     fn commit_up_to(&mut self, zxid: Zxid) {
         while let Some(next) = self.lasting.journal.pending().front().map(Txn::zxid)
             && next <= zxid
@@ -179,8 +179,9 @@ impl Learner {
         }
     }
 
-    /// The tree is whole, and has this digest if it is sure; `rest` is what came behind it.
+    /// The tree is whole, and has this digest if it is sure. `rest` are the bytes after it.
     pub fn snapshot_received(&mut self, digest: Option<i64>, rest: &[u8]) {
+        // The leader was left while the replica read the rest of the tree.
         let LearnerStage::Snapshot { zxid } = self.stage else { return };
         if self.failure.is_some() {
             return;
@@ -192,7 +193,7 @@ impl Learner {
         assert_eq!((journal.accepted(), journal.committed()), (zxid, zxid), "the tree is all");
         self.in_tree = zxid;
         self.stage = LearnerStage::NewLeader;
-        // What came since the last piece was handed over stands behind `rest`.
+        // The bytes that came since the last piece was handed over follow `rest`.
         let later = self.tree.split();
         self.on_bytes(rest);
         if self.failure.is_none() {
@@ -204,7 +205,7 @@ impl Learner {
     /// The tree cannot be read.
     pub fn snapshot_refused(&mut self, reason: &str) {
         if let LearnerStage::Snapshot { .. } = self.stage {
-            // The replica has given the tree up itself.
+            // The replica has given the tree up by itself.
             self.stage = LearnerStage::NewLeader;
             self.leave(format!("its tree cannot be read: {reason}"));
         }

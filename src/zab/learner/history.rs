@@ -1,5 +1,5 @@
-//! Between the leader's choice and UPTODATE: the history, NEWLEADER, and what is broadcast
-//! meanwhile (`Learner.syncWithLeader`).
+//! From the leader's choice to UPTODATE: the history, NEWLEADER, and the broadcasts meanwhile
+//! (`Learner.syncWithLeader`).
 
 use super::broadcast::{left_for, within_memory};
 use super::*;
@@ -22,7 +22,7 @@ impl Learner {
                 let txn = packet.txn()?;
                 let last =
                     self.uncommitted.back().map_or(self.lasting.journal.accepted(), Txn::zxid);
-                if !self.is_in_tree(txn.zxid()) {
+                if !self.ignore_repeated(txn.zxid()) {
                     self.continuous(last, txn.zxid())?;
                     self.uncommitted_bytes += memory_of(&txn);
                     self.uncommitted.push_back(txn);
@@ -34,15 +34,14 @@ impl Learner {
             packet::INFORM | packet::INFORMANDACTIVATE => self.on_inform(packet),
             packet::NEWLEADER => self.on_new_leader(packet),
             packet::UPTODATE => self.on_up_to_date(),
-            // ZooKeeper: Learner reads these over. An answer to a PING would be taken for the ACK
-            // of NEWLEADER.
+            // ZooKeeper: Learner skips these. The leader would take an answer to a PING for the ACK of NEWLEADER.
             packet::PING | packet::SYNC | packet::REVALIDATE => Ok(()),
             other => Err(Left::new(format!("{} came in the middle of its history", name(other)))),
         }
     }
 
-    /// NEWLEADER: what came so far is our history, and goes to the disk; then the epoch; only then
-    /// the leader is told.
+    /// NEWLEADER: everything that came so far is this server's history. First the history goes to the disk, then the
+    /// epoch, and only then the leader is told.
     ///
     /// ```text
     /// ZOOKEEPER-3911, 4646: 1. history applied, not yet on disk  2. ACK  3. crash: committed
@@ -52,7 +51,7 @@ impl Learner {
     /// ZOOKEEPER-4394:       the COMMIT of a proposal that came before NEWLEADER, but not with it,
     ///                       found no proposal
     /// ```
-    /// All of them are orders of the fields of one `Ready`: append → epochs → send_after_sync.
+    /// The order of the fields of a `Ready` prevents all of them: append → epochs → send_after_sync.
     fn on_new_leader(&mut self, packet: &Packet) -> Result<(), Left> {
         if self.stage == LearnerStage::UpToDate {
             return Err(Left::new("it sent NEWLEADER twice".to_owned()));
@@ -67,14 +66,13 @@ impl Learner {
             Some(text) => match Config::from_bytes(text) {
                 Ok(config) => {
                     let config = Rc::new(config);
-                    // What is active does not undo what was sent with the history and is proposed:
+                    // The active configuration in NEWLEADER does not undo a proposed one that came with the history:
                     //
-                    // 1. A leader of 1, 2 and 3 proposes that 4 and 5 vote as well. Server 1 comes
-                    //    anew, and gets this proposal, and behind it NEWLEADER.
-                    // 2. It acknowledges the proposal, which is committed with that; then 1 and 2 lose
-                    //    the others.
-                    // 3. Had server 1 forgotten the proposal, it and 2 were a quorum, and 3, 4 and 5
-                    //    another one.
+                    // 1. A leader of 1, 2 and 3 proposes that 4 and 5 vote as well. Server 1 connects again, and gets
+                    //    this proposal and then NEWLEADER.
+                    // 2. Server 1 acknowledges the proposal, which is committed with that. Then 1 and 2 lose the
+                    //    others.
+                    // 3. If server 1 had forgotten the proposal, 1 and 2 would be a quorum, and 3, 4 and 5 another one.
                     let proposed = self.lasting.journal.proposed_config().map(Rc::new);
                     let is_later = |proposed: &Rc<Config>| proposed.version > config.version;
                     let seen = proposed.filter(is_later).unwrap_or_else(|| config.clone());
@@ -87,7 +85,7 @@ impl Learner {
                 }
             },
         }
-        // A later epoch that was accepted stays so.
+        // This server may have accepted a later epoch, and keeps that promise.
         let accepted = self.lasting.epochs.accepted.max(self.epoch);
         let epochs = Epochs { accepted, current: self.epoch, origin: self.origin };
         if (self.lasting.epochs.current, self.lasting.epochs.origin)
@@ -100,8 +98,8 @@ impl Learner {
         assert!(self.lasting.epochs.accepted >= self.epoch, "who follows an epoch has accepted it");
         self.stage = LearnerStage::UpToDate;
         self.say(&Saying::Ack(packet.zxid));
-        // The leader takes the first ACK for that of NEWLEADER, and waits for one for each proposal
-        // that was not committed when it was sent.
+        // The leader takes the first ACK for that of NEWLEADER, and waits for another one for each proposal that was
+        // not committed when it sent NEWLEADER.
         if self.target.kind == LearnerKind::Follower {
             let pending: Vec<Zxid> = self.lasting.journal.pending().iter().map(Txn::zxid).collect();
             for zxid in pending {
@@ -120,7 +118,8 @@ impl Learner {
         if let Some(config) = self.new_config.take() {
             left_for(self.lasting.activate_config(config, self.target.leader, None))?;
         }
-        // It may have come in the role of a configuration that only a vote has said, and that this leader has not.
+        // This server may have connected in its role under a configuration that came with a vote, and that this leader
+        // does not have.
         if self.lasting.is_observer != (self.target.kind == LearnerKind::Observer) {
             return left_for(Some(MajorChange { leader: None }));
         }

@@ -5,13 +5,13 @@
 //! connect → FOLLOWERINFO → LEADERINFO → ACKEPOCH → DIFF, TRUNC or SNAP → history → NEWLEADER → ACK
 //!         → UPTODATE → ACK → broadcast, until the leader is left
 //! ```
-//! Whatever vouches for something on the disk leaves behind it: the accepted epoch before ACKEPOCH,
-//! the history and then the current epoch before the ACK of NEWLEADER, each proposal before its ACK.
-//! Nothing but that ACK may reach the leader between ACKEPOCH and UPTODATE, for it takes the first
-//! packet for it.
+//! A packet that vouches for the disk leaves only when the disk has what the packet says: the accepted epoch before
+//! ACKEPOCH, the history and then the current epoch before the ACK of NEWLEADER, each proposal before its ACK. No
+//! packet but that ACK may reach the leader between ACKEPOCH and UPTODATE, because the leader takes the first packet
+//! for it.
 //!
-//! A learner belongs to one attempt with one leader. When [`Learner::failure`] says why it ended,
-//! it is thrown away, and what it got stays in the [`Journal`](super::Journal).
+//! A learner belongs to one attempt with one leader. When [`Learner::failure`] says why the attempt ended, the learner
+//! is thrown away; the transactions that it got stay in the [`Journal`](super::Journal).
 
 mod broadcast;
 mod connect;
@@ -39,51 +39,51 @@ use crate::time::MonoUs;
 use crate::zab::{Inbound, Lasting, PeerPhase, Standing};
 use saying::Saying;
 
-/// Whom to learn from, and as what.
+/// The server to learn from, and the role in which to learn.
 #[derive(Clone, Debug)]
 pub struct LearnerTarget {
-    /// Who leads.
+    /// The leader.
     pub leader: ServerId,
-    /// Who is connected to: the leader, or a follower that serves observers.
+    /// The server to connect to: the leader, or a follower that serves observers.
     pub master: ServerId,
-    /// Where that is.
+    /// The addresses of that server.
     pub to: Vec<Endpoint>,
-    /// Which of its ports these are.
+    /// The kind of port at these addresses.
     pub port: Port,
     /// Whether this server follows or observes.
     pub kind: LearnerKind,
-    /// The epoch in the votes by which it was elected: the last that it has led or followed.
+    /// The epoch in the votes for the leader: the last epoch that it has led or followed.
     pub voted: Epoch,
 }
 
-/// A learner that votes, or one that does not.
+/// The kinds of learners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LearnerKind {
-    /// Gets proposals, acknowledges them and waits for their commit.
+    /// It gets proposals, acknowledges them and waits for their commit.
     Follower,
-    /// Gets what is committed.
+    /// It is informed of commits.
     Observer,
 }
 
-/// How a learner got its leader's history (`QuorumPeer.SyncMode`).
+/// The way in which a learner got its leader's history (`QuorumPeer.SyncMode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncMode {
-    /// What it lacked.
+    /// The missing end.
     Diff,
-    /// Less than it had, and then what it lacked.
+    /// A cut, and then the missing end.
     Trunc,
     /// The whole tree.
     Snap,
 }
 
-/// Why the leader was left.
+/// The reason why the leader was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
     /// In words for an operator.
     pub reason: String,
-    /// Who is to be followed next, without an election: a reconfiguration said so.
+    /// The next leader, if a reconfiguration has named one: it is followed without an election.
     pub next: Option<ServerId>,
-    /// This server is kept out for its data, and will be the next time, too.
+    /// Set if this server is kept out for its data, and will be again.
     pub kept_out: Option<kept_out::Reason>,
 }
 
@@ -103,80 +103,95 @@ impl From<PacketError> for Left {
     }
 }
 
-/// How far a learner has come. Each stage waits for what its name says.
+/// The progress of a learner. Each stage is named after what the learner waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LearnerStage {
-    /// For a connection: the how manieth attempt, when the next one begins if none is under way,
-    /// and when it is given up.
+    /// The connection to the leader: the number of attempts so far, the time of the next attempt if none is under way,
+    /// and the time at which the learner gives up.
     Connection { tries: u32, retry_at: Option<MonoUs>, give_up: MonoUs },
-    /// For LEADERINFO.
+    /// LEADERINFO.
     LeaderInfo,
-    /// For DIFF, TRUNC or SNAP.
+    /// DIFF, TRUNC or SNAP: the leader's choice.
     Choice,
-    /// For the rest of the tree.
+    /// The rest of a tree as of this zxid.
     Snapshot { zxid: Zxid },
-    /// For the rest of the history, and NEWLEADER.
+    /// The rest of the history, and NEWLEADER.
     NewLeader,
-    /// For UPTODATE.
+    /// UPTODATE.
     UpToDate,
-    /// For whatever happens.
+    /// Nothing: the learner is up to date.
     Broadcast,
 }
 
 /// One attempt to learn from one leader.
+///
+/// ```text
+///  the learner's history │ from the leader
+///  ──────────────────────┼────────────────────┬──────────────────────┬──────────────────────
+///                        │ in the tree (SNAP) │ committed            │ pending, `uncommitted`
+///                             `in_tree` ──────┘ journal.committed() ─┘ journal.accepted()  ─┘
+/// ```
+/// Invariant: `in_tree ≤ journal.committed() ≤ journal.accepted()` after the tree is whole; of what the leader sends,
+/// the learner passes over everything up to `in_tree`.
 #[derive(Debug)]
 pub struct Learner {
-    /// What this server keeps through all its roles.
+    /// The state that outlives the role: the log, the epochs, the configurations, the effects.
     lasting: Box<Lasting>,
+    /// The leader, and the role of this server.
     target: LearnerTarget,
-    /// The connection to the leader, also while it is being made.
+    /// The connection to the leader, also while it is being established.
     ///
     /// Invariant: set in every stage behind [`LearnerStage::Connection`] until the connection ends.
     link: Option<LinkId>,
+    /// The progress of this attempt.
     stage: LearnerStage,
-    /// The leader's epoch, from LEADERINFO on.
+    /// The leader's epoch, from LEADERINFO on; 0 before.
     ///
     /// Invariant: at most `lasting.epochs.accepted`.
     epoch: Epoch,
-    /// Whoever it learns from is another Ringkeeper: it compares histories, keeps tenures (it does not
-    /// let a session move to a connection that is only kept), and reads what is said of sessions.
+    /// Whether the other side is a Ringkeeper: it compares histories, keeps tenures (it does not let a session move to
+    /// a connection that is only kept), and reads which servers know a session.
     knows_marks: bool,
-    /// Where the leader's history began, if it says so.
+    /// The origin of the leader's history, if the leader has sent one.
     origin: Option<Origin>,
-    /// How the leader sends its history.
+    /// The way in which the leader sends its history.
     ///
     /// Invariant: set from the choice on.
     sync_mode: Option<SyncMode>,
-    /// When something was last heard of the leader.
+    /// When the leader was last heard. A silent leader is left.
     heard: MonoUs,
+    /// The bytes that came and were not handled yet.
     input: PacketReader,
-    /// Pieces of the tree that were not handed on yet.
+    /// The pieces of the tree that were not handed on yet.
     ///
     /// Invariant: empty in every stage but [`LearnerStage::Snapshot`].
     tree: BytesMut,
-    /// Proposals up to here are in the tree that was received.
+    /// The zxid of the tree that was received. Later packets of transactions up to here repeat what is in the tree.
     in_tree: Zxid,
-    /// Packets that vouch for what is wanted of the disk in this event.
+    /// The packets that vouch for effects of the present event.
     ///
     /// Invariant: empty between two events.
     vouched: Vec<u8>,
-    /// An observer's proposals of the history whose COMMIT has not come.
+    /// An observer's proposals of the history whose COMMIT has not come. They go to the log only with their commit.
     ///
     /// Invariant: their zxids rise, above `lasting.journal.accepted()`; empty from UPTODATE on.
     uncommitted: VecDeque<Txn>,
-    /// The memory that they take.
+    /// The memory that `uncommitted` takes, in bytes. A leader that lets it grow without bound is left.
     uncommitted_bytes: u64,
     /// The configuration of NEWLEADER, active with UPTODATE.
     ///
     /// Invariant: set only between the two.
     new_config: Option<Rc<Config>>,
-    /// Bytes for the leader that the network still has.
+    /// The number of bytes for the leader that the network still has. A leader that does not read is left.
     unsent_bytes: u64,
+    /// The reason why the leader was left.
+    ///
+    /// Invariant: once set, it stays, and this learner does nothing more.
     failure: Option<Left>,
 }
 
 impl Learner {
-    /// Begins to connect. What outlives the role is the learner's while it learns.
+    /// Begins to connect. The learner owns the state that outlives the role while it learns.
     pub fn new(target: LearnerTarget, now: MonoUs, lasting: Box<Lasting>) -> Learner {
         let mut learner = Learner {
             stage: connect::first(now, &lasting.options),
@@ -202,25 +217,26 @@ impl Learner {
         learner
     }
 
-    /// The role is over: what outlives it.
+    /// The state that outlives the role, once the leader was left.
     pub fn into_lasting(self) -> Box<Lasting> {
         assert!(self.failure.is_some(), "a leader is left for a reason");
         self.lasting
     }
 
-    /// What outlives the role.
+    /// The state that outlives the role.
     pub fn lasting(&self) -> &Lasting {
         &self.lasting
     }
 
-    /// What outlives the role.
+    /// The state that outlives the role.
     pub fn lasting_mut(&mut self) -> &mut Lasting {
         &mut self.lasting
     }
 
-    /// Something happened on the link to the leader.
+    /// Handles an event on a link to a leader.
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
-        if self.failure.is_some() || !self.owns(event.link()) {
+        // The leader was left, or the link belongs to an earlier attempt.
+        if self.failure.is_some() || self.link != Some(event.link()) {
             return;
         }
         match event {
@@ -260,8 +276,8 @@ impl Learner {
         }
     }
 
-    /// Puts into the last `Ready` what was collected over a turn. To be called when no other is
-    /// taken before that one.
+    /// Moves the pieces of the tree that came in this turn to the last `Ready`. Only if no other `Ready` is taken
+    /// before that one.
     pub fn flush(&mut self) {
         if !self.tree.is_empty() && self.failure.is_none() {
             let bytes = self.tree.split().freeze();
@@ -269,39 +285,40 @@ impl Learner {
         }
     }
 
-    /// The leader is left, for a reason that arose elsewhere.
+    /// Leaves the leader for a reason that does not come from it.
     pub fn abandon(&mut self, reason: String) {
         self.leave(reason);
     }
 
-    /// Why the leader was left.
+    /// The reason why the leader was left.
     pub fn failure(&self) -> Option<&Left> {
         self.failure.as_ref()
     }
 
-    /// Whether this is its link.
-    pub fn owns(&self, link: LinkId) -> bool {
+    /// Whether this is the learner's link.
+    #[cfg(test)]
+    pub(crate) fn owns(&self, link: LinkId) -> bool {
         self.link == Some(link)
     }
 
-    /// From whom and as what.
+    /// The leader, and the role of this server.
     pub fn target(&self) -> &LearnerTarget {
         &self.target
     }
 
-    /// The leader's epoch when the leader said that this server is up to date.
+    /// The leader's epoch, if the leader has said that this server is up to date.
     pub fn is_up_to_date(&self) -> Option<Epoch> {
         (self.stage == LearnerStage::Broadcast && self.failure.is_none()).then_some(self.epoch)
     }
 
-    /// Whether what this server says goes to a leader that is a Ringkeeper, and not by way of a follower, which passes
-    /// on requests alone. Such a leader can be asked to keep a session, and tells answers to
-    /// [fences](packets::put_fence) from those to syncs.
+    /// Whether this server's packets go straight to a leader that is a Ringkeeper, and not to a follower, which passes
+    /// only requests on. Such a leader can be asked to keep a session, and its answers to [fences](packets::put_fence)
+    /// differ from those to syncs.
     pub fn is_below_a_ringkeeper(&self) -> bool {
         self.knows_marks && self.target.master == self.target.leader
     }
 
-    /// What the replica was told that this server is, even if the leader was left since.
+    /// The standing that the replica was told, even if the leader was left since.
     pub fn standing(&self) -> Option<Standing> {
         let (leader, epoch) = (self.target.leader, self.epoch);
         (self.stage == LearnerStage::Broadcast).then_some(match self.target.kind {
@@ -310,7 +327,7 @@ impl Learner {
         })
     }
 
-    /// Whether it is still learning the epoch, or getting the history.
+    /// The progress, for operators.
     pub fn phase(&self) -> PeerPhase {
         match self.stage {
             LearnerStage::Connection { .. } | LearnerStage::LeaderInfo | LearnerStage::Choice => {
@@ -323,12 +340,12 @@ impl Learner {
         }
     }
 
-    /// Whether the leader was not reached yet.
+    /// Whether the leader has still to be reached.
     pub fn is_connecting(&self) -> bool {
         matches!(self.stage, LearnerStage::Connection { .. })
     }
 
-    /// How it got its leader's history.
+    /// The way in which this server got its leader's history.
     pub fn sync_mode(&self) -> Option<SyncMode> {
         self.sync_mode
     }
@@ -392,13 +409,13 @@ impl Learner {
         self.failure = Some(left);
     }
 
-    /// How long the leader may be silent.
+    /// How long the leader may be silent, in ms.
     fn silence_ms_max(&self) -> u64 {
         let options = &self.lasting.options;
         let ticks = match self.stage {
             LearnerStage::Broadcast => options.sync_limit,
-            // ZooKeeper: Learner gives it only syncLimit ticks between its ACK of NEWLEADER and
-            // UPTODATE. But then the leader waits for a quorum, for which it has initLimit.
+            // ZooKeeper: Learner gives the leader only syncLimit ticks between its ACK of NEWLEADER and UPTODATE. But
+            // the leader waits for a quorum then, for which it has initLimit.
             _ => options.init_limit.max(options.sync_limit),
         };
         options.tick_ms.saturating_mul(ticks)

@@ -1,5 +1,4 @@
-//! What a learner asks of its leader for its clients (`Learner.request`, `validateSession`,
-//! `ping`).
+//! A learner's requests to its leader on behalf of clients (`Learner.request`, `validateSession`, `ping`).
 
 use super::*;
 use crate::id::SessionId;
@@ -9,7 +8,7 @@ use crate::zab::leader::Upstream;
 use crate::zab::{ForwardedRequest, PassedRequest, SessionScope};
 
 impl Learner {
-    /// Passes a client's request on.
+    /// Passes a request of this server's client on.
     pub fn forward(&mut self, request: &PassedRequest<'_>) {
         if request.op == OpCode::Sync.number()
             && self.is_up_to_date().is_some()
@@ -20,7 +19,7 @@ impl Learner {
         self.pass_on(*request);
     }
 
-    /// Passes on what observers of this follower have asked for.
+    /// Passes the requests of this follower's observers on.
     pub fn relay_asked(&mut self) {
         // Only a follower with `observerMasterPort` has observers.
         let Some(mut observers) = self.lasting.observers.take() else { return };
@@ -54,8 +53,8 @@ impl Learner {
         self.ask(&Saying::Request(&request));
     }
 
-    /// Asks whether a session is alive. `kept`: and whether no later connection of it is known, as a
-    /// leader can say that keeps tenures.
+    /// Asks whether a session is alive. `kept`: asks also whether the session has no later connection, which only a
+    /// leader can answer that keeps tenures.
     pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, kept: Option<Tenure>) {
         assert!(
             kept.is_none() || self.is_below_a_ringkeeper(),
@@ -73,13 +72,13 @@ impl Learner {
         self.ask(&Saying::Revalidate { session, timeout_ms, kept });
     }
 
-    /// Answers a PING with the sessions heard of. Its data is never null: the leader reads it.
+    /// Answers a PING with the sessions that were heard. The data is never null, because the leader reads it.
     pub fn answer_ping(&mut self, zxid: Zxid, touched: impl Iterator<Item = (SessionId, i32)>) {
         let sessions = touched.collect();
         self.ask(&Saying::Touched { zxid, sessions });
     }
 
-    /// Only a learner that is up to date asks: before, the leader expects other things.
+    /// Sends a request, if this learner is up to date. Before, the leader expects other packets.
     fn ask(&mut self, saying: &Saying<'_>) {
         if self.is_up_to_date().is_some() {
             assert!(!saying.vouches(), "a request waits for no disk");

@@ -1,6 +1,6 @@
-//! What a learner says to its leader, and what of it the learner's disk must vouch for.
+//! The packets of a learner to its leader, and for which of them the learner's disk must vouch.
 //!
-//! This is the one place that chooses between [`Ready::send`](crate::zab::Ready::send) and
+//! Only this file chooses between [`Ready::send`](crate::zab::Ready::send) and
 //! [`Ready::send_after_sync`](crate::zab::Ready::send_after_sync). Handlers name a packet, and cannot choose.
 
 use super::*;
@@ -15,11 +15,12 @@ pub(super) enum Saying<'a> {
     Info { kind: LearnerKind, accepted: Epoch, me: ServerId, version: i64 },
     /// ACKEPOCH: the accepted epoch is on the disk, and so is the log as far as `last`.
     AckEpoch { last: Zxid, ack: EpochAck, marks: Option<Marks> },
-    /// ACK: a proposal, the history and the epoch of NEWLEADER, or UPTODATE. The disk has all until there.
+    /// ACK of a proposal, of NEWLEADER (the history and the epoch), or of UPTODATE. The disk has everything up to
+    /// there.
     Ack(Zxid),
-    /// PING, with sessions heard of and their timeouts in ms.
+    /// PING, with the sessions that were heard and their timeouts in ms.
     Touched { zxid: Zxid, sessions: Vec<(SessionId, i32)> },
-    /// REQUEST: what a client asks for.
+    /// REQUEST of a client.
     Request(&'a PassedRequest<'a>),
     /// REQUEST: see [`packets::put_fence`].
     Fence(SessionId),
@@ -32,7 +33,7 @@ impl Saying<'_> {
     pub(super) fn vouches(&self) -> bool {
         match self {
             Saying::AckEpoch { .. } | Saying::Ack(_) => true,
-            // The accepted epoch in it is one that others may propose a later one than, no promise.
+            // The accepted epoch in it is not a promise: others only choose a later one.
             Saying::Info { .. } => false,
             Saying::Touched { .. }
             | Saying::Request(_)
@@ -67,8 +68,8 @@ impl Saying<'_> {
 }
 
 impl Learner {
-    /// Says something to the leader: at once, or, if the disk must vouch for it, when all is durable that was
-    /// wanted until the end of this event. Packets of either kind stay in their order among themselves.
+    /// Sends a packet to the leader: at once, or, if the disk must vouch for it, when all effects up to the end of this
+    /// event are durable. Packets of either kind stay in their order among themselves.
     pub(super) fn say(&mut self, saying: &Saying<'_>) {
         if saying.vouches() {
             saying.encode(&mut self.vouched);
@@ -85,7 +86,7 @@ impl Learner {
         }
     }
 
-    /// Hands over what the disk is to vouch for: behind all that is wanted of it so far.
+    /// Hands over the packets for which the disk must vouch, after all effects so far.
     pub(super) fn flush_vouched(&mut self) {
         if self.vouched.is_empty() {
             return;

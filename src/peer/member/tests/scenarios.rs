@@ -531,7 +531,7 @@ fn a_server_without_room_leads_if_it_alone_has_the_history() {
 
 /// Crashes, restarts, cuts, broken links, writes: one after the other, as the seed says.
 fn torment(seed: u64) {
-    let mut random = Random(seed ^ 0xabcd);
+    let mut random = Random::new(seed ^ 0xabcd);
     let voters = [3, 3, 5, 2][random.index(4)];
     let observers = random.index(3);
     let count = voters + observers;

@@ -50,7 +50,7 @@ impl Ensemble {
         Ensemble {
             seed,
             now: 1_000_000,
-            random: Random(seed),
+            random: Random::new(seed),
             network: Network::default(),
             servers: servers.collect(),
             options,
@@ -69,7 +69,7 @@ impl Ensemble {
     }
 
     pub fn start(&mut self, at: usize) {
-        let seed = self.random.next();
+        let seed = self.random.number();
         let config = self.own_configs.get(&at).unwrap_or(&self.config);
         self.servers[at].start(self.now, &self.options, config, seed);
         self.take_turn(at);

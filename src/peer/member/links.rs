@@ -1,0 +1,167 @@
+//! Events on links, each handed to the owner of its link.
+//!
+//! A link has one owner from its first moment to its last: the port on which it was accepted, or for which it was
+//! opened, says which. So one lookup finds the owner, and no other part is asked.
+
+use hashbrown::HashMap;
+
+use super::{Member, MemberRole};
+use crate::link::{LinkEvent, LinkId, LinkOp, Port};
+use crate::time::MonoUs;
+
+/// Who handles the events of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LinkOwner {
+    /// The election, which opens links as well as it accepts them.
+    Election,
+    /// The leader that this server is, or whatever keeps learners for it until it leads.
+    Learners,
+    /// The observer master, for an observer.
+    Observers,
+    /// The learner that this server is: the link to its leader.
+    Learner,
+}
+
+/// The owner of each link that the network has.
+///
+/// Invariant: a link is here from `Accepted` or `Connect` until `Closed` or `Close`.
+#[derive(Debug, Default)]
+pub(super) struct LinkOwners(HashMap<LinkId, LinkOwner>);
+
+impl LinkOwners {
+    /// The network is told to open and close links.
+    pub(super) fn note(&mut self, ops: &[LinkOp]) {
+        for op in ops {
+            match op {
+                LinkOp::Connect { link, port, .. } => {
+                    let owner = match port {
+                        Port::Election => LinkOwner::Election,
+                        Port::Quorum | Port::ObserverMaster => LinkOwner::Learner,
+                    };
+                    assert!(!link.is_accepted(), "this server opens it");
+                    let before = self.0.insert(*link, owner);
+                    assert!(before.is_none(), "a link is opened once");
+                }
+                LinkOp::Close { link } => {
+                    self.0.remove(link);
+                }
+                LinkOp::Listen { .. } | LinkOp::Members { .. } | LinkOp::Send { .. } => {}
+            }
+        }
+    }
+
+    /// The owner of the link of this event; `None`: this server has closed it, and the network did not know that yet.
+    fn owner_for(&mut self, event: &LinkEvent<'_>) -> Option<LinkOwner> {
+        match event {
+            LinkEvent::Accepted { link, port, .. } => {
+                assert!(link.is_accepted(), "the other side opened it");
+                let owner = match port {
+                    Port::Election => LinkOwner::Election,
+                    Port::Quorum => LinkOwner::Learners,
+                    Port::ObserverMaster => LinkOwner::Observers,
+                };
+                let before = self.0.insert(*link, owner);
+                assert!(before.is_none(), "a link is accepted once");
+                Some(owner)
+            }
+            LinkEvent::Closed { link, .. } => self.0.remove(link),
+            LinkEvent::Identified { link, .. }
+            | LinkEvent::Connected { link, .. }
+            | LinkEvent::Received { link, .. }
+            | LinkEvent::Sent { link, .. } => self.0.get(link).copied(),
+        }
+    }
+}
+
+impl Member {
+    /// Something happened on a link.
+    pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
+        self.now = now;
+        match self.links.owner_for(&event) {
+            Some(LinkOwner::Election) => self.election.handle_link(now, event),
+            Some(LinkOwner::Learners) => self.on_learners_link(event),
+            Some(LinkOwner::Observers) => match self.role.lasting_mut().observers() {
+                Some((observers, view)) => observers.handle_link(now, event, view),
+                None => self.refuse_new(event),
+            },
+            Some(LinkOwner::Learner) => {
+                // After the role, only the network still speaks of its link.
+                if let MemberRole::Learning(learner) = &mut self.role {
+                    learner.handle_link(now, event);
+                }
+            }
+            // This server has closed the link, and the network did not know that yet.
+            None => {}
+        }
+        self.settle();
+    }
+
+    /// A learner has come to this server, which may not know yet that it leads, or has said something.
+    fn on_learners_link(&mut self, event: LinkEvent<'_>) {
+        match &mut self.role {
+            MemberRole::Leading(leader) => leader.handle_link(self.now, event),
+            // A server that votes for this one shall look again, not wait.
+            MemberRole::Looking(_) if !self.stands => self.refuse_new(event),
+            MemberRole::Looking(_) | MemberRole::Waiting { .. } => self.on_held_link(event),
+            // ZooKeeper: only a leader listens on this port.
+            MemberRole::Learning(_) => self.refuse_new(event),
+        }
+    }
+
+    /// A link is kept until it is known who leads.
+    fn on_held_link(&mut self, event: LinkEvent<'_>) {
+        if let Some(link) = self.held.handle(self.now, self.me(), event) {
+            self.role.lasting_mut().ready.send(LinkOp::Close { link });
+        }
+    }
+
+    /// Closes a link that was just accepted: this server is not what the other side takes it for. What still comes
+    /// over such a link before it is closed says nothing to this server.
+    fn refuse_new(&mut self, event: LinkEvent<'_>) {
+        if let LinkEvent::Accepted { link, .. } = event {
+            self.role.lasting_mut().ready.send(LinkOp::Close { link });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::id::ServerId;
+
+    #[test]
+    fn a_link_belongs_to_the_owner_of_its_port_until_either_side_closes_it() {
+        let mut owners = LinkOwners::default();
+        let remote = SocketAddr::from(([10, 0, 0, 3], 40_000));
+        let received = |link| LinkEvent::Received { link, bytes: b"x" };
+        for (number, port, owner) in [
+            (1, Port::Election, LinkOwner::Election),
+            (2, Port::Quorum, LinkOwner::Learners),
+            (3, Port::ObserverMaster, LinkOwner::Observers),
+        ] {
+            let link = LinkId::accepted(number);
+            assert_eq!(owners.owner_for(&received(link)), None);
+            let accepted = LinkEvent::Accepted { link, port, remote, may_be: None };
+            assert_eq!(owners.owner_for(&accepted), Some(owner));
+            assert_eq!(owners.owner_for(&received(link)), Some(owner));
+            let closed = LinkEvent::Closed { link, reason: "closed by the test" };
+            assert_eq!(owners.owner_for(&closed), Some(owner));
+            assert_eq!(owners.owner_for(&received(link)), None);
+        }
+        for (number, port, owner) in [
+            (1, Port::Election, LinkOwner::Election),
+            (2, Port::Quorum, LinkOwner::Learner),
+            (3, Port::ObserverMaster, LinkOwner::Learner),
+        ] {
+            let link = LinkId::opened(number);
+            let (server, to) = (ServerId(2), Vec::new());
+            owners.note(&[LinkOp::Connect { link, port, server, to, timeout_ms: 1 }]);
+            assert_eq!(owners.owner_for(&LinkEvent::Connected { link, remote }), Some(owner));
+            owners.note(&[LinkOp::Close { link }]);
+            assert_eq!(owners.owner_for(&received(link)), None);
+        }
+        assert!(owners.0.is_empty());
+    }
+}

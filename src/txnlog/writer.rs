@@ -18,78 +18,20 @@
 //! one. So the writer notices a full disk when it prepares the next segment, and refuses transactions
 //! before anything of them is written.
 
-use super::format::file_header;
+mod options;
+mod segments;
+
 use super::group::{Group, Sealed};
-use super::plan;
 use crate::id::Zxid;
 use crate::io::{
-    AlignedBuf, BUFFER_ALIGNMENT, Completion, Done, IoFailure, IoFailureKind, Op, Owner, SegmentId,
-    Token,
+    AlignedBuf, BUFFER_ALIGNMENT, Completion, Done, IoFailure, IoFailureKind, Op, Owner, Token,
 };
-use crate::limits;
 use crate::proto::txn::Txn;
 
-/// Sizes of segments are multiples of it, except for the smallest and the largest size.
-const SEGMENT_STEP_BYTES: u64 = 1 << 20;
+use options::SnapshotRule;
+use segments::{Next, Segment};
 
-/// How the log is written.
-#[derive(Clone, Debug)]
-pub struct WriterOptions {
-    /// The disk's logical block: groups end on its multiples. A power of two, 512 to 4096.
-    pub block_bytes: usize,
-    /// Size of a segment, at most (`preAllocSize`); raised if it could not hold the largest group.
-    pub segment_bytes: u64,
-    /// Size of a segment, at least, with the same exception. In between, a segment has the size of the
-    /// log between two snapshots.
-    pub segment_bytes_min: u64,
-    /// Capacity of each of the two group buffers.
-    pub group_bytes_max: usize,
-    /// Longest transaction that is accepted.
-    pub txn_bytes_max: usize,
-    /// Whether a write is durable before it counts (`forceSync`).
-    pub sync: bool,
-    /// `snapCount`: a snapshot is due after half of it, and a random part of the other half.
-    pub snap_count: u64,
-    /// `snapSizeLimitInKb` in bytes, used like `snap_count`; 0 for none.
-    pub snap_bytes: u64,
-    /// A snapshot that is due by `snap_count` waits until the log after the last snapshot has this
-    /// share of that snapshot's bytes, in per cent: writing a large tree again and again would cost the
-    /// disk many times what the log costs, and a log shorter than the snapshot is read in less time.
-    // ZooKeeper: SyncRequestProcessor.shouldSnapshot has no such rule.
-    pub snapshot_share_percent: u64,
-    /// A snapshot smaller than this does not wait: the zeroes of a new segment cost as much.
-    pub snapshot_bytes_cheap: u64,
-    /// `txnLogSizeLimitInKb` in bytes: a file that has grown beyond it gets no more groups.
-    pub log_bytes_max: Option<u64>,
-}
-
-impl Default for WriterOptions {
-    fn default() -> Self {
-        WriterOptions {
-            block_bytes: BUFFER_ALIGNMENT,
-            segment_bytes: 64 << 20,
-            segment_bytes_min: 16 << 20,
-            group_bytes_max: limits::LOG_GROUP_BYTES,
-            txn_bytes_max: limits::FRAME_BYTES_MAX as usize + limits::TXN_EXTRA_BYTES_MAX as usize,
-            sync: true,
-            snap_count: 100_000,
-            snap_bytes: 4 << 30,
-            snapshot_share_percent: 50,
-            snapshot_bytes_cheap: 16 << 20,
-            log_bytes_max: None,
-        }
-    }
-}
-
-impl WriterOptions {
-    /// Bytes of log required before another snapshot, if the last one has `snapshot_bytes`.
-    fn log_bytes_worth(&self, snapshot_bytes: u64) -> u64 {
-        if snapshot_bytes < self.snapshot_bytes_cheap {
-            return 0;
-        }
-        snapshot_bytes / 100 * self.snapshot_share_percent
-    }
-}
+pub use options::WriterOptions;
 
 /// The result of [`Writer::append`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,68 +118,6 @@ struct Flight {
     write: Option<Token>,
     name: Option<Token>,
     synced: Synced,
-}
-
-struct Segment {
-    id: SegmentId,
-    /// Bytes prepared.
-    bytes: u64,
-    /// The zxid in its name.
-    name: Zxid,
-    /// The offset of the next group.
-    offset: u64,
-    /// CRC of its last group.
-    previous: u32,
-}
-
-/// The segment after the current one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Next {
-    None,
-    Preparing {
-        token: Token,
-        segment: SegmentId,
-        bytes: u64,
-    },
-    Prepared {
-        segment: SegmentId,
-        bytes: u64,
-    },
-    /// The last attempt found no room.
-    NoSpace,
-}
-
-/// When a snapshot is due (`SyncRequestProcessor.shouldSnapshot`).
-struct SnapshotRule {
-    txns: u64,
-    bytes: u64,
-    txns_max: u64,
-    /// Below this number of bytes `txns_max` does not count.
-    bytes_min: u64,
-    bytes_max: Option<u64>,
-}
-
-impl SnapshotRule {
-    fn new(options: &WriterOptions, snapshot_bytes: u64, random: u64) -> SnapshotRule {
-        // ZooKeeper: half of the limit and a random part of the other half, so that not all
-        // servers of an ensemble take a snapshot at once.
-        let limit = |whole: u64, random: u64| {
-            let half = whole / 2;
-            half + random.checked_rem(half).unwrap_or(0)
-        };
-        SnapshotRule {
-            txns: 0,
-            bytes: 0,
-            txns_max: limit(options.snap_count, random),
-            bytes_min: options.log_bytes_worth(snapshot_bytes),
-            bytes_max: (options.snap_bytes > 0).then(|| limit(options.snap_bytes, random >> 16)),
-        }
-    }
-
-    fn is_due(&self) -> bool {
-        (self.txns > self.txns_max && self.bytes >= self.bytes_min)
-            || self.bytes_max.is_some_and(|max| self.bytes > max)
-    }
 }
 
 impl Writer {
@@ -473,51 +353,6 @@ impl Writer {
         self.current.as_ref().is_some_and(|segment| segment.offset + bytes as u64 <= segment.bytes)
     }
 
-    /// A whole segment is filled with zeroes, and those that a snapshot leaves unused were written for
-    /// nothing: with a hundred thousand small transactions between two snapshots, that is most of 64
-    /// MiB. So a segment gets the size of the log between the last two snapshots, or since the last
-    /// one, and a quarter more, because the number of transactions between snapshots varies.
-    fn next_segment_bytes(&self) -> u64 {
-        let expected = self.rolled_bytes.max(self.snapshot_rule.bytes);
-        let with_room = expected.saturating_add(expected / 4);
-        with_room
-            .next_multiple_of(SEGMENT_STEP_BYTES)
-            .clamp(self.options.segment_bytes_min, self.options.segment_bytes)
-    }
-
-    fn maybe_prepare(&mut self, ops: &mut Vec<Op>) {
-        if self.next != Next::None {
-            return;
-        }
-        let (token, segment) = (self.token(), SegmentId(self.next_segment));
-        self.next_segment += 1;
-        let (bytes, header) = (self.next_segment_bytes(), file_header());
-        self.next = Next::Preparing { token, segment, bytes };
-        ops.push(Op::SegmentPrepare { token, segment, bytes, header });
-    }
-
-    fn on_prepared(
-        &mut self,
-        segment: SegmentId,
-        bytes: u64,
-        result: Result<Done, IoFailure>,
-    ) -> Progress {
-        match result {
-            Ok(_) => {
-                self.next = Next::Prepared { segment, bytes };
-                Progress::None
-            }
-            Err(failure) if failure.kind == IoFailureKind::Full => {
-                self.next = Next::NoSpace;
-                Progress::NoSpace(failure)
-            }
-            Err(failure) => {
-                self.state = State::Failed;
-                Progress::Failed(failure)
-            }
-        }
-    }
-
     fn start_group(&mut self, ops: &mut Vec<Op>) {
         let block = self.options.block_bytes;
         let fits = self.fits_current(self.filling.sealed_bytes_max(block));
@@ -549,31 +384,6 @@ impl Writer {
         ops.push(Op::LogWrite { token, segment, offset, buf, bytes: guard.bytes, sync });
     }
 
-    /// Switches to the prepared segment if there is one. Returns the token of its `SegmentName`.
-    fn start_segment(&mut self, fits_current: bool, ops: &mut Vec<Op>) -> Option<Token> {
-        let Next::Prepared { segment: id, bytes } = self.next else {
-            assert!(fits_current, "append claimed room for what it accepted");
-            return None;
-        };
-        // A name gives the first zxid. If a zxid comes twice and the file changes between the two, the
-        // second file must not have the name of the first.
-        let after = self.current.as_ref().map_or(Zxid(i64::MIN), |old| Zxid(old.name.0 + 1));
-        let name = self.filling.first_zxid().max(after);
-        if name > self.filling.last_zxid() {
-            assert!(fits_current, "a segment full of one zxid");
-            return None;
-        }
-        self.next = Next::None;
-        self.rolled = false;
-        let new = Segment { id, bytes, name, offset: 0, previous: 0 };
-        if let Some(old) = self.current.replace(new) {
-            self.push_close(old.id, old.offset, ops);
-        }
-        let token = self.token();
-        ops.push(Op::SegmentName { token, segment: id, name: plan::log_name(name) });
-        Some(token)
-    }
-
     fn on_written(&mut self, token: Token) -> Progress {
         let flight = self.flight.as_mut().expect("the caller found the token in it");
         if flight.write == Some(token) {
@@ -590,25 +400,5 @@ impl Writer {
         self.synced = synced.zxid;
         assert!(self.synced <= self.submitted && self.submitted <= self.appended);
         Progress::Synced(synced)
-    }
-
-    fn push_close(&mut self, segment: SegmentId, bytes_used: u64, ops: &mut Vec<Op>) {
-        let token = self.token();
-        self.closes += 1;
-        ops.push(Op::SegmentClose { token, segment, bytes_used });
-    }
-
-    fn maybe_close(&mut self, ops: &mut Vec<Op>) {
-        if !self.is_idle() || matches!(self.next, Next::Preparing { .. }) {
-            return;
-        }
-        if let Some(old) = self.current.take() {
-            self.push_close(old.id, old.offset, ops);
-        }
-        if let Next::Prepared { segment, .. } = self.next {
-            self.push_close(segment, 0, ops);
-        }
-        self.next = Next::None;
-        self.state = State::Closed;
     }
 }

@@ -8,102 +8,30 @@
 mod create;
 mod multi;
 mod ops;
+mod options;
+mod planned;
 mod reconfig;
-#[cfg(test)]
-mod reconfig_tests;
 mod session;
 
-pub use reconfig::ReconfigFacts;
-
-use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::outstanding::{ChangeRecord, Outstanding};
-use crate::acl::{AclBounds, AclList, FixUpError, Identity, fix_up};
+use crate::acl::{AclList, FixUpError, fix_up};
 use crate::database::{Database, NodeKind, NodeRef, ReapRules};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::planted::{self, PlantedBug};
 use crate::proto::request::RequestBody;
-use crate::proto::txn::{
-    CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, CreateTxn, DIGEST_VERSION, DeleteTxn,
-    SetAclTxn, SetDataTxn, Txn, TxnBody, TxnDigest, TxnHeader,
-};
+use crate::proto::txn::{DIGEST_VERSION, Txn, TxnBody, TxnDigest, TxnHeader};
 use crate::proto::{AclEntry, AclVector, OpCode};
 use crate::quorum::Config;
 use crate::time::WallMs;
 use crate::tree::QuotaExcess;
 
-/// A bound of Ringkeeper's own on what one request may want.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beyond {
-    /// [`PrepOptions::ephemerals_per_session_max`].
-    Ephemerals,
-    /// [`PrepOptions::acl_entries_max`].
-    AclEntries,
-}
+use planned::Planned;
 
-/// What changes how requests are prepared. Names as in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PrepOptions {
-    /// No permission is checked.
-    pub skip_acl: bool,
-    /// Whether the scheme `digest` is known.
-    pub digest_auth: bool,
-    /// Transactions carry the digest of the tree.
-    pub digest: bool,
-    /// Hard quotas are enforced.
-    pub enforce_quota: bool,
-    /// Most ephemeral nodes of a session: they go in one piece.
-    pub ephemerals_per_session_max: usize,
-    /// TTL nodes may be created.
-    pub extended_types: bool,
-    /// closeSession transactions list the session's ephemeral nodes.
-    pub close_session_paths: bool,
-    /// Reconfiguration is switched on.
-    pub reconfig: bool,
-    /// Entries of an ACL that a client gives.
-    pub acl_entries_max: usize,
-    /// Longest transaction: beyond it a log could not be read again (ZOOKEEPER-4306).
-    pub txn_bytes_max: usize,
-    /// A bug put in on purpose.
-    pub planted: Option<PlantedBug>,
-}
-
-impl PrepOptions {
-    /// What the lists that clients give must keep to.
-    pub fn acl_bounds(&self) -> AclBounds {
-        let PrepOptions { digest_auth, acl_entries_max, txn_bytes_max, .. } = *self;
-        AclBounds {
-            digest_enabled: digest_auth,
-            entries_max: acl_entries_max,
-            bytes_max: txn_bytes_max,
-        }
-    }
-}
-
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
-pub struct Requester<'a> {
-    /// The session; [`SessionId::NONE`] for the server itself.
-    pub session: SessionId,
-    /// The client's xid.
-    pub cxid: i32,
-    /// The identities of its connection.
-    pub identities: &'a [Identity],
-    /// Whether the session may ask for anything (`checkSession`).
-    pub allowed: Result<(), ErrorCode>,
-    /// Whether it may own ephemeral nodes (`checkGlobalSession`).
-    pub allowed_ephemerals: Result<(), ErrorCode>,
-}
-
-impl Requester<'_> {
-    /// The address of its client, as text without a port, for a line of the log.
-    pub fn address(&self) -> &str {
-        let address = self.identities.iter().find(|identity| &*identity.scheme == "ip");
-        address.map_or("unknown", |identity| &identity.id)
-    }
-}
+pub use options::{Beyond, PrepOptions, Requester};
+pub use reconfig::ReconfigFacts;
 
 /// A write on its way to the log.
 pub struct Prep {
@@ -123,65 +51,6 @@ pub struct Prep {
     beyond: Cell<Option<Beyond>>,
     /// Where the transaction that was made last leads the ensemble, until [`Prep::take_config`].
     config: Option<Config>,
-}
-
-/// What one operation asks of the tree, checked.
-struct Planned<'a> {
-    op: OpCode,
-    path: Cow<'a, str>,
-    data: Option<&'a [u8]>,
-    acl: Option<AclList>,
-    ephemeral: bool,
-    version: i32,
-    ttl: i64,
-}
-
-impl<'a> Planned<'a> {
-    fn new(op: OpCode, path: impl Into<Cow<'a, str>>) -> Planned<'a> {
-        Planned {
-            op,
-            path: path.into(),
-            data: None,
-            acl: None,
-            ephemeral: false,
-            version: 0,
-            ttl: 0,
-        }
-    }
-
-    fn body(&self) -> TxnBody<'_> {
-        let path = Some(self.path.as_ref());
-        let (data, version) = (self.data, self.version);
-        let acl = self.acl.as_ref().map_or(AclVector::NULL, AclList::vector);
-        match self.op {
-            OpCode::CreateContainer => TxnBody::CreateContainer(CreateContainerTxn {
-                path,
-                data,
-                acl,
-                parent_cversion: version,
-            }),
-            OpCode::CreateTtl => TxnBody::CreateTtl(CreateTtlTxn {
-                path,
-                data,
-                acl,
-                parent_cversion: version,
-                ttl: self.ttl,
-            }),
-            OpCode::Delete | OpCode::DeleteContainer => TxnBody::Delete(DeleteTxn { path }),
-            OpCode::SetData | OpCode::Reconfig => {
-                TxnBody::SetData(SetDataTxn { path, data, version })
-            }
-            OpCode::SetAcl => TxnBody::SetAcl(SetAclTxn { path, acl, version }),
-            OpCode::Check => TxnBody::Check(CheckVersionTxn { path, version }),
-            _ => TxnBody::Create(CreateTxn {
-                path,
-                data,
-                acl,
-                ephemeral: self.ephemeral,
-                parent_cversion: version,
-            }),
-        }
-    }
 }
 
 /// The time and place of the transaction being made.

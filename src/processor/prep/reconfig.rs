@@ -147,3 +147,6 @@ impl Prep {
         Ok((text, config))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,22 +45,29 @@ pub struct GroupEnd {
 ///
 /// It holds one group, or one record of ZooKeeper's, in memory at a time.
 pub struct Reader<R> {
+    /// The file, of which it holds the part from `group_start` on.
     window: Window<R>,
+    /// Who wrote the file, and so which rules count.
     kind: FileKind,
-    /// The offset of the next group.
+    /// Where the next group begins; in a file of ZooKeeper, the next record. Invariant: it only grows.
     group_start: u64,
-    /// CRC of the previous group.
+    /// CRC of the previous group, which the next guard must repeat; 0 before the first.
     previous: u32,
     /// Records of a whole group, or the remaining records of a torn one, last first.
     ready: Vec<Entry>,
+    /// The zxid of the last record that was read, given out or not.
     last_zxid: Option<Zxid>,
+    /// What the end of the file means, once it was reached. Records may still be `ready`.
     verdict: Option<Verdict>,
 }
 
 /// An invalid record.
 struct Failure {
+    /// Where it begins.
     offset: u64,
+    /// What is there.
     shape: Shape,
+    /// The same for a person.
     reason: String,
 }
 
@@ -115,6 +122,8 @@ impl<R: Read + Seek> Reader<R> {
                 FileKind::Plain => self.read_plain()?,
                 FileKind::Other => unreachable!("its verdict was made when it was opened"),
             }
+            let has_moved = !self.ready.is_empty() || self.verdict.is_some();
+            assert!(has_moved, "each step gives a record or a verdict");
         }
     }
 
@@ -140,9 +149,11 @@ impl<R: Read + Seek> Reader<R> {
 
     /// Reads one record of ZooKeeper's.
     fn read_plain(&mut self) -> io::Result<()> {
+        assert!(self.ready.is_empty());
         let offset = self.group_start;
         match self.read_record(offset)? {
             Ok((entry, _)) => {
+                assert!(entry.bytes > 0, "reading moves on");
                 self.group_start = offset + entry.bytes;
                 self.last_zxid = Some(entry.txn.zxid());
                 self.ready.push(entry);
@@ -154,6 +165,7 @@ impl<R: Read + Seek> Reader<R> {
 
     /// Reads one of our groups: none of its records is returned before its guard is checked.
     fn read_group(&mut self) -> io::Result<()> {
+        assert!(self.ready.is_empty(), "one group is in memory at a time");
         let start = self.group_start;
         let mut at = start.max(FILE_HEADER_BYTES as u64);
         let mut entries = Vec::new();
@@ -181,6 +193,7 @@ impl<R: Read + Seek> Reader<R> {
                 let reason = "the group's CRC is wrong".to_owned();
                 break Failure { offset: at, shape: Shape::BadSum { end }, reason };
             }
+            assert!(end > start, "reading moves on");
             entry.group = Some(GroupEnd { offset: start, bytes: guard.bytes, crc: guard.crc });
             entries.push(entry);
             (self.group_start, self.previous) = (end, guard.crc);

@@ -1,33 +1,45 @@
-//! Judges the end of a log file.
+//! Judges the end of a log file: is it whole, did the last write not finish, or was something durable lost?
 //!
-//! # How a tail is judged
-//! A disk writes whole sectors of 512 bytes; a write that a crash interrupts has some sectors of
-//! the new content and, since segments are zero-written ahead and never used again, zeroes in the
-//! others (a file's first sector has the header from the beginning). Bit rot changes bits in a
-//! sector; it is assumed not to leave a sector of zeroes. One group is in flight at a time, and the
-//! next one starts when the one before it is durable. So, if a file of ours has no valid record at
-//! some place:
+//! # What a disk does
+//! A disk writes whole sectors of 512 bytes. A write that a crash interrupts has some sectors of the new content and,
+//! since segments are zero-written ahead and never used again, zeroes in the others (a file's first sector has the
+//! header from the beginning). Bit rot changes bits in a sector; it is assumed not to leave a sector of zeroes. One
+//! group is in flight at a time, and the next one starts when the one before it is durable.
 //!
-//! 1. If a whole group follows later, the group here was durable. **Damage.**
-//! 2. If the guard of the group is there, and the group has more zero sectors than its guard counted,
-//!    sectors are missing: it was never durable. **Torn tail.** If it has no more zero sectors, it was
-//!    written completely, and something changed it later. **Damage.**
-//! 3. If the guard's sector is zero, or lies beyond the end of the file, the group was never complete.
-//!    **Torn tail.** If the sector holds a guard with one wrong field, it was written, and changed
-//!    later. **Damage.**
-//! 4. Whatever the guard's sector holds: a torn write does not leave a record that is wrong although
-//!    none of its sectors is missing, or a record with an impossible length. **Damage.**
+//! # Rules for our own files
+//! If there is no valid record at some place, the first row that fits decides. "The group" is the one that this place
+//! belongs to, "missing" a sector that a write has not reached.
 //!
-//! One case remains undecided, and counts as a torn tail: in the last group of the file, the guard is
-//! destroyed and the record's length leads beyond the end of the file.
+//! | row | what is found | verdict | because |
+//! |---|---|---|---|
+//! | 1 | a whole group follows later | damage | the next group starts when the one before it is durable |
+//! | 2 | the group's guard, and more zero sectors than it counted | torn tail | sectors are missing |
+//! | 3 | the group's guard, and no more zero sectors; or it follows another group | damage | it was written completely, and something changed it later |
+//! | 4 | zeroes to the end of the file, from the group's beginning on; or the end of the file | whole | nothing of the group was written, or an earlier recovery cut off the rest |
+//! | 5 | zeroes to the end of the file, after records of the group | torn tail | the guard's sector is missing, so the group was never complete |
+//! | 6 | in the last sector that is not zero, a guard with one wrong field | damage | it was written, and changed later |
+//! | 7 | a record with an impossible length, or with a right checksum and no transaction in it | damage | a missing sector makes a length smaller, never too large |
+//! | 8 | a record with a wrong checksum or no end mark, and none of its sectors is missing | damage | a missing sector makes only its own record invalid |
+//! | 9 | anything else | torn tail | the group was not written to its end |
 //!
-//! Whole records before the tear are kept: they were written, Java's reader would accept them too, and
-//! a log may hold transactions that were never acknowledged.
+//! Row 9 contains one case that remains undecided: in the last group of the file, the guard is destroyed and the
+//! record's length leads beyond the end of the file.
 //!
-//! ZooKeeper's own files have no guards, and its rules decide (`FileTxnIterator`): a length of
-//! zero, the end of the file or a missing end mark end the file; a wrong checksum or length is damage,
-//! even at the very end: the record may have been acknowledged, and nothing proves that it was not.
+//! Whole records before the tear are kept: they were written, Java's reader would accept them too, and a log may hold
+//! transactions that were never acknowledged.
+//!
+//! # Rules for ZooKeeper's files
+//! They have no guards, and `FileTxnIterator` decides:
+//!
+//! | row | what is found | verdict | because |
+//! |---|---|---|---|
+//! | 10 | a length of zero or the end of the file, and nothing but zeroes behind it | whole | the file is zero-written ahead |
+//! | 11 | a length of zero, and other bytes behind it | torn tail | its reader ends here, so they were never durable |
+//! | 12 | the end of the file inside a record, or no end mark | torn tail | its reader ends here |
+//! | 13 | a wrong checksum, even at the very end | damage | the record may have been acknowledged, and nothing proves that it was not |
+//! | 14 | an impossible length, or no transaction | damage | no such record is ever written |
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::io::{self, Read, Seek};
 
@@ -84,89 +96,87 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// What lies at and behind the beginning of a group without a valid record.
+struct View {
+    /// Where the next whole group begins, if there is one; the rest is then not known.
+    follower: Option<u64>,
+    /// The guard that claims to be the group's. Its own checksum is right.
+    own_guard: Option<Guard>,
+    /// The end of the last sector that is not zero; the beginning of the first if all are.
+    used_end: u64,
+}
+
 impl<R: Read + Seek> Reader<R> {
     fn damaged(&self, failure: &Failure, why: &str) -> Verdict {
         let reason = format!("{}; {why}", failure.reason);
         Verdict::Damaged { offset: failure.offset, zxid: self.last_zxid, reason }
     }
 
+    /// Rows 10 to 14 of the table at the top.
     pub(super) fn judge_plain(&mut self, failure: &Failure) -> io::Result<Verdict> {
         let end = failure.offset;
         let passable = failure.shape.is_passable();
         let torn = |reason: &str| Verdict::TornTail { end, reason: reason.to_owned(), passable };
         Ok(match failure.shape {
+            // Row 10.
             Shape::End if self.is_zero_from(end)? => Verdict::Clean { end },
+            // Row 11.
             Shape::End => torn("no record, but other bytes after it, which were never durable"),
+            // Row 12.
             Shape::Short | Shape::NoMark { .. } => torn(&failure.reason),
+            // Row 13.
             Shape::BadSum { .. } => {
                 self.damaged(failure, "it may have been durable, and ZooKeeper refuses it as well")
             }
+            // Row 14.
             Shape::BadLength { .. } | Shape::Whole(_) => {
                 self.damaged(failure, "no such record is ever written")
             }
         })
     }
 
-    /// See the rules at the top of this file. `start` is the beginning of the group that failed.
+    /// Rows 1 to 9 of the table at the top. `start` is the beginning of the group that failed.
     pub(super) fn judge_guarded(&mut self, start: u64, failure: &Failure) -> io::Result<Verdict> {
         let end = failure.offset;
+        assert!(start <= end, "a group fails inside itself, not at {end} before {start}");
+        assert!(end <= self.window.bytes_total(), "whole records lie inside the file");
         let passable = failure.shape.is_passable();
-        let first_block = start / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
-        let mut own_guard = None;
-        let mut last_used = first_block;
-        let mut sector_start = first_block;
-        while sector_start < self.window.bytes_total() {
-            let sector_end = sector_start + SECTOR_BYTES as u64;
-            let sector = self.window.get(sector_start, sector_end)?;
-            if !is_zero(sector) {
-                last_used = sector_end;
-            }
-            let guard = if sector.len() == SECTOR_BYTES {
-                Guard::at_end_of(&sector[..SECTOR_BYTES - RECORD_TAIL_BYTES])
-            } else {
-                None
-            };
-            match guard {
-                Some(guard) if guard.ends(start, sector_end) => own_guard = Some(guard),
-                Some(guard)
-                    if guard.offset > start
-                        && guard.ends(guard.offset, sector_end)
-                        && self.is_whole_group(&guard)? =>
-                {
-                    let why = format!("a whole group follows at offset {}", guard.offset);
-                    return Ok(self.damaged(failure, &why));
-                }
-                _ => (),
-            }
-            sector_start = sector_end;
+        let torn = |reason: String| Verdict::TornTail { end, reason, passable };
+        let view = self.view_from(start)?;
+        // Row 1.
+        if let Some(follower) = view.follower {
+            let why = format!("a whole group follows at offset {follower}");
+            return Ok(self.damaged(failure, &why));
         }
-
-        if let Some(guard) = own_guard {
+        // Rows 2 and 3.
+        if let Some(guard) = view.own_guard {
             return self.judge_by_guard(start, &guard, failure);
         }
         if self.is_zero_from(end)? {
-            // The end of the file: after a whole group, or after records of a group whose torn rest an
-            // earlier recovery cut off, or whose rest is missing completely.
-            let cut = end == self.window.bytes_total() || end == start.max(16);
-            let reason = "the end of the last group was not written".to_owned();
-            let clean = Verdict::Clean { end };
-            return Ok(if cut { clean } else { Verdict::TornTail { end, reason, passable } });
+            // Row 4.
+            if end == self.window.bytes_total() || end == start.max(FILE_HEADER_BYTES as u64) {
+                return Ok(Verdict::Clean { end });
+            }
+            // Row 5.
+            return Ok(torn("the end of the last group was not written".to_owned()));
         }
-        if last_used <= self.window.bytes_total() {
-            let group = self.window.get(start, last_used)?;
+        // Row 6.
+        // A server may be writing to the file: then a sector that was zero a moment ago is not any more.
+        if (end + 1..=self.window.bytes_total()).contains(&view.used_end) {
+            let group = self.window.get(start, view.used_end)?;
             let entry = &group[..group.len() - RECORD_TAIL_BYTES];
-            if Guard::was_at_end_of(entry, start, last_used - start) {
+            if Guard::was_at_end_of(entry, start, view.used_end - start) {
                 return Ok(self.damaged(failure, "the group was written whole, its guard is wrong"));
             }
         }
-        // A sector that a write did not reach is zero: it makes a length smaller, never too large, and
-        // invalidates only its own record.
         match failure.shape {
+            // Row 7.
             Shape::BadLength { .. } | Shape::Whole(_) => {
                 return Ok(self.damaged(failure, "no such record is ever written"));
             }
+            // Row 8.
             Shape::BadSum { end: record_end } | Shape::NoMark { end: record_end } => {
-                let from = end / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
+                let from = sector_of(end);
                 let to = record_end.next_multiple_of(SECTOR_BYTES as u64);
                 if missing_sectors(from, self.window.get(from, to)?) == 0 {
                     return Ok(self.damaged(failure, "all of its sectors were written"));
@@ -174,18 +184,52 @@ impl<R: Read + Seek> Reader<R> {
             }
             Shape::End | Shape::Short => (),
         }
-        let reason = format!("{}; its group was not written to the end", failure.reason);
-        Ok(Verdict::TornTail { end, reason, passable })
+        // Row 9.
+        Ok(torn(format!("{}; its group was not written to the end", failure.reason)))
     }
 
-    /// The group's guard is there, but the group does not match it.
+    /// Looks at every sector from `start`, the beginning of a group, to the end of the file.
+    fn view_from(&mut self, start: u64) -> io::Result<View> {
+        let mut view = View { follower: None, own_guard: None, used_end: sector_of(start) };
+        let mut sector_start = sector_of(start);
+        while sector_start < self.window.bytes_total() {
+            let sector_end = sector_start + SECTOR_BYTES as u64;
+            let sector = self.window.get(sector_start, sector_end)?;
+            if !is_zero(sector) {
+                view.used_end = sector_end;
+            }
+            let guard = if sector.len() == SECTOR_BYTES {
+                Guard::at_end_of(&sector[..SECTOR_BYTES - RECORD_TAIL_BYTES])
+            } else {
+                None
+            };
+            match guard {
+                Some(guard) if guard.ends(start, sector_end) => view.own_guard = Some(guard),
+                Some(guard)
+                    if guard.offset > start
+                        && guard.ends(guard.offset, sector_end)
+                        && self.is_whole_group(&guard)? =>
+                {
+                    view.follower = Some(guard.offset);
+                    return Ok(view);
+                }
+                _ => (),
+            }
+            sector_start = sector_end;
+        }
+        Ok(view)
+    }
+
+    /// Rows 2 and 3: the group's guard is there, but the group does not match it.
     fn judge_by_guard(
         &mut self,
         start: u64,
         guard: &Guard,
         failure: &Failure,
     ) -> io::Result<Verdict> {
+        assert!(guard.offset == start, "the guard is the group's own");
         let found = missing_sectors(start, self.window.get(start, start + u64::from(guard.bytes))?);
+        // Row 2.
         if found > guard.zero_sectors && guard.previous == self.previous {
             let missing = found - guard.zero_sectors;
             let reason =
@@ -193,6 +237,7 @@ impl<R: Read + Seek> Reader<R> {
             let passable = failure.shape.is_passable();
             return Ok(Verdict::TornTail { end: failure.offset, reason, passable });
         }
+        // Row 3.
         Ok(self.damaged(failure, "its group was written whole and changed later"))
     }
 
@@ -204,10 +249,12 @@ impl<R: Read + Seek> Reader<R> {
             let Shape::Whole(bytes) = shape_at(&mut self.window, at, at)? else {
                 return Ok(false);
             };
-            if at + bytes >= end {
-                break;
+            // Its last record contains the guard. One that leads beyond is not of this group.
+            match (at + bytes).cmp(&end) {
+                Ordering::Less => at += bytes,
+                Ordering::Equal => break,
+                Ordering::Greater => return Ok(false),
             }
-            at += bytes;
         }
         let last_record = usize::try_from(at - guard.offset).expect("a group fits into memory");
         Ok(guard.covers(self.window.get(guard.offset, end)?, last_record))
@@ -244,10 +291,38 @@ pub(super) fn no_log() -> Verdict {
     Verdict::Damaged { offset: 0, zxid: None, reason }
 }
 
+/// The beginning of the sector that contains this offset.
+fn sector_of(offset: u64) -> u64 {
+    offset / SECTOR_BYTES as u64 * SECTOR_BYTES as u64
+}
+
 /// How many sectors of `bytes`, which begin at `offset`, a write may not have reached: those of
 /// zeroes, and the file's first one if it still is as prepared, with a header and no record.
 fn missing_sectors(offset: u64, bytes: &[u8]) -> u32 {
     let only_header =
         offset == 0 && bytes.get(FILE_HEADER_BYTES..SECTOR_BYTES).is_some_and(is_zero);
     zero_sectors(bytes) + u32::from(only_header)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::txnlog::tests::create;
+    use crate::txnlog::{plain_header, put_plain_record};
+
+    #[test]
+    fn a_record_that_leads_beyond_a_group_does_not_belong_to_it() {
+        let mut file = plain_header().to_vec();
+        put_plain_record(&mut file, &create(1, b""));
+        let second = file.len() as u64;
+        put_plain_record(&mut file, &create(2, b""));
+        let mut reader = Reader::open(Cursor::new(&file)).unwrap();
+        for beyond in 1..20 {
+            let bytes = u32::try_from(second + beyond).unwrap();
+            let guard = Guard { bytes, offset: 0, previous: 0, zero_sectors: 0, crc: 0 };
+            assert!(!reader.is_whole_group(&guard).unwrap(), "{beyond} bytes of a record");
+        }
+    }
 }

@@ -71,5 +71,7 @@ pub(super) fn shape_at<R: Read + Seek>(
     if u64::from(adler32(&entry)) != sum {
         return Ok(Shape::BadSum { end });
     }
+    assert!(end > entry_start, "a record has an entry");
+    assert!(end <= total, "a whole record lies inside the file");
     Ok(Shape::Whole(end - offset))
 }

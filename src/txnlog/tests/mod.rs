@@ -3,6 +3,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers of tests
 
 mod reading;
+mod rows;
 mod writing;
 
 use std::collections::BTreeMap;

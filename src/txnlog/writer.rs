@@ -77,46 +77,72 @@ pub struct Synced {
 
 /// Writes the transaction log.
 ///
-/// Invariant: `synced ≤ submitted ≤ appended`, all zxids.
+/// Three zxids say how far each transaction has come:
+/// ```text
+/// zxids  ────────────────┬─────────────────┬─────────────────┬──────→
+///            durable     │    in flight    │     filling     │ to come
+///                     synced          submitted         appended
+/// ```
+/// Invariant: `synced ≤ submitted ≤ appended`. The first two are equal when no group is in flight, the last two when
+/// the filling group is empty. The reverse does not hold, because a zxid may come twice.
 pub struct Writer {
+    /// How the log is written. Invariant: a segment can hold the largest group.
     options: WriterOptions,
+    /// The transactions between `submitted` and `appended`: the next group.
     filling: Group,
-    /// Buffers not in use; together with those of `filling` and `flight` there are always two in slots.
+    /// Buffers not in use. Invariant: two buffers have slots; each is here, in `filling` or in flight.
     spare: Vec<AlignedBuf>,
+    /// The group between `synced` and `submitted`. One at a time, so that groups become durable in order.
     flight: Option<Flight>,
+    /// The file that groups are written to; `None` until the first one, and after the log was closed.
     current: Option<Segment>,
+    /// The file after the current one, prepared ahead because preparing takes long.
     next: Next,
+    /// The number of the next segment: each is used once, also after [`Writer::reopen`].
     next_segment: u32,
+    /// The number of the next op: each is used once, so a late completion is never taken for another one's.
     next_token: u64,
-    /// The next group is to start a segment.
+    /// Whether the next group is to start a segment, although the current one has room.
     rolled: bool,
+    /// Counts what was logged since the last [`Writer::roll`], and says when a snapshot is due.
     snapshot_rule: SnapshotRule,
-    /// Bytes logged between the last two calls of [`Writer::roll`].
+    /// Bytes logged between the last two calls of [`Writer::roll`]: the next segments get about this size.
     rolled_bytes: u64,
-    /// Size of the last snapshot, as far as known.
+    /// Size of the last snapshot; 0 if it is not known.
     snapshot_bytes: u64,
+    /// The last transaction that was accepted.
     appended: Zxid,
+    /// The last transaction of the last group that was given to the disk.
     submitted: Zxid,
+    /// The last transaction that is durable: all up to it may be acknowledged.
     synced: Zxid,
+    /// Whether transactions are accepted, and what remains to be done if not.
     state: State,
-    /// Completions of `SegmentClose` still to come.
+    /// Completions of `SegmentClose` still to come. The log is closed when there are none.
     closes: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
+    /// Transactions are accepted.
     Open,
     /// No more transactions are accepted; accepted ones are being written.
     Closing,
     /// Every file was given to `SegmentClose`.
     Closed,
-    /// A write failed.
+    /// A write failed. Nothing is written any more.
     Failed,
 }
 
+/// A group that was given to the disk. It is durable when neither op is left.
+///
+/// Invariant: at least one op is left.
 struct Flight {
+    /// The write, until its completion.
     write: Option<Token>,
+    /// The naming of the segment, until its completion; `None` if the group did not start one.
     name: Option<Token>,
+    /// What becomes durable. Invariant: its zxid is `submitted`.
     synced: Synced,
 }
 
@@ -137,6 +163,7 @@ impl Writer {
         options.segment_bytes = segment_bytes.max(largest);
         let least = options.segment_bytes_min.next_multiple_of(BUFFER_ALIGNMENT as u64);
         options.segment_bytes_min = least.max(largest).min(options.segment_bytes);
+        assert!(options.segment_bytes_min <= options.segment_bytes, "a segment has a size");
         Writer {
             filling: Group::new(AlignedBuf::zeroed_in_slot(options.group_bytes_max, 0)),
             spare: vec![AlignedBuf::zeroed_in_slot(options.group_bytes_max, 1)],
@@ -188,6 +215,7 @@ impl Writer {
         }
         self.filling.push(txn);
         self.appended = zxid;
+        assert_eq!(self.filling.last_zxid(), self.appended);
         self.snapshot_rule.txns += 1;
         self.snapshot_rule.bytes += entry_bytes as u64;
         Append::Accepted
@@ -208,6 +236,7 @@ impl Writer {
         } else {
             self.maybe_close(ops);
         }
+        self.assert_order();
     }
 
     /// Handles the completion of one of the writer's ops.
@@ -276,9 +305,12 @@ impl Writer {
         assert!(self.is_closed(), "a log is opened again when it is closed");
         assert!(self.is_idle() && self.spare.len() == 1, "both buffers are at home");
         self.snapshot_rule = SnapshotRule::new(&self.options, self.snapshot_bytes, random);
+        assert!(self.current.is_none(), "the files of a closed log are closed");
+        assert_eq!(self.next, Next::None);
         self.rolled = false;
         (self.appended, self.submitted, self.synced) = (last, last, last);
         self.state = State::Open;
+        self.assert_order();
     }
 
     /// Whether transactions are accepted.
@@ -343,6 +375,14 @@ impl Writer {
         std::iter::once(self.filling.buf()).chain(&self.spare).filter(|buf| buf.slot().is_some())
     }
 
+    /// The invariant of the three zxids. Comparisons of values at hand: it holds after each call.
+    fn assert_order(&self) {
+        assert!(self.synced <= self.submitted, "what is durable was given to the disk");
+        assert!(self.submitted <= self.appended, "what was given to the disk was accepted");
+        assert!(self.flight.is_some() || self.synced == self.submitted, "nothing is in flight");
+        assert!(!self.filling.is_empty() || self.submitted == self.appended, "nothing waits");
+    }
+
     fn token(&mut self) -> Token {
         let token = Token::new(Owner::TxnLog, self.next_token);
         self.next_token += 1;
@@ -354,6 +394,8 @@ impl Writer {
     }
 
     fn start_group(&mut self, ops: &mut Vec<Op>) {
+        assert!(self.flight.is_none(), "one group is in flight at a time");
+        assert_eq!(self.synced, self.submitted);
         let block = self.options.block_bytes;
         let fits = self.fits_current(self.filling.sealed_bytes_max(block));
         let beyond =
@@ -374,7 +416,9 @@ impl Writer {
         current.offset += u64::from(guard.bytes);
         current.previous = guard.crc;
         assert!(current.offset <= current.bytes, "the group fits the segment");
-        assert!(last_zxid >= self.submitted);
+        assert!(current.offset.is_multiple_of(block as u64), "groups end on blocks");
+        assert!(last_zxid >= self.submitted, "zxids never go back");
+        assert_eq!(last_zxid, self.appended, "a group is all that was accepted");
         self.submitted = last_zxid;
 
         let token = self.token();
@@ -389,6 +433,7 @@ impl Writer {
         if flight.write == Some(token) {
             flight.write = None;
         } else {
+            assert_eq!(flight.name, Some(token));
             flight.name = None;
         }
         if flight.write.is_some() || flight.name.is_some() {
@@ -396,9 +441,11 @@ impl Writer {
         }
         let synced = flight.synced;
         self.flight = None;
-        assert!(synced.zxid >= self.synced);
+        assert!(synced.txns > 0, "a group holds a transaction");
+        assert!(synced.zxid >= self.synced, "what is durable stays durable");
+        assert_eq!(synced.zxid, self.submitted);
         self.synced = synced.zxid;
-        assert!(self.synced <= self.submitted && self.submitted <= self.appended);
+        self.assert_order();
         Progress::Synced(synced)
     }
 }

@@ -64,11 +64,15 @@ impl WriterOptions {
 
 /// When a snapshot is due (`SyncRequestProcessor.shouldSnapshot`).
 pub(super) struct SnapshotRule {
+    /// Transactions logged since the last snapshot began.
     pub txns: u64,
+    /// Their bytes.
     pub bytes: u64,
+    /// A snapshot is due after more transactions than this.
     txns_max: u64,
     /// Below this number of bytes `txns_max` does not count.
     pub bytes_min: u64,
+    /// A snapshot is due after more bytes than this, whatever the rest says; `None`: however many there are.
     bytes_max: Option<u64>,
 }
 

@@ -4,36 +4,41 @@ use super::super::format::file_header;
 use super::super::plan;
 use super::{Progress, State, Writer};
 use crate::id::Zxid;
-use crate::io::{Done, IoFailure, IoFailureKind, Op, SegmentId, Token};
+use crate::io::{BUFFER_ALIGNMENT, Done, IoFailure, IoFailureKind, Op, SegmentId, Token};
 
 /// Sizes of segments are multiples of it, except for the smallest and the largest size.
 const SEGMENT_STEP_BYTES: u64 = 1 << 20;
 
+/// The file that groups are written to.
+/// ```text
+/// 0 ─────────────┬───────────────────────────┬
+///   groups, each │ zeroes, written ahead     │
+///   written once │                           │
+///              offset                      bytes
+/// ```
+/// Invariant: `offset ≤ bytes`, both multiples of the block; everything from `offset` on is zero on the disk.
 pub(super) struct Segment {
+    /// Names the file in ops.
     pub id: SegmentId,
-    /// Bytes prepared.
+    /// Bytes prepared: no group reaches beyond.
     pub bytes: u64,
-    /// The zxid in its name.
+    /// The zxid in its name. Invariant: greater than that of the segment before, so no name comes twice.
     name: Zxid,
-    /// The offset of the next group.
+    /// Where the next group begins.
     pub offset: u64,
-    /// CRC of its last group.
+    /// CRC of its last group, which the next guard repeats; 0 before the first.
     pub previous: u32,
 }
 
 /// The segment after the current one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Next {
+    /// The next poll asks for one.
     None,
-    Preparing {
-        token: Token,
-        segment: SegmentId,
-        bytes: u64,
-    },
-    Prepared {
-        segment: SegmentId,
-        bytes: u64,
-    },
+    /// The disk is writing its zeroes.
+    Preparing { token: Token, segment: SegmentId, bytes: u64 },
+    /// It waits for its first group.
+    Prepared { segment: SegmentId, bytes: u64 },
     /// The last attempt found no room.
     NoSpace,
 }
@@ -58,6 +63,8 @@ impl Writer {
         let (token, segment) = (self.token(), SegmentId(self.next_segment));
         self.next_segment += 1;
         let (bytes, header) = (self.next_segment_bytes(), file_header());
+        assert!(bytes.is_multiple_of(BUFFER_ALIGNMENT as u64), "a segment is whole blocks");
+        assert!(bytes <= self.options.segment_bytes);
         self.next = Next::Preparing { token, segment, bytes };
         ops.push(Op::SegmentPrepare { token, segment, bytes, header });
     }
@@ -98,8 +105,10 @@ impl Writer {
             assert!(fits_current, "a segment full of one zxid");
             return None;
         }
+        assert!(self.flight.is_none(), "a segment is closed when no write to it is in flight");
         self.next = Next::None;
         self.rolled = false;
+        assert!(self.current.as_ref().is_none_or(|old| old.name < name), "a name is used once");
         let new = Segment { id, bytes, name, offset: 0, previous: 0 };
         if let Some(old) = self.current.replace(new) {
             self.push_close(old.id, old.offset, ops);
@@ -110,6 +119,7 @@ impl Writer {
     }
 
     fn push_close(&mut self, segment: SegmentId, bytes_used: u64, ops: &mut Vec<Op>) {
+        assert!(segment.0 < self.next_segment, "a segment that was prepared is closed");
         let token = self.token();
         self.closes += 1;
         ops.push(Op::SegmentClose { token, segment, bytes_used });
@@ -119,6 +129,7 @@ impl Writer {
         if !self.is_idle() || matches!(self.next, Next::Preparing { .. }) {
             return;
         }
+        assert_eq!(self.synced, self.appended, "what was accepted is durable");
         if let Some(old) = self.current.take() {
             self.push_close(old.id, old.offset, ops);
         }

@@ -39,14 +39,19 @@ pub use room::{WatchBounds, WatchesFull};
 /// One watch of a connection on a path, in one table. All its modes share it.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
+    /// The slot of its path.
     path: u32,
+    /// The slot of its connection.
     connection: u32,
+    /// The next watch in the path's list of this kind; [`NONE`] at its end. Likewise the others.
     path_next: u32,
     path_previous: u32,
+    /// The next watch in the connection's list, of any kind.
     connection_next: u32,
     connection_previous: u32,
-    /// Mode bits. 0 only in free slots.
+    /// Mode bits. Invariant: 0 only in free slots.
     modes: u8,
+    /// The table that it is in.
     kind: WatchKind,
 }
 
@@ -54,8 +59,11 @@ const _: () = assert!(size_of::<Watch>() == 28);
 
 #[derive(Clone, Copy, Debug)]
 struct List {
+    /// The first watch; [`NONE`] in an empty list.
     first: u32,
+    /// The last one; [`NONE`] in an empty list.
     last: u32,
+    /// How many there are. Invariant: 0 exactly when `first` and `last` are [`NONE`].
     count: u32,
 }
 
@@ -83,29 +91,44 @@ struct Recursive {
     last: u32,
 }
 
+/// A connection that has watches.
+///
+/// Invariant: without watches, `first` is [`NONE`], and `counts` and `bytes` are 0.
 #[derive(Debug)]
 struct Connection {
+    /// Who it is.
     id: ConnectionId,
+    /// The newest of its watches.
     first: u32,
-    /// Data and child watches.
+    /// Its data and child watches.
     counts: [u32; 2],
-    /// Bytes of its watches, each with the name of its path.
+    /// Bytes of its watches, each with the name of its path: what counts against its share of the memory.
     bytes: u64,
     /// The last firing that has taken it as a receiver.
     mark: u64,
+    /// What its firings have cost in the present turn.
     account: Account,
-    /// The connection is gone, and some of its watches are still in the lists.
+    /// Whether it has ended, and some of its watches are still in the lists. Invariant: then it is in `gone`, and has
+    /// no entry in `connection_ids`.
     is_gone: bool,
 }
 
 /// Every watch of this server.
+///
+/// Invariant: every path that is present is watched, and every connection has a watch, unless it is gone.
 #[derive(Debug)]
 pub struct WatchTable {
+    /// The watched paths.
     paths: Slots<WatchedPath>,
+    /// Their slots by name.
     path_index: PathIndex,
+    /// The watches.
     watches: Slots<Watch>,
+    /// Their slots by path, connection and kind.
     watch_index: PathIndex,
+    /// The connections that have watches.
     connections: Slots<Connection>,
+    /// Their slots by id.
     connection_ids: HashMap<ConnectionId, u32, FixedState>,
     /// Connections that are gone and still have watches here.
     gone: VecDeque<u32>,
@@ -121,12 +144,15 @@ pub struct WatchTable {
     recursive: HashMap<u32, Recursive, FixedState>,
     /// The largest length that the list of watches of a path has ever had.
     longest: u32,
+    /// Counts firings, so that each takes a connection once. Invariant: no connection's mark is greater.
     firings: u64,
+    /// What firings have cost in the present turn.
     turn: Turn,
     /// Connections that a turn has no more for; each once.
     given_up: Vec<ConnectionId>,
+    /// How many watches there may be.
     bounds: WatchBounds,
-    /// Bytes of all watches, and of each path once.
+    /// Bytes of all watches, and of each path once. Invariant: at most `bounds.bytes_max`; 0 without watches.
     held_bytes: u64,
     /// Why the last watch was refused, if it was.
     refused_last: Option<WatchesFull>,
@@ -249,6 +275,8 @@ impl WatchTable {
         let watch = self.watches.get_mut(slot);
         let is_new = watch.modes & mode.bit() == 0;
         watch.modes |= mode.bit();
+        assert!(watch.path == path, "a watch is found under its own key");
+        assert!(watch.connection == connection, "a watch is found under its own key");
         if is_new && mode == WatchMode::PersistentRecursive {
             self.add_recursive(slot);
         }
@@ -284,7 +312,9 @@ impl WatchTable {
     /// removed them.
     pub fn remove_connection(&mut self, connection: ConnectionId) {
         if let Some(slot) = self.connection_ids.remove(&connection) {
-            self.connections.get_mut(slot).is_gone = true;
+            let owner = self.connections.get_mut(slot);
+            assert!(!owner.is_gone, "a connection goes once");
+            owner.is_gone = true;
             self.gone.push_back(slot);
         }
     }
@@ -297,11 +327,15 @@ impl WatchTable {
     /// Removes at most `watches_max` watches of closed connections.
     pub fn remove_gone(&mut self, watches_max: usize) {
         for _ in 0..watches_max {
+            // Everything is removed.
             let Some(&slot) = self.gone.front() else { return };
-            match self.connections.get(slot).first {
+            let owner = self.connections.get(slot);
+            assert!(owner.is_gone, "only what is gone waits to be removed");
+            match owner.first {
                 NONE => {
+                    assert!(owner.bytes == 0, "what is counted in is counted out");
                     self.gone.pop_front();
-                    self.connections.free.push(slot);
+                    self.connections.release(slot);
                 }
                 watch => self.unlink(watch),
             }

@@ -28,11 +28,10 @@ impl WatchTable {
 
     /// For `wchs`.
     pub fn counts(&self) -> WatchCounts {
-        WatchCounts {
-            connections: self.data_connections,
-            paths: self.data_paths,
-            watches: self.counts[WatchKind::Data as usize],
-        }
+        let watches = self.counts[WatchKind::Data as usize];
+        assert!(self.data_paths <= watches, "each of these paths has a watch");
+        assert!(self.data_connections <= watches, "each of these connections has a watch");
+        WatchCounts { connections: self.data_connections, paths: self.data_paths, watches }
     }
 
     /// For `wchc`: each connection with data watches, and their paths, in no particular order.

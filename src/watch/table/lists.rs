@@ -8,7 +8,9 @@ use crate::tree::PathHash;
 impl WatchTable {
     /// A data watch has become recursive: it goes behind the others that are.
     pub(super) fn add_recursive(&mut self, slot: u32) {
-        let path = self.watches.get(slot).path;
+        let Watch { path, kind, modes, .. } = *self.watches.get(slot);
+        assert!(kind == WatchKind::Data, "recursive watches are data watches");
+        assert!(modes & WatchMode::PersistentRecursive.bit() != 0);
         let before = self.recursive.get(&path).copied();
         let after = before.map_or(NONE, |others| others.last);
         self.take_out(slot);
@@ -44,17 +46,25 @@ impl WatchTable {
     /// Takes a watch out of its path's list.
     fn take_out(&mut self, slot: u32) {
         let watch = *self.watches.get(slot);
+        assert!(watch.modes != 0, "a slot in use has a mode");
         if watch.path_next != NONE {
-            self.watches.get_mut(watch.path_next).path_previous = watch.path_previous;
+            let next = self.watches.get_mut(watch.path_next);
+            assert!(next.path_previous == slot, "neighbours know each other");
+            next.path_previous = watch.path_previous;
         }
         if watch.path_previous != NONE {
-            self.watches.get_mut(watch.path_previous).path_next = watch.path_next;
+            let previous = self.watches.get_mut(watch.path_previous);
+            assert!(previous.path_next == slot, "neighbours know each other");
+            previous.path_next = watch.path_next;
         }
         let list = &mut self.paths.get_mut(watch.path).lists[watch.kind as usize];
+        assert!(list.count > 0, "the watch is in the list");
         if watch.path_previous == NONE {
+            assert!(list.first == slot, "what follows no other is the first");
             list.first = watch.path_next;
         }
         if watch.path_next == NONE {
+            assert!(list.last == slot, "what no other follows is the last");
             list.last = watch.path_previous;
         }
         list.count -= 1;
@@ -83,6 +93,8 @@ impl WatchTable {
             list.last = slot;
         }
         list.count += 1;
+        assert!(list.first != NONE, "a list with a watch has a first");
+        assert!(list.last != NONE, "a list with a watch has a last");
     }
 
     fn recursive_hash(&self, path: u32) -> PathHash {
@@ -96,6 +108,7 @@ impl WatchTable {
         let table = kind as usize;
         let name_bytes = self.name_bytes(path);
         let owner = self.connections.get(connection);
+        assert!(!owner.is_gone, "a connection that is gone sets no watch");
         let slot = self.watches.insert(Watch {
             path,
             connection,
@@ -153,29 +166,34 @@ impl WatchTable {
         if watch.connection_previous == NONE {
             owner.first = watch.connection_next;
         }
+        assert!(owner.counts[table] > 0, "the watch is one of its connection's");
         owner.counts[table] -= 1;
+        assert!(owner.bytes >= share_bytes(name_bytes), "what is counted in is counted out");
         owner.bytes -= share_bytes(name_bytes);
+        assert!(owner.first != NONE || owner.bytes == 0, "no watch, no bytes");
         self.held_bytes -= WATCH_BYTES;
         let last_of_connection = owner.counts[table] == 0;
         // A connection that is gone waits in a queue, and is freed in its turn.
         let connection_is_free = owner.first == NONE && !owner.is_gone;
+        assert!(self.counts[table] > 0, "what is counted in is counted out");
         self.counts[table] -= 1;
         if watch.kind == WatchKind::Data {
             self.data_paths -= usize::from(last_of_path);
             self.data_connections -= usize::from(last_of_connection);
         }
         self.watches.get_mut(slot).modes = 0;
-        self.watches.free.push(slot);
+        self.watches.release(slot);
         if path_is_free {
             let name = self.paths.get_mut(watch.path).name.take().expect("a used slot has a name");
             self.path_index.remove(self.path_index.hash(&name), watch.path);
             self.held_bytes -= PATH_BYTES + name_bytes;
-            self.paths.free.push(watch.path);
+            self.paths.release(watch.path);
         }
         if connection_is_free {
             let id = self.connections.get(watch.connection).id;
             self.connection_ids.remove(&id);
-            self.connections.free.push(watch.connection);
+            self.connections.release(watch.connection);
         }
+        assert!(!self.is_empty() || self.held_bytes == 0, "no watch, no bytes");
     }
 }

@@ -106,10 +106,13 @@ impl WatchTable {
     ) -> Result<(), WatchesFull> {
         let (more, name_bytes) = (more as u64, path.len() as u64);
         let WatchBounds { per_connection_max, bytes_max } = self.bounds;
+        assert!(self.held_bytes <= bytes_max, "watches keep to their bound");
+        assert!(self.held_bytes >= self.len() as u64 * WATCH_BYTES, "each watch is counted");
         // Counted as if the path were new: the sum is then at most one name too large.
         if self.held_bytes + more * WATCH_BYTES + PATH_BYTES + name_bytes > bytes_max {
             return Err(WatchesFull::Memory);
         }
+        // Its first watches: no other counts against them.
         let Some(&slot) = self.connection_ids.get(&connection) else { return Ok(()) };
         let owner = self.connections.get(slot);
         let count: u64 = owner.counts.iter().copied().map(u64::from).sum();

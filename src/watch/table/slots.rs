@@ -6,8 +6,10 @@ pub(super) const NONE: u32 = u32::MAX;
 /// A slab of reusable slots.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
+    /// By slot. What a free slot holds means nothing.
     pub things: Vec<T>,
-    pub free: Vec<u32>,
+    /// Slots to use again. Invariant: each once.
+    free: Vec<u32>,
 }
 
 impl<T> Slots<T> {
@@ -28,6 +30,13 @@ impl<T> Slots<T> {
                 slot
             }
         }
+    }
+
+    /// Makes a slot free. What it holds stays until the slot is used again.
+    pub fn release(&mut self, slot: u32) {
+        assert!((slot as usize) < self.things.len(), "a slot that was used is released");
+        assert!(self.free.len() < self.things.len(), "a slot is released once");
+        self.free.push(slot);
     }
 
     #[inline]

@@ -6,7 +6,9 @@ use super::node::NodeId;
 
 impl Tree {
     pub(super) fn link(&mut self, parent: NodeId, id: NodeId) {
+        assert!(parent != id, "no node is its own parent");
         let above = self.slab.get_mut(parent);
+        assert!((above.family == FamilyId::NONE) == (above.children == 0), "parents have a family");
         if above.family == FamilyId::NONE {
             above.family = self.families.insert();
         }
@@ -14,10 +16,13 @@ impl Tree {
         let family = self.families.get_mut(above.family);
         let first = std::mem::replace(&mut family.first, id);
         let node = self.slab.get_mut(id);
+        assert!(node.parent == NodeId::NONE, "a node is linked once");
         node.parent = parent;
         node.sibling_next = first;
         if let Some(first) = first.some() {
-            self.slab.get_mut(first).sibling_previous = id;
+            let first = self.slab.get_mut(first);
+            assert!(first.sibling_previous == NodeId::NONE, "the newest child comes first");
+            first.sibling_previous = id;
         }
         let bytes = self.slab.get(id).data_bytes();
         self.count_above(id, 1, bytes);
@@ -42,13 +47,24 @@ impl Tree {
         let node = self.slab.get(id);
         let (parent, next, previous) = (node.parent, node.sibling_next, node.sibling_previous);
         if let Some(next) = next.some() {
-            self.slab.get_mut(next).sibling_previous = previous;
+            let next = self.slab.get_mut(next);
+            assert!(next.sibling_previous == id, "siblings know each other");
+            next.sibling_previous = previous;
         }
         let above = self.slab.get_mut(parent);
+        assert!(above.children > 0, "the node is one of its parent's children");
         above.children -= 1;
+        let family = self.families.get_mut(above.family);
         match previous.some() {
-            Some(previous) => self.slab.get_mut(previous).sibling_next = next,
-            None => self.families.get_mut(above.family).first = next,
+            Some(previous) => {
+                let previous = self.slab.get_mut(previous);
+                assert!(previous.sibling_next == id, "siblings know each other");
+                previous.sibling_next = next;
+            }
+            None => {
+                assert!(family.first == id, "a child that follows no other is the first");
+                family.first = next;
+            }
         }
         let above = self.slab.get_mut(parent);
         if above.children == 0 {

@@ -64,16 +64,25 @@ pub fn split_path(path: &str) -> Option<(&str, &str)> {
 /// All nodes of a database.
 #[derive(Debug)]
 pub struct Tree {
+    /// How stored owners are interpreted.
     rules: KindRules,
+    /// Whether digests are kept; if not, all of them are 0.
     digest_enabled: bool,
+    /// The nodes.
     slab: Slab,
+    /// What nodes with children know about the nodes below them.
     families: Families,
+    /// Slots by path.
     index: PathIndex,
+    /// The ACLs. Invariant: each counts the nodes that have it.
     acls: AclTable,
+    /// The nodes that the server deletes by itself.
     owners: Owners,
+    /// The wrapping sum of the digests of all nodes.
     digest: i64,
     /// Bytes of all paths and data.
     bytes: u64,
+    /// The tree as it was at one moment, while a snapshot reads it.
     freeze: Option<Freeze>,
     /// The parent of the last insert, which is usually also that of the next one.
     parent_last: NodeId,
@@ -162,15 +171,18 @@ impl Tree {
         acl: AclSlot,
         stat: &StatPersisted,
     ) -> NodeId {
+        assert!((parent == NodeId::NONE) == (path == "/"), "all but the root have a parent");
         let left_out = is_left_out(path);
         let mut node = Node::new(path, data, left_out, acl, stat);
         if self.digest_enabled && !left_out {
             node.seed = seed_of(&node);
         }
+        let slot = self.slab.next_slot();
         if let Some(freeze) = &mut self.freeze {
-            freeze.note_new(self.slab.next_slot());
+            freeze.note_new(slot);
         }
         let id = self.slab.insert(node);
+        assert!(id == slot, "the freeze knows of the slot that is used");
         self.index.insert(self.index.hash(path), id.0);
         if let Some(parent) = parent.some() {
             self.link(parent, id);
@@ -190,6 +202,7 @@ impl Tree {
         assert!(self.slab.get(id).children == 0, "a node with children stays");
         self.digest_last = None;
         self.digest = self.digest.wrapping_sub(self.digest_of_node(id));
+        assert!(self.bytes >= blob_bytes(self.slab.get(id)), "what is counted in is counted out");
         self.bytes -= blob_bytes(self.slab.get(id));
         self.keep(id);
         self.unlink(id);
@@ -247,6 +260,7 @@ impl Tree {
         }
         let mut stat = node.stat();
         change(&mut stat);
+        assert!(stat.ephemeral_owner == node.owner(), "a node keeps its kind for life");
         node.set_stat(&stat);
         self.digest = self.digest.wrapping_add(self.digest_of_node(id));
         if let (Some(freeze), Some((blob, shape))) = (&mut self.freeze, former) {

@@ -1,11 +1,11 @@
-//! What changes how requests are prepared, and who asks.
+//! The settings of preparation, and the requester.
 
 use crate::acl::{AclBounds, Identity};
 use crate::error::ErrorCode;
 use crate::id::SessionId;
 use crate::planted::PlantedBug;
 
-/// A bound of Ringkeeper's own on what one request may want.
+/// A bound on requests that ZooKeeper does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beyond {
     /// [`PrepOptions::ephemerals_per_session_max`].
@@ -14,35 +14,35 @@ pub enum Beyond {
     AclEntries,
 }
 
-/// What changes how requests are prepared. Names as in the configuration.
+/// Settings that change how requests are prepared, with the names of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrepOptions {
-    /// No permission is checked.
+    /// Whether no permission is checked.
     pub skip_acl: bool,
-    /// Whether the scheme `digest` is known.
+    /// Whether the scheme `digest` exists.
     pub digest_auth: bool,
-    /// Transactions carry the digest of the tree.
+    /// Whether transactions carry the digest of the tree.
     pub digest: bool,
-    /// Hard quotas are enforced.
+    /// Whether hard quotas are enforced.
     pub enforce_quota: bool,
-    /// Most ephemeral nodes of a session: they go in one piece.
+    /// Most ephemeral nodes of a session: one transaction deletes all of them.
     pub ephemerals_per_session_max: usize,
-    /// TTL nodes may be created.
+    /// Whether TTL nodes can be created.
     pub extended_types: bool,
-    /// closeSession transactions list the session's ephemeral nodes.
+    /// Whether closeSession transactions list the session's ephemeral nodes.
     pub close_session_paths: bool,
-    /// Reconfiguration is switched on.
+    /// Whether reconfiguration is enabled.
     pub reconfig: bool,
-    /// Entries of an ACL that a client gives.
+    /// Most entries of an ACL in a request.
     pub acl_entries_max: usize,
-    /// Longest transaction: beyond it a log could not be read again (ZOOKEEPER-4306).
+    /// Longest transaction: a longer one could not be read back from the log (ZOOKEEPER-4306).
     pub txn_bytes_max: usize,
-    /// A bug put in on purpose.
+    /// A planted bug.
     pub planted: Option<PlantedBug>,
 }
 
 impl PrepOptions {
-    /// What the lists that clients give must keep to.
+    /// The bounds of ACLs in requests.
     pub fn acl_bounds(&self) -> AclBounds {
         let PrepOptions { digest_auth, acl_entries_max, txn_bytes_max, .. } = *self;
         AclBounds {
@@ -53,23 +53,23 @@ impl PrepOptions {
     }
 }
 
-/// Who asks.
+/// The client, or the server itself, for which a transaction is prepared.
 #[derive(Clone, Copy, Debug)]
 pub struct Requester<'a> {
     /// The session; [`SessionId::NONE`] for the server itself.
     pub session: SessionId,
-    /// The client's xid.
+    /// The xid of the client's request.
     pub cxid: i32,
     /// The identities of its connection.
     pub identities: &'a [Identity],
-    /// Whether the session may ask for anything (`checkSession`).
+    /// Whether the session may change anything (`checkSession`).
     pub allowed: Result<(), ErrorCode>,
     /// Whether it may own ephemeral nodes (`checkGlobalSession`).
     pub allowed_ephemerals: Result<(), ErrorCode>,
 }
 
 impl Requester<'_> {
-    /// The address of its client, as text without a port, for a line of the log.
+    /// The address of its client, without the port, for the log.
     pub fn address(&self) -> &str {
         let address = self.identities.iter().find(|identity| &*identity.scheme == "ip");
         address.map_or("unknown", |identity| &identity.id)

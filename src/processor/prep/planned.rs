@@ -1,4 +1,4 @@
-//! One operation, checked, on its way to a transaction.
+//! One operation that was checked, and the body of its transaction.
 
 use std::borrow::Cow;
 
@@ -9,28 +9,29 @@ use crate::proto::txn::{
 };
 use crate::proto::{AclVector, OpCode};
 
-/// What one operation asks of the tree, checked.
+/// An operation that the tree allows, with the fields of its transaction. Each kind of transaction uses some of them.
 pub(super) struct Planned<'a> {
+    /// The kind of the transaction.
     pub op: OpCode,
+    /// The node. Invariant: not empty.
     pub path: Cow<'a, str>,
+    /// The node's data, if the operation sets them.
     pub data: Option<&'a [u8]>,
+    /// The node's ACL, if the operation sets it.
     pub acl: Option<AclList>,
+    /// Whether the operation makes an ephemeral node.
     pub ephemeral: bool,
+    /// The version that the operation gives to the node, or a create to the parent's children.
     pub version: i32,
+    /// The time to live of a TTL node, in ms.
     pub ttl: i64,
 }
 
 impl<'a> Planned<'a> {
     pub fn new(op: OpCode, path: impl Into<Cow<'a, str>>) -> Planned<'a> {
-        Planned {
-            op,
-            path: path.into(),
-            data: None,
-            acl: None,
-            ephemeral: false,
-            version: 0,
-            ttl: 0,
-        }
+        let path = path.into();
+        assert!(!path.is_empty(), "an operation names its node by its path");
+        Planned { op, path, data: None, acl: None, ephemeral: false, version: 0, ttl: 0 }
     }
 
     pub fn body(&self) -> TxnBody<'_> {

@@ -1,4 +1,4 @@
-//! setWatches: the watches of a client that lost its connection, and the events that it missed.
+//! setWatches: a client that lost its connection sets its watches again, and gets the events that it missed.
 
 use super::Reader;
 use crate::database::Database;
@@ -10,39 +10,39 @@ use crate::proto::event::{EventType, encode_event_frame};
 use crate::proto::request::SetWatchesRequest;
 use crate::watch::{WatchKind, WatchMode};
 
-/// A part of the paths of a `setWatches`, which may have as many as fit into a frame: they are counted through all of
-/// its lists.
+/// A part of the paths of a `setWatches`, which may have as many paths as fit into a frame. The paths are counted
+/// through all lists of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// So many were carried out before.
+    /// How many paths were handled before.
     pub done: usize,
-    /// So many more may be now.
+    /// How many more may be handled now.
     pub at_most: usize,
-    /// The part ends behind an event with which its events have so many bytes.
+    /// The part ends with the event with which its events reach this many bytes.
     pub event_bytes_max: usize,
 }
 
 impl Part {
-    /// All that is left behind so many.
+    /// All paths after the first `done`.
     pub const fn rest(done: usize) -> Part {
         Part { done, at_most: usize::MAX, event_bytes_max: usize::MAX }
     }
 }
 
-/// What a part has done.
+/// How much was done in a part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartDone {
-    /// Paths that were carried out, those before an error.
+    /// Paths that were handled; with an error, those before it.
     pub paths: usize,
     /// Events that were appended.
     pub events: u64,
 }
 
-/// Sets some of the watches of a client that lost its connection, and appends an event frame for each
-/// that would have fired meanwhile. Returns what it did, and whether nothing is left behind this part.
+/// Sets some of the watches of a client that lost its connection, and appends an event frame for each watch that would
+/// have fired meanwhile. Returns how much was done, and whether no path is left after this part.
 ///
 /// # Errors
-/// A null path or vector where ZooKeeper needs one: watches set until then stay set.
+/// A path or a vector is null, and ZooKeeper needs one. Watches that were set before it stay set.
 pub fn set_watches(
     database: &mut Database,
     reader: &Reader<'_>,
@@ -51,17 +51,25 @@ pub fn set_watches(
     part: Part,
     out: &mut Vec<u8>,
 ) -> (PartDone, Result<bool, ErrorCode>) {
+    let bytes_before = out.len();
     let mut did = PartDone::default();
     let result = try_set_watches(database, reader, op, request, part, out, &mut did);
+    assert!(did.paths <= part.at_most, "a part has a bound");
+    assert!(did.events <= did.paths as u64, "a path has at most one event");
+    assert!((out.len() > bytes_before) == (did.events > 0), "events are appended, nothing else");
     (did, result)
 }
 
-/// Which list of a `setWatches` a path stands in.
+/// The list of a `setWatches` that contains a path.
 #[derive(Clone, Copy)]
 enum Again {
+    /// Watches on data, of nodes that the client has read.
     Data,
+    /// Watches on nodes that were missing.
     Exist,
+    /// Watches on children.
     Child,
+    /// Watches of a mode that fires more than once.
     Mode(WatchMode),
 }
 
@@ -94,8 +102,8 @@ fn try_set_watches(
             if did.paths >= part.at_most || out.len() - from >= part.event_bytes_max {
                 return Ok(false);
             }
-            // ZooKeeper: an event goes out only to who may read the node; the events made up here come
-            // without an ACL and go to everybody.
+            // ZooKeeper: a client gets an event only with permission to read the node. The events that are made here
+            // have no ACL, and every client gets them.
             if let Some(event) = set_again(database, reader, request.relative_zxid, again, path)? {
                 encode_event_frame(event, path, Zxid::NONE, out);
                 did.events += 1;
@@ -106,7 +114,7 @@ fn try_set_watches(
     Ok(true)
 }
 
-/// Sets one watch again, or says which event its client has missed.
+/// Sets one watch again, or returns the event that its client has missed.
 fn set_again(
     database: &mut Database,
     reader: &Reader<'_>,
@@ -115,7 +123,7 @@ fn set_again(
     path: &str,
 ) -> Result<Option<EventType>, ErrorCode> {
     let stat = match again {
-        // It fires for what is to come, whatever is there now.
+        // Such a watch fires for future changes, whatever the tree contains now.
         Again::Mode(_) => None,
         Again::Data | Again::Exist | Again::Child => {
             database.node(path).map(|node| node.stat_persisted())
@@ -141,7 +149,7 @@ fn set_again(
     Ok(None)
 }
 
-/// The paths of a list that may not be null, nor any of its items.
+/// The paths of a list. Neither the list nor a path may be null.
 fn paths<'a>(
     list: Vector<'a, Option<&'a str>>,
 ) -> Result<impl Iterator<Item = Result<&'a str, ErrorCode>>, ErrorCode> {

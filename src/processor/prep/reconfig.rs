@@ -29,7 +29,7 @@ pub struct ReconfigFacts<'a> {
     pub active: &'a Rc<Config>,
     /// The newest one, proposed or active.
     pub last_seen: &'a Rc<Config>,
-    /// A reconfiguration must leave two participants (`standaloneEnabled`).
+    /// Whether a reconfiguration must leave two participants (`standaloneEnabled`).
     pub standalone_enabled: bool,
     /// Whether a server may have several addresses (`multiAddress.enabled`).
     pub multi_address: bool,

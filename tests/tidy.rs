@@ -128,16 +128,17 @@ const PLACES: &[&str] = &["/work/", "/root/", "/home/", "/Users/"];
 /// How many asserts a module has at least in a thousand lines of code, without comments and tests. Agreement and state
 /// check themselves where they run: these numbers only rise.
 const ASSERTS: &[(&str, usize)] = &[
-    ("database", 2),
+    ("database", 31),
     ("election", 30),
     ("peer", 28),
-    ("processor", 14),
+    ("processor", 28),
     ("quorum", 25),
     ("replica", 3),
-    ("snapshot", 2),
-    ("tree", 6),
-    ("txnlog", 9),
-    ("watch", 3),
+    ("session", 26),
+    ("snapshot", 28),
+    ("tree", 32),
+    ("txnlog", 47),
+    ("watch", 39),
     ("zab", 35),
     ("zab/leader", 37),
     ("zab/learner", 37),

@@ -156,7 +156,9 @@ pub(super) fn is_valid(expression: &str) -> bool {
 /// Whether the address `id` lies in the range that an ACL names, parsing both each time.
 #[cfg(test)]
 pub(super) fn matches(id: &str, expression: &str) -> bool {
+    // What is no range contains no address.
     let Some((range, bits)) = parse_prefix(expression) else { return false };
+    // What is no address lies in no range.
     let Some(address) = parse(id) else { return false };
     let whole = bits / 8;
     let rest_mask = !(0xffu8 >> (bits % 8));

@@ -36,6 +36,7 @@ pub(super) fn permits(acl: AclVector<'_>, wanted: i32, identities: &[Identity]) 
 
 #[cfg(test)]
 fn identity_matches(identity: &Identity, named: &Id<'_>) -> bool {
+    // Nobody has an identity without a scheme or a name.
     let (Some(scheme), Some(name)) = (named.scheme, named.id) else { return false };
     if &*identity.scheme != scheme {
         return false;

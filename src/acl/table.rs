@@ -26,11 +26,14 @@ impl AclSlot {
     pub const OPEN: AclSlot = AclSlot(0);
 }
 
+/// A list in its slot.
 #[derive(Debug)]
 struct Entry {
+    /// ZooKeeper's key of the list.
     id: AclId,
     /// Nodes that have this list. Invariant: 0 only in free slots, in slot 0, and while loading.
     references: u64,
+    /// The list.
     list: AclList,
     /// Whether the index by bytes refers to this slot: not for a second id of one list, nor for a
     /// list that a snapshot failed to define.
@@ -40,12 +43,15 @@ struct Entry {
 /// Every ACL that some node has, once.
 #[derive(Debug)]
 pub struct AclTable {
+    /// The lists, by slot; `None` in free slots.
     entries: Vec<Option<Entry>>,
+    /// Slots to use again. Invariant: each once.
     free: Vec<u32>,
     /// By the bytes of the entries, so that a known list is found without making one.
     by_bytes: HashMap<Box<[u8]>, u32>,
     /// Ids that a snapshot defined or used, while it is being loaded; then empty.
     loading: BTreeMap<AclId, u32>,
+    /// The last key that was given out or loaded: the next list gets the one after it.
     id_last: i64,
 }
 

@@ -5,13 +5,22 @@
 //! server` without a file; the defaults of a file are [`Config::of_file`], because a `zoo.cfg` without
 //! `clientPortAddress` listens on every address and one without `dataDir` is an error.
 
+mod listen;
+mod own;
+mod security;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use super::origin::{Note, Origin};
 use super::quorum::Quorum;
-use crate::limits::{FRAME_BYTES_MAX, TXN_EXTRA_BYTES_MAX, WATCHES_PER_CONNECTION_MAX};
+use crate::limits::{FRAME_BYTES_MAX, TXN_EXTRA_BYTES_MAX};
+
+pub use listen::{Listen, ListenHost};
+pub(super) use own::REQUEST_BYTES_IN_FLIGHT_MAX;
+pub use own::{FilesReadableBy, LogFormat, LogLevel, Own};
+pub use security::{DigestAlgorithm, Security};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -127,33 +136,6 @@ pub struct Network {
     pub jute_max_buffer_extra: u32,
 }
 
-/// An address to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
-    /// The interface.
-    pub host: ListenHost,
-    /// The port; 0 lets the system choose one.
-    pub port: u16,
-}
-
-/// The interface to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenHost {
-    /// Every address, IPv4 and IPv6.
-    Any,
-    /// One address.
-    Ip(IpAddr),
-    /// One address with an interface, which must exist and has no further meaning.
-    Zoned {
-        /// The address. A link-local address is a [`ListenHost::Name`], because it differs on each interface.
-        address: Ipv6Addr,
-        /// The interface: its name or its number.
-        zone: String,
-    },
-    /// A name that has to be resolved.
-    Name(String),
-}
-
 /// Session times and kinds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sessions {
@@ -237,94 +219,6 @@ impl ConnectionThrottle {
     }
 }
 
-/// Access control.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Security {
-    /// Whether ACLs are ignored. Default: false. Key `skipACL` (yes, no).
-    pub skip_acl: bool,
-    /// Whether the scheme `digest` exists. Default: true. Key
-    /// `DigestAuthenticationProvider.enabled`.
-    pub digest_enabled: bool,
-    /// The hash of `digest` ids. Default: SHA-1. Key `DigestAuthenticationProvider.digestAlg`.
-    pub digest_algorithm: DigestAlgorithm,
-    /// The super user's digest id, `super:base64(hash("super:password"))`. Default: none.
-    /// Key `DigestAuthenticationProvider.superDigest`.
-    pub super_digest: Option<String>,
-    /// Whether the scheme `ensemble` exists. Default: false. Key `authProvider.N` with the class
-    /// `org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider`.
-    pub ensemble_auth_enabled: bool,
-    /// Names by which clients may call this ensemble; `None`: any. Default: none.
-    /// Key `ensembleAuthName` (comma list).
-    pub ensemble_auth_names: Option<BTreeSet<String>>,
-    /// Schemes of which a client must have presented an identity before the server executes anything but `auth`
-    /// for it. Default: none. Keys `enforce.auth.enabled`, `enforce.auth.schemes`.
-    pub enforced_auth_schemes: Vec<String>,
-    /// Whether a member of an ensemble refuses a write without permission of its own client before the write
-    /// gets a zxid. Default: false. Key `enableEagerACLCheck`.
-    pub eager_acl_check: bool,
-}
-
-/// Hashes for `digest` ids: the ones of Java that are built in here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum DigestAlgorithm {
-    /// SHA-1, as every ZooKeeper has by default.
-    #[default]
-    Sha1,
-    /// SHA-224.
-    Sha224,
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-    /// SHA-512/224.
-    Sha512Of224,
-    /// SHA-512/256.
-    Sha512Of256,
-    /// SHA3-224.
-    Sha3Of224,
-    /// SHA3-256.
-    Sha3Of256,
-    /// SHA3-384.
-    Sha3Of384,
-    /// SHA3-512.
-    Sha3Of512,
-}
-
-impl DigestAlgorithm {
-    /// Every algorithm with Java's name for it.
-    pub const ALL: [(&'static str, DigestAlgorithm); 11] = [
-        ("SHA1", DigestAlgorithm::Sha1),
-        ("SHA-224", DigestAlgorithm::Sha224),
-        ("SHA-256", DigestAlgorithm::Sha256),
-        ("SHA-384", DigestAlgorithm::Sha384),
-        ("SHA-512", DigestAlgorithm::Sha512),
-        ("SHA-512/224", DigestAlgorithm::Sha512Of224),
-        ("SHA-512/256", DigestAlgorithm::Sha512Of256),
-        ("SHA3-224", DigestAlgorithm::Sha3Of224),
-        ("SHA3-256", DigestAlgorithm::Sha3Of256),
-        ("SHA3-384", DigestAlgorithm::Sha3Of384),
-        ("SHA3-512", DigestAlgorithm::Sha3Of512),
-    ];
-
-    /// The algorithm with Java's name, in either case; SHA-1 has three names.
-    pub fn from_name(name: &str) -> Option<Self> {
-        if name.eq_ignore_ascii_case("SHA") || name.eq_ignore_ascii_case("SHA-1") {
-            return Some(DigestAlgorithm::Sha1);
-        }
-        Self::ALL
-            .iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|&(_, algorithm)| algorithm)
-    }
-
-    /// Java's name.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|&&(_, a)| a == self).map_or("SHA1", |&(name, _)| name)
-    }
-}
-
 /// Kinds of nodes and their rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nodes {
@@ -376,104 +270,6 @@ impl Whitelist {
             Whitelist::Only(words) => words.contains(word),
         }
     }
-}
-
-/// Keys that ZooKeeper does not have. Prefix `ringkeeper.` in a `zoo.cfg`, table `[ringkeeper]` in TOML.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Own {
-    /// Cores that the server uses; `None`: as many as the machine has. Default: auto. Key `ringkeeper.cores`.
-    pub cores: Option<u32>,
-    /// Whether each executor is bound to its core. Default: true. Key `ringkeeper.pin`.
-    pub pin: bool,
-    /// How long a thread polls for the end of a log write before it sleeps, and for other servers' answers at
-    /// most 100 µs of that; `None`: 500 µs. Microseconds. Default: auto. Key `ringkeeper.spinMicros`.
-    pub spin_micros: Option<u32>,
-    /// How long the server may stall before the stall is counted and logged; 0: never. Milliseconds. Default:
-    /// 5. Key `ringkeeper.stallMillis`.
-    pub stall_millis: u32,
-    /// The share of the last snapshot's bytes that the log must have before another snapshot is taken, if the
-    /// last one was large. Per cent. Default: 50. Key `ringkeeper.snapshotSharePercent`.
-    pub snapshot_share_percent: u32,
-    /// Replies and events buffered for one connection above which nothing more is read from it. A
-    /// single reply may be larger. Bytes. Default: 4 MiB. Key
-    /// `ringkeeper.outputBytesPerConnectionMax`.
-    pub output_bytes_per_connection_max: u64,
-    /// Requests received and not yet answered, of all connections, above which no further ones are
-    /// read. Bytes. Default: 256 MiB, or twice `jute.maxbuffer` where that is more.
-    /// Key `ringkeeper.requestBytesInFlightMax`.
-    pub request_bytes_in_flight_max: u64,
-    /// Largest reply to one multiRead: one small request can ask for thousands of nodes; a larger reply is
-    /// refused with BADARGUMENTS. Bytes. Default: 64 MiB. Key `ringkeeper.multiReadReplyBytesMax`.
-    pub multi_read_reply_bytes_max: u64,
-    /// Entries of an ACL that a client gives to a node; a longer one is refused with INVALIDACL. ACLs in
-    /// snapshots and logs may have more. Default: 1024. Key `ringkeeper.aclEntriesMax`.
-    pub acl_entries_max: u64,
-    /// Largest number of operations in a multi, which is executed in one piece; a longer one is refused with
-    /// BADARGUMENTS. Default: 10 000. Key `ringkeeper.multiOperationsMax`.
-    pub multi_operations_max: u64,
-    /// Largest number of ephemeral nodes of a session, which are deleted in one piece; a further create is
-    /// refused with QUOTAEXCEEDED. Default: 20 000. Key `ringkeeper.ephemeralsPerSessionMax`.
-    pub ephemerals_per_session_max: u64,
-    /// Unread replies and events, unanswered requests and unfinished frames that all connections may hold
-    /// together; above three quarters of it the server closes the connections that have held most for longest.
-    /// Bytes. Default: a quarter of the memory that the process may use, at least 64 MiB and four times
-    /// `jute.maxbuffer`. Key `ringkeeper.connectionMemoryMax`.
-    pub connection_memory_max: Option<u64>,
-    /// Bytes of all watches together, with their paths; one connection may have a quarter of it. Default: an
-    /// eighth of the memory that the process may use, at least 64 MiB. Key `ringkeeper.watchMemoryMax`.
-    pub watch_memory_max: Option<u64>,
-    /// Watches of one connection. Default: 1 000 000. Key `ringkeeper.watchesPerConnectionMax`.
-    pub watches_per_connection_max: u32,
-    /// Whether the server starts although transactions are missing in the middle of its log.
-    /// Default: false. Key `ringkeeper.allowLogGaps`.
-    pub allow_log_gaps: bool,
-    /// Which users besides its owner may read the files that the server creates. Default: none. Key
-    /// `ringkeeper.filesReadableBy`.
-    pub files_readable_by: FilesReadableBy,
-    /// Form of the log lines. Default: text. Key `ringkeeper.logFormat`.
-    pub log_format: LogFormat,
-    /// Lowest level that is logged. Default: info. Key `ringkeeper.logLevel`.
-    pub log_level: LogLevel,
-}
-
-/// Which users may read the files that the server creates in its data folders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum FilesReadableBy {
-    /// The user that runs the server: files 0600, folders 0700.
-    #[default]
-    Owner,
-    /// Also its group: files 0640, folders 0750.
-    Group,
-    /// As the umask of the process allows, as in ZooKeeper.
-    Umask,
-}
-
-/// Form of the log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-/// Least level that is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub enum LogLevel {
-    /// Nothing.
-    Off,
-    /// Failures that stop the server, or lose a connection through our fault.
-    Error,
-    /// Events that need an operator's attention.
-    Warn,
-    /// Events that an operator may want to know.
-    #[default]
-    Info,
-    /// Events that help to find a fault.
-    Debug,
-    /// Everything.
-    Trace,
 }
 
 impl Config {
@@ -584,21 +380,6 @@ impl Default for ConnectionThrottle {
     }
 }
 
-impl Default for Security {
-    fn default() -> Self {
-        Self {
-            skip_acl: false,
-            enforced_auth_schemes: Vec::new(),
-            eager_acl_check: false,
-            digest_enabled: true,
-            digest_algorithm: DigestAlgorithm::Sha1,
-            super_digest: None,
-            ensemble_auth_enabled: false,
-            ensemble_auth_names: None,
-        }
-    }
-}
-
 impl Default for Nodes {
     fn default() -> Self {
         Self {
@@ -609,86 +390,5 @@ impl Default for Nodes {
             container_max_per_minute: 10_000,
             container_max_never_used_interval_ms: None,
         }
-    }
-}
-
-impl Default for Own {
-    fn default() -> Self {
-        Self {
-            cores: None,
-            pin: true,
-            spin_micros: None,
-            stall_millis: 5,
-            snapshot_share_percent: 50,
-            output_bytes_per_connection_max: 4 * 1024 * 1024,
-            request_bytes_in_flight_max: REQUEST_BYTES_IN_FLIGHT_MAX,
-            multi_read_reply_bytes_max: 64 * 1024 * 1024,
-            acl_entries_max: 1024,
-            multi_operations_max: 10_000,
-            ephemerals_per_session_max: 20_000,
-            connection_memory_max: None,
-            watch_memory_max: None,
-            watches_per_connection_max: WATCHES_PER_CONNECTION_MAX,
-            allow_log_gaps: false,
-            files_readable_by: FilesReadableBy::Owner,
-            log_format: LogFormat::Text,
-            log_level: LogLevel::Info,
-        }
-    }
-}
-
-/// Default of [`Own::request_bytes_in_flight_max`]. Guessed: a thousand requests (the default of
-/// `globalOutstandingLimit`) of a quarter of a MiB each.
-pub(super) const REQUEST_BYTES_IN_FLIGHT_MAX: u64 = 256 * 1024 * 1024;
-
-impl Listen {
-    /// The client address of a member of an ensemble.
-    pub fn of_member((host, port): &(Option<String>, u16)) -> Listen {
-        let host = host.as_ref().map_or(ListenHost::Any, |host| ListenHost::parse(host));
-        Listen { host, port: *port }
-    }
-}
-
-impl ListenHost {
-    /// The host as a configuration writes it, as `InetAddress.getByName` understands it.
-    pub fn parse(text: &str) -> Self {
-        // ZooKeeper: an empty clientPortAddress is the loopback address, by InetAddress.getByName.
-        if text.is_empty() {
-            return ListenHost::Ip(Ipv4Addr::LOCALHOST.into());
-        }
-        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        // ZooKeeper: Java accepts an interface after any address (fe80::1%eth0, ::1%lo), and refuses one that
-        // does not exist. Only for a link-local address does it have a meaning; such an address is resolved
-        // together with its interface.
-        if let Some((address, zone)) = bare.split_once('%').filter(|(_, zone)| !zone.is_empty())
-            && let Ok(address) = address.parse::<Ipv6Addr>()
-            && !address.is_unicast_link_local()
-        {
-            return ListenHost::Zoned { address, zone: zone.to_owned() };
-        }
-        match bare.parse::<IpAddr>() {
-            // Java's wildcard socket accepts IPv4 and IPv6, whichever way it was written.
-            Ok(ip) if ip.is_unspecified() => ListenHost::Any,
-            Ok(ip) => ListenHost::Ip(ip),
-            Err(_) => ListenHost::Name(bare.to_owned()),
-        }
-    }
-}
-
-impl std::fmt::Display for ListenHost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ListenHost::Any => write!(f, "[{}]", Ipv6Addr::UNSPECIFIED),
-            ListenHost::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
-            ListenHost::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
-            ListenHost::Zoned { address, zone } => write!(f, "[{address}%{zone}]"),
-            ListenHost::Name(name) => f.write_str(name),
-        }
-    }
-}
-
-impl std::fmt::Display for Listen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
     }
 }

@@ -49,8 +49,12 @@ impl Database {
             header.zxid,
             self.last_processed
         );
+        let fired_before = fired.len();
         let applied = self.apply_body(header, &txn.body(), &mut Some(fired));
         self.after(txn);
+        assert!(self.last_processed == header.zxid, "the state is that after the transaction");
+        let first = fired.get(fired_before);
+        assert!(first.is_none_or(|event| event.zxid == header.zxid), "events name their zxid");
         applied
     }
 
@@ -67,6 +71,7 @@ impl Database {
         self.apply_body(txn.header(), &txn.body(), &mut None);
         self.tolerant = tolerant;
         self.after(txn);
+        assert!(self.last_processed == txn.zxid(), "the state is that after the transaction");
     }
 
     /// After replay, before the first client: deletes the ephemeral nodes of sessions that do not
@@ -82,6 +87,7 @@ impl Database {
             self.delete_ephemerals(session, self.last_processed, &mut None);
         }
         self.tolerant = tolerant;
+        assert!(self.ephemerals_count() <= before, "nodes were deleted, none created");
         before - self.ephemerals_count()
     }
 
@@ -114,6 +120,7 @@ impl Database {
                 self.digest_log.pop_front();
             }
             self.digest_log.push_back((zxid, self.digest()));
+            assert!(self.digest_log.len() <= DIGEST_LOG_ENTRIES, "the digest log has a bound");
         }
         if let Some(expected) = txn.digest_after()
             && expected.version == DIGEST_VERSION
@@ -124,6 +131,7 @@ impl Database {
 
     /// Compares the digest that a snapshot promised, if its zxid is reached, and forgets it.
     pub(super) fn settle_promise(&mut self) {
+        // Most trees were promised no digest, or it was compared already.
         let Some(Promise { zxid, version, digest }) = self.promise else { return };
         if self.last_processed < zxid {
             return;
@@ -224,7 +232,7 @@ impl Database {
     ) -> Applied {
         let failed = parts.iter().any(|part| part.op == OpCode::Error.number());
         let mut after_error = false;
-        let applied = TxnBody::parts(parts)
+        let applied: Vec<Applied> = TxnBody::parts(parts)
             .map(|(op, body)| {
                 if let TxnBody::Error { err } = body {
                     after_error = true;
@@ -238,6 +246,8 @@ impl Database {
                 }
             })
             .collect();
+        assert!(applied.len() == parts.len(), "each part of a multi has a result");
+        assert!(failed == after_error, "a multi fails with one of its parts");
         Applied::Multi(applied)
     }
 
@@ -274,20 +284,14 @@ impl Database {
         }
         self.count_create(parent, parent_cversion, header.zxid);
         let zxid = header.zxid;
-        let stat = StatPersisted {
-            czxid: zxid,
-            mzxid: zxid,
-            ctime: header.time,
-            mtime: header.time,
-            version: 0,
-            cversion: 0,
-            aversion: 0,
-            ephemeral_owner: owner,
-            pzxid: zxid,
-        };
+        let stat = StatPersisted::of_created(zxid, header.time, owner);
         let slot = self.tree.intern(acl);
         let id = self.tree.insert(parent, path, data, slot, &stat);
-        let stat = self.tree.get(id).stat();
+        let node = self.tree.get(id);
+        assert!(node.parent().is_some_and(|above| above.id() == parent), "a node has its parent");
+        assert!(node.num_children() == 0, "a new node has no children");
+        let stat = node.stat();
+        assert!(stat.czxid == zxid, "a Stat is read as it was written");
         self.quota_on_create(parent_path, name, path, data_bytes(data));
         if let Some(events) = events {
             self.fire(events, EventType::NodeCreated, id, zxid);
@@ -351,6 +355,8 @@ impl Database {
             }
         }
         let acl = self.remove_leaf(id);
+        let pzxid = self.tree.get(parent).stat_persisted().pzxid;
+        assert!(pzxid >= zxid, "the parent knows of the delete: {pzxid} is before {zxid}");
         if let Some(events) = events {
             self.fire_deleted(events, path, zxid, acl);
             self.fire(events, EventType::NodeChildrenChanged, parent, zxid);
@@ -396,6 +402,8 @@ impl Database {
             stat.version = version;
         });
         let stat = self.tree.get(id).stat();
+        assert!(stat.mzxid == header.zxid, "a Stat is read as it was written");
+        assert!(stat.version == version);
         self.quota_on_set_data(path, grown);
         if let Some(events) = events {
             self.fire(events, EventType::NodeDataChanged, id, header.zxid);
@@ -414,7 +422,9 @@ impl Database {
         let slot = self.tree.intern(acl);
         self.tree.set_acl(id, slot);
         self.tree.update_stat(id, |stat| stat.aversion = version);
-        Ok(self.tree.get(id).stat())
+        let stat = self.tree.get(id).stat();
+        assert!(stat.aversion == version, "a Stat is read as it was written");
+        Ok(stat)
     }
 
     /// Deletes the nodes that the transaction names, in its order, whichever session owns them; then the other nodes
@@ -439,6 +449,8 @@ impl Database {
             return;
         }
         self.delete_ephemerals(header.client_id, header.zxid, events);
+        let left = self.tree.owners().ephemerals(header.client_id);
+        assert!(left.is_empty(), "a session's nodes go with it");
     }
 
     fn is_planted(&self, bug: PlantedBug) -> bool {
@@ -447,9 +459,11 @@ impl Database {
 
     fn delete_ephemerals(&mut self, session: SessionId, zxid: Zxid, events: &mut Events<'_>) {
         while let Some(&id) = self.tree.owners().ephemerals(session).last() {
+            let before = self.ephemerals_count();
             let path = self.tree.get(id).path().to_owned();
             self.delete(Some(&path), zxid, events)
                 .expect("the tree owns the node, and it is not the root");
+            assert!(self.ephemerals_count() < before, "each step deletes a node");
         }
     }
 

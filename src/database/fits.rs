@@ -45,6 +45,7 @@ impl Database {
             return true;
         }
         TxnBody::parts(parts).all(|(_, body)| {
+            // A part that does not fit decides for the whole multi.
             let Some(change) = self.change(session, &body, &ahead) else { return false };
             let (path, made) = match change {
                 Change::None => return true,

@@ -7,7 +7,7 @@ use crate::acl::{AclId, AclList, AclSlot, AclTable};
 use crate::database::{Database, DatabaseOptions, Promise};
 use crate::id::{SessionId, Zxid};
 use crate::proto::data::{AclVector, StatPersisted, perms};
-use crate::tree::{KindRules, NodeKind, QuotaPaths, Tree, split_path};
+use crate::tree::{KindRules, NodeId, NodeKind, QuotaPaths, Tree, split_path};
 use crate::watch::WatchTable;
 
 /// The parent of the built-in nodes.
@@ -124,6 +124,8 @@ pub(super) fn empty(options: DatabaseOptions) -> Database {
     database.add_built_in(PROC);
     database.add_built_in(QUOTA);
     database.add_built_in(CONFIG);
+    assert!(database.tree.len() == 4, "the root and the built-in nodes");
+    assert!(database.last_processed == Zxid::ZERO, "no transaction made them");
     database
 }
 
@@ -162,6 +164,7 @@ impl Database {
         if self.tree.find(path).is_some() {
             return;
         }
+        assert!(path.starts_with(PROC), "built-in nodes have paths of their own");
         let (parent, _) = split_path(path).expect("the path is one of a node");
         let parent = self.tree.find(parent).expect("built-in parents are added first");
         let mut stat = StatPersisted::default();
@@ -180,12 +183,17 @@ impl Database {
 /// The file may hold any bytes. Nothing in it makes this panic.
 #[derive(Debug)]
 pub struct DatabaseBuilder {
+    /// The options of the database.
     options: DatabaseOptions,
+    /// Its sessions.
     sessions: BTreeMap<SessionId, i32>,
-    /// Used until the root arrives.
+    /// Its ACLs, until the root arrives; then the tree has them.
     acls: AclTable,
+    /// The database so far; `None` until the root arrives.
     database: Option<Database>,
+    /// The digest that the file promises.
     promise: Option<Promise>,
+    /// Whether it is unknown up to which zxid the tree is ahead.
     fuzzy: bool,
 }
 
@@ -249,7 +257,8 @@ impl DatabaseBuilder {
             return Err(LoadError::Twice { path: path.to_owned() });
         }
         let slot = tree.acls_mut().load_reference(acl);
-        tree.insert(parent, path, data, slot, &stat);
+        let id = tree.insert(parent, path, data, slot, &stat);
+        assert!(id != NodeId::ROOT, "the root is there already");
         Ok(())
     }
 
@@ -274,6 +283,7 @@ impl DatabaseBuilder {
     pub fn finish(self, zxid: Zxid) -> Result<Database, LoadError> {
         let mut database = self.database.ok_or(LoadError::Empty)?;
         database.tree.acls_mut().load_end();
+        assert!(database.sessions.is_empty(), "sessions come from the file alone");
         database.sessions = self.sessions;
         database.last_processed = zxid;
         database.tolerant = self.fuzzy;
@@ -287,6 +297,10 @@ impl DatabaseBuilder {
         database.check_ephemerals()?;
         database.quota_set_up();
         database.settle_promise();
+        assert!(database.last_processed == zxid, "the state is that of its zxid");
+        let is_to_come = database.promise.is_none_or(|promise| promise.zxid > zxid);
+        assert!(is_to_come, "a digest of this zxid was compared");
+        assert!(database.watches.is_empty(), "nobody watches a tree that is being loaded");
         Ok(database)
     }
 }

@@ -153,24 +153,36 @@ const DIGEST_LOG_ENTRIES: usize = 1024;
 /// snapshots of ZooKeeper, and no digest can be compared.
 #[derive(Clone, Copy, Debug)]
 struct Promise {
+    /// The transaction after which the tree has the digest.
     zxid: Zxid,
+    /// The version of the digest's algorithm: another one than ours is not compared.
     version: i32,
+    /// The digest.
     digest: i64,
 }
 
 /// The state that results from all transactions.
 #[derive(Debug)]
 pub struct Database {
+    /// What it was made with.
     options: DatabaseOptions,
+    /// The nodes.
     tree: Tree,
+    /// The watches of this server's clients. No transaction knows of them.
     watches: WatchTable,
     /// Global sessions and their timeouts in ms.
     sessions: BTreeMap<SessionId, i32>,
+    /// What is in the nodes of quotas, parsed. Invariant: the nodes say the same.
     quotas: QuotaPaths,
+    /// The zxid of the last transaction. Invariant: [`Database::apply`] never lowers it.
     last_processed: Zxid,
+    /// The digest at every 128th zxid, the oldest first. Invariant: at most 1024 entries.
     digest_log: VecDeque<(Zxid, i64)>,
+    /// How often a digest differed from the tree's.
     digest_mismatches: u64,
+    /// The zxid of the last difference.
     digest_mismatch_last: Option<Zxid>,
+    /// The digest that is still to be compared. Invariant: its zxid is to come.
     promise: Option<Promise>,
     /// The tree may be ahead of the transactions; see [`Database::set_tolerant`].
     tolerant: bool,
@@ -229,6 +241,7 @@ impl Database {
         // ZooKeeper: ZKDatabase.initConfigInZKDatabase logs that the node is missing and goes on. Only a log that no
         // server has written can have removed it.
         let Some(id) = self.tree.find(load::CONFIG) else { return };
+        assert!(id != NodeId::ROOT, "the configuration has a node of its own");
         if self.tree.get(id).data() != Some(text.as_bytes()) {
             self.tree.set_data(id, Some(text.as_bytes()), |stat| {
                 // ZooKeeper: the version of the node is set to "any".
@@ -390,11 +403,13 @@ impl Database {
     ) -> Vec<String> {
         let owners = self.tree.owners();
         let nodes = owners.containers().iter().chain(owners.ttls());
-        nodes
+        let paths: Vec<String> = nodes
             .filter(|&&id| self.may_be_reaped(id, now_wall_ms, rules))
             .take(paths_max)
             .map(|&id| self.tree.get(id).path().to_owned())
-            .collect()
+            .collect();
+        assert!(paths.len() <= paths_max, "a search has a bound");
+        paths
     }
 
     fn may_be_reaped(&self, id: NodeId, now_wall_ms: i64, rules: ReapRules) -> bool {

@@ -34,6 +34,8 @@ impl Database {
         let (prefix, quota) = self.quotas.deepest(path)?;
         let (limits, now) = (quota.limits.as_ref()?, quota.figures.as_ref()?);
         let excess = limits.excess(now, bytes_delta, count_delta)?;
+        assert!(excess.reached > excess.limit, "a figure exceeds its limit");
+        assert!(excess.limit >= 0, "a negative limit is none");
         Some((prefix, excess))
     }
 
@@ -74,7 +76,9 @@ impl Database {
     }
 
     fn quota_add(&mut self, path: &str, bytes: i64, count: i64) {
+        // Most paths have no quota.
         let Some((prefix, _)) = self.quotas.deepest(path) else { return };
+        // A client may have deleted the node with the figures, or not created it yet.
         let Some(id) = self.tree.find(&stat_path(&prefix)) else { return };
         let quota = self.quotas.get_mut(&prefix).expect("it was found");
         let numbers = quota.figures.as_mut().expect("what is in the node has been read");
@@ -105,6 +109,8 @@ impl Database {
             let below = number(top.descendants_bytes());
             (number(top.descendants_count() as u64) + 1, below + data_bytes(top.data()))
         });
+        assert!(count >= 0, "{count} nodes");
+        assert!(bytes >= 0, "{bytes} bytes");
         if let Some(id) = self.tree.find(&stat_path(limited)) {
             self.quota_write(id, &QuotaNumbers::of(count, bytes).to_string());
         }
@@ -117,6 +123,8 @@ impl Database {
 
     /// After a snapshot was loaded: finds the quotas in it, and counts.
     pub(super) fn quota_set_up(&mut self) {
+        assert!(self.quotas.is_empty(), "quotas are set up once");
+        // A log that no server wrote may have deleted it.
         let Some(root) = self.node(QUOTA_ROOT) else { return };
         let suffix = format!("/{LIMIT_NAME}");
         let limited: Vec<String> = root

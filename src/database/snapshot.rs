@@ -35,12 +35,14 @@ impl Database {
     /// Begins a snapshot of the present state: later changes do not affect it. One at a time.
     pub fn snapshot_begin(&mut self) -> SnapshotHead {
         self.tree.freeze_begin();
-        SnapshotHead {
+        let head = SnapshotHead {
             zxid: self.last_processed,
             digest: self.digest(),
             sessions: self.sessions().collect(),
             acls: self.tree.acls().iter().map(|(id, list)| (id, list.clone())).collect(),
-        }
+        };
+        assert!(head.sessions.len() == self.sessions_count(), "a snapshot has every session");
+        head
     }
 
     /// Passes about `nodes_max` nodes to `sink`, parents before children; false when all are
@@ -51,6 +53,7 @@ impl Database {
         sink: &mut dyn FnMut(SnapshotNode<'_>),
     ) -> bool {
         self.tree.freeze_next(nodes_max, &mut |node| {
+            assert!(node.path.starts_with('/'), "the tree has whole paths");
             let path = if node.path == "/" { "" } else { node.path };
             sink(SnapshotNode { path, data: node.data, acl: node.acl, stat: node.stat });
         })

@@ -20,7 +20,9 @@ const _: () = assert!(align_of::<Block>() == BUFFER_ALIGNMENT);
 ///
 /// Reads as a slice of its whole capacity.
 pub struct AlignedBuf {
+    /// The bytes. Invariant: at least one block.
     blocks: Box<[Block]>,
+    /// The number under which a ring may register the buffer; `None` for a buffer that is used once.
     slot: Option<u16>,
 }
 

@@ -87,6 +87,7 @@ impl<'a, T: Jute<'a> + fmt::Debug> fmt::Debug for Vector<'a, T> {
 
 impl<'a, T: Jute<'a>> Jute<'a> for Vector<'a, T> {
     fn decode(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+        // Null, which differs from empty.
         let Some(count) = input.length()? else { return Ok(Self::NULL) };
         let start = *input;
         for _ in 0..count {

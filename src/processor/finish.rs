@@ -7,24 +7,26 @@ use crate::proto::OpCode;
 use crate::proto::response::{GetDataResponse, MultiHeader};
 use crate::proto::txn::{Txn, TxnBody};
 
-/// Appends the body of the reply. `Ok(0)` or the error's number for the reply's header; with an
-/// error nothing is appended.
+/// Appends the body of the reply, or nothing if the transaction is an error.
 ///
 /// # Errors
-/// The number of the error that the transaction carries. It need not be one that is known here:
-/// a transaction may come from a newer leader.
+/// The number of the error that the transaction carries, for the reply's header. This server may not know it, because
+/// a newer leader may have chosen it.
 pub fn reply(txn: &Txn, applied: &Applied, out: &mut impl Sink) -> Result<(), i32> {
+    let zxid = txn.zxid();
     match applied {
         Applied::Error(error) => return Err(*error),
         Applied::Multi(results) => multi(txn, results, out),
         Applied::Create { stat } => {
+            assert!(stat.czxid == zxid, "a reply is to the create that made the node");
             path_of(&txn.body()).encode(out);
             if txn.header().op != OpCode::Create {
                 stat.encode(out);
             }
         }
-        // ZooKeeper answers the active configuration, which at this point is that of the transaction.
+        // ZooKeeper answers with the active configuration, which at this point is that of the transaction.
         Applied::SetData { stat } if txn.header().op == OpCode::Reconfig => {
+            assert!(stat.mzxid == zxid, "a reply is to the transaction that set the data");
             let data = match txn.body() {
                 TxnBody::SetData(body) => body.data,
                 _ => unreachable!("a reconfiguration sets the data of a node"),
@@ -37,8 +39,8 @@ pub fn reply(txn: &Txn, applied: &Applied, out: &mut impl Sink) -> Result<(), i3
     Ok(())
 }
 
-/// Whether the session belongs to another server: its client must not be told, but cut off.
-// ZooKeeper: FinalRequestProcessor looks into a multi for it, too.
+/// Whether the session belongs to another server. Then the server sends no reply, and ends the connection.
+// ZooKeeper: FinalRequestProcessor also looks into the results of a multi.
 pub fn is_session_moved(applied: &Applied) -> bool {
     match applied {
         Applied::Error(error) => *error == ErrorCode::SessionMoved.code(),
@@ -47,18 +49,19 @@ pub fn is_session_moved(applied: &Applied) -> bool {
     }
 }
 
-/// The results of a multi. Failed as a whole or not, the reply's header says 0.
+/// The results of a multi. The reply's header says 0, whether the multi has failed or not.
 fn multi(txn: &Txn, results: &[Applied], out: &mut impl Sink) {
     let TxnBody::Multi(parts) = txn.body() else {
         unreachable!("only a multi has several results")
     };
+    assert!(results.len() == parts.len(), "each part of a multi has a result");
     for ((op, body), applied) in TxnBody::parts(parts).zip(results) {
         if let Applied::Error(error) = applied {
             MultiHeader { op: OpCode::Error.number(), done: false, err: *error }.encode(out);
             error.encode(out);
             continue;
         }
-        // ZooKeeper: every create that answers a Stat is a create2 in the results.
+        // ZooKeeper: every create that returns a Stat is a create2 in the results.
         let op = match op {
             OpCode::CreateContainer | OpCode::CreateTtl => OpCode::Create2,
             op => op,
@@ -66,6 +69,7 @@ fn multi(txn: &Txn, results: &[Applied], out: &mut impl Sink) {
         MultiHeader { op: op.number(), done: false, err: 0 }.encode(out);
         match applied {
             Applied::Create { stat } => {
+                assert!(stat.czxid == txn.zxid(), "a result is of the create that made the node");
                 path_of(&body).encode(out);
                 if op != OpCode::Create {
                     stat.encode(out);

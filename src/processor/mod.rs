@@ -1,8 +1,8 @@
-//! Requests: what a client may have, and what it is told.
+//! Requests: from a write to its transaction, from a read to its answer, from an applied transaction to its reply.
 //!
-//! [`Prep`] turns a write into a transaction, checked against everything proposed before it.
-//! [`read`] answers what changes nothing. [`finish`] turns an applied transaction into a reply.
-//! None of them knows of a connection's buffers, of its place in a queue or of a socket.
+//! [`Prep`] turns a write into a transaction, which it checks against all transactions that are proposed and not yet
+//! applied. [`read`] answers requests that change nothing. [`finish`] turns an applied transaction into a reply. None
+//! of them knows a connection's buffers, its place in a queue, or a socket.
 
 pub mod finish;
 mod outstanding;

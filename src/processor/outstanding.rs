@@ -1,9 +1,8 @@
-//! What the tree will look like once everything proposed is applied (`ChangeRecord`,
-//! `outstandingChanges`).
+//! The tree as it will be when all proposed transactions are applied (`ChangeRecord`, `outstandingChanges`).
 //!
-//! Requests are checked against these records first and against the tree where there is none. Only
-//! the newest record of a path is kept: it holds the effect of all before it. A record goes when
-//! its own transaction is applied, because the tree then shows it.
+//! A request is checked against the record of a node, or against the tree if the node has none. A path has only its
+//! newest record, which contains the effects of all earlier ones. When the transaction of a record is applied, the
+//! record is dropped, because the tree then shows its effect.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -19,9 +18,9 @@ use crate::proto::StatPersisted;
 pub struct ChangeRecord {
     /// That transaction.
     pub zxid: Zxid,
-    /// Whether the node is there. Of a node that is not, nothing else counts.
+    /// Whether the transaction leaves a node there. If not, the other fields mean nothing.
     pub exists: bool,
-    /// Its Stat.
+    /// The node's Stat.
     pub stat: StatPersisted,
     /// Number of its children.
     pub children: u32,
@@ -29,43 +28,57 @@ pub struct ChangeRecord {
     pub acl: AclList,
     /// Bytes of its data.
     pub data_bytes: usize,
-    /// CRC of path and data, from which the digest is continued over the Stat.
+    /// CRC of path and data: the digest continues it over the Stat.
     pub digest_seed: u32,
-    /// Its part of the tree's digest.
+    /// The node's part of the tree's digest; 0 if it does not exist.
     pub digest: i64,
 }
 
+/// One change of one node.
 struct Change {
+    /// The transaction that makes it.
     zxid: Zxid,
+    /// The node.
     path: Rc<str>,
-    /// The session one of whose ephemeral nodes appears or disappears.
+    /// The session whose ephemeral node the change makes or removes; none if it does neither.
     owner: SessionId,
 }
 
 /// The end of a session that is proposed.
 struct Ending {
+    /// The transaction that ends it.
     zxid: Zxid,
+    /// The session.
     session: SessionId,
-    /// Nodes that it takes along and that have no record.
+    /// How many of its nodes are deleted without a record. Invariant: at least one.
     nodes: usize,
 }
 
-/// The records, and how to take the last request's back.
+/// The records, and what it takes to undo them.
+/// ```text
+/// zxids  ─────────────────┬────────────────────┬───────────────────┬───→
+///            applied      │  logged: certain   │ may be taken back │
+///                     forgotten             settled              newest
+///                         └──────── queue ─────────────────────────┘
+///                                              └────── undo ───────┘
+/// ```
+/// Invariant: `queue`, `endings` and `undo` are in order of zxids, and `undo` is the end of `queue`.
 #[derive(Default)]
 pub struct Outstanding {
-    /// Everything up to this was applied.
+    /// The last transaction that was applied. Invariant: it only grows, and no record is of it or older.
     forgotten: Zxid,
+    /// The newest record of each path that has one.
     by_path: HashMap<Rc<str>, ChangeRecord>,
-    /// One entry per change, in order of zxids: what to forget when.
+    /// All changes, to forget each with its transaction.
     queue: VecDeque<Change>,
-    /// Paths of `queue` whose entries have this owner, in the same order.
+    /// The paths in `queue` that have an owner, by owner, in the same order. Invariant: no list is empty.
     by_owner: HashMap<SessionId, VecDeque<Rc<str>>>,
-    /// Sessions whose nodes go, those that have no record, in order of zxids: a session may own twenty
-    /// thousand, and a record for each would take longer to make and to forget than the nodes to remove.
+    /// Sessions whose nodes are deleted, as far as these have no record. A session may own twenty thousand nodes, and
+    /// a record for each would take longer to make and to forget than the node takes to remove.
     endings: VecDeque<Ending>,
-    /// Nodes of all `endings`.
+    /// The nodes of all `endings`.
     ending_nodes: usize,
-    /// What changes replaced whose transaction is not yet sure to be logged; a suffix of `queue`.
+    /// What each change replaced whose transaction the log may still refuse.
     undo: VecDeque<(Zxid, Rc<str>, Option<ChangeRecord>)>,
 }
 
@@ -76,10 +89,11 @@ impl Outstanding {
         self.by_path.get(path)
     }
 
-    /// A change that is going to be proposed. `owner`: the session whose ephemeral node it makes
-    /// or removes.
+    /// Adds a change that is about to be proposed. `owner` is the session whose ephemeral node it makes or removes.
     pub fn put(&mut self, path: &str, record: ChangeRecord, owner: SessionId) {
         let zxid = record.zxid;
+        assert!(zxid > self.forgotten, "a change is of a transaction to come: {zxid}");
+        assert!(self.queue.back().is_none_or(|last| last.zxid <= zxid), "changes come in order");
         let (path, before) = match self.by_path.get_key_value(path) {
             Some((path, _)) => {
                 let path = Rc::clone(path);
@@ -97,51 +111,56 @@ impl Outstanding {
         }
         self.undo.push_back((zxid, Rc::clone(&path), before));
         self.queue.push_back(Change { zxid, path, owner });
+        assert!(self.undo.len() <= self.queue.len(), "what can be undone is to come");
     }
 
-    /// A session is going to end, and so many ephemeral nodes that are in the tree and have no record go
-    /// with it.
+    /// Adds the end of a session, which deletes this many ephemeral nodes that are in the tree and have no record.
     pub fn put_ending(&mut self, zxid: Zxid, session: SessionId, nodes: usize) {
+        assert!(nodes > 0, "an end without nodes needs no entry");
+        assert!(self.endings.back().is_none_or(|last| last.zxid <= zxid), "sessions end in order");
         self.ending_nodes += nodes;
         self.endings.push_back(Ending { zxid, session, nodes });
     }
 
-    /// Whether an ephemeral node of this session that is in the tree and has no record is going to be gone.
+    /// Whether the session is about to end: then its nodes in the tree that have no record are about to be deleted.
     #[inline]
     pub fn ends(&self, session: SessionId) -> bool {
         self.endings.iter().any(|ending| ending.session == session)
     }
 
-    /// Whether a session ends at all: without looking who.
+    /// Whether any session is about to end.
     #[inline]
     pub fn has_endings(&self) -> bool {
         !self.endings.is_empty()
     }
 
-    /// The log has accepted everything up to `zxid`: that can no longer be taken back.
+    /// The log has accepted all transactions up to `zxid`, which can therefore no longer be taken back.
     pub fn settle(&mut self, zxid: Zxid) {
         while self.undo.front().is_some_and(|(changed, ..)| *changed <= zxid) {
             self.undo.pop_front();
         }
     }
 
-    /// Takes back everything after `zxid`. Nothing of it was settled.
+    /// Takes back all changes after `zxid`. None of them was settled.
     pub fn roll_back_after(&mut self, zxid: Zxid) {
         while let Some(ending) = self.endings.pop_back_if(|ending| ending.zxid > zxid) {
+            assert!(ending.nodes <= self.ending_nodes, "what is counted in is counted out");
             self.ending_nodes -= ending.nodes;
         }
         while self.undo.back().is_some_and(|(changed, ..)| *changed > zxid) {
-            let (_, path, before) = self.undo.pop_back().expect("there is a back");
+            let (changed, path, before) = self.undo.pop_back().expect("there is a back");
             let change = self.queue.pop_back().expect("every change that can be undone is queued");
             assert!(change.path == path, "changes are undone in reverse order");
+            assert!(change.zxid == changed, "changes are undone in reverse order");
             if change.owner != SessionId::NONE {
                 let paths = self.by_owner.get_mut(&change.owner).expect("the owner has this entry");
+                assert!(paths.back() == Some(&path), "an owner's changes are in the same order");
                 paths.pop_back();
                 if paths.is_empty() {
                     self.by_owner.remove(&change.owner);
                 }
             }
-            // What was replaced may have been applied meanwhile: then the tree shows it.
+            // The transaction of the earlier record may be applied by now: then the tree shows its effect.
             match before.filter(|record| record.zxid > self.forgotten) {
                 Some(record) => self.by_path.insert(path, record),
                 None => self.by_path.remove(&path),
@@ -149,11 +168,13 @@ impl Outstanding {
         }
     }
 
-    /// The tree shows everything up to `zxid` now.
+    /// All transactions up to `zxid` are applied: the tree shows their effects, and the records are dropped.
     pub fn forget(&mut self, zxid: Zxid) {
+        assert!(zxid >= self.forgotten, "transactions are applied in order: {zxid}");
         self.forgotten = zxid;
         self.settle(zxid);
         while let Some(ending) = self.endings.pop_front_if(|ending| ending.zxid <= zxid) {
+            assert!(ending.nodes <= self.ending_nodes, "what is counted in is counted out");
             self.ending_nodes -= ending.nodes;
         }
         while let Some(change) = self.queue.front() {
@@ -164,6 +185,7 @@ impl Outstanding {
             if change.owner != SessionId::NONE
                 && let Some(paths) = self.by_owner.get_mut(&change.owner)
             {
+                assert!(paths.front() == Some(&change.path), "an owner's changes are in order");
                 paths.pop_front();
                 if paths.is_empty() {
                     self.by_owner.remove(&change.owner);
@@ -173,25 +195,27 @@ impl Outstanding {
                 self.by_path.remove(&change.path);
             }
         }
+        assert!(self.by_path.is_empty(), "a record has an entry in the queue");
+        assert!(self.by_owner.is_empty(), "an owner has an entry in the queue");
     }
 
-    /// Paths of ephemeral nodes of `session` that outstanding changes make or remove; a path may
-    /// come more than once.
+    /// Paths of the ephemeral nodes of `session` that outstanding changes make or remove. A path may occur several
+    /// times.
     pub fn touched_by(&self, session: SessionId) -> impl Iterator<Item = &Rc<str>> {
         self.by_owner.get(&session).into_iter().flatten()
     }
 
-    /// How many there are of these.
+    /// How many paths [`Outstanding::touched_by`] returns.
     pub fn touched_count(&self, session: SessionId) -> usize {
         self.by_owner.get(&session).map_or(0, VecDeque::len)
     }
 
-    /// Whether the tree is as everybody was told.
+    /// Whether all proposed transactions are applied.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.endings.is_empty()
     }
 
-    /// Changes not yet applied.
+    /// How many changes of nodes are not yet applied.
     pub fn len(&self) -> usize {
         self.queue.len() + self.ending_nodes
     }

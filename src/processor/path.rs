@@ -1,11 +1,12 @@
-//! What a path may look like (`PathUtils`).
+//! Which texts are paths (`PathUtils`), and their parts.
 
 /// The root.
 pub const ROOT: &str = "/";
 
-/// Whether a whole path is well formed: absolute, no empty, `.` or `..` component, no trailing
-/// slash, none of the characters that ZooKeeper refuses.
+/// Whether a path is well formed: it is absolute, has no trailing slash, no component that is empty, `.` or `..`, and
+/// no character that ZooKeeper refuses.
 pub fn is_valid(path: &str) -> bool {
+    // A relative path is none.
     let Some(rest) = path.strip_prefix('/') else { return false };
     rest.is_empty() || (rest.split('/').all(is_valid_name) && rest.chars().all(is_allowed))
 }
@@ -14,8 +15,7 @@ fn is_valid_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..")
 }
 
-/// ZooKeeper: a path is checked by UTF-16 unit, so everything beyond the first plane is refused as
-/// a surrogate.
+// ZooKeeper: PathUtils checks each UTF-16 unit, and so refuses every character beyond the first plane as a surrogate.
 fn is_allowed(character: char) -> bool {
     !matches!(
         character,
@@ -23,24 +23,24 @@ fn is_allowed(character: char) -> bool {
     )
 }
 
-/// The parent's path; [`ROOT`] for the root's children. `None` if there is no slash at all or a
-/// NUL, which ZooKeeper finds before it looks for the parent.
+/// The parent's path; [`ROOT`] for the root's children. `None` if the path has no slash, or a NUL, which ZooKeeper
+/// finds before it looks for the parent.
 pub fn parent(path: &str) -> Option<&str> {
     let slash = path.rfind('/')?;
     if path.as_bytes().contains(&0) {
         return None;
     }
-    // ZooKeeper keeps the root under "" as well as "/"; here it has one name.
+    // ZooKeeper's table has the root twice, as "" and as "/". Here the root has one name.
     Some(if slash == 0 { ROOT } else { &path[..slash] })
 }
 
-/// The name under which a node is looked up: ZooKeeper finds the root under "" too.
+/// The name under which a node is found: as in ZooKeeper, "" is another name of the root.
 #[inline]
 pub fn lookup_name(path: &str) -> &str {
     if path.is_empty() { ROOT } else { path }
 }
 
-/// Whether a node may not be deleted (`ZKDatabase.isSpecialPath`).
+/// Whether a node can never be deleted (`ZKDatabase.isSpecialPath`).
 pub fn is_special(path: &str) -> bool {
     matches!(path, "/" | "/zookeeper" | "/zookeeper/quota" | "/zookeeper/config")
 }

@@ -1,26 +1,27 @@
-//! Requests that change nothing: answered from the tree, the watches and the connection.
+//! Requests that change nothing. Their answers come from the tree, the watches and the connection.
 //!
-//! The answer is written straight into the connection's buffer. An operation that fails may have
-//! written a part of its answer; the caller cuts it off. A watch is set exactly when the
-//! operation gets that far: not for a node that is missing (but by exists), not without permission.
+//! This module writes the answer straight into the connection's buffer. An operation that fails may have written a part
+//! of its answer, which the caller cuts off. Setting the watch is an operation's last step: so nobody watches a node
+//! without permission, or, except by exists, a node that is missing.
+
+mod set_watches;
 
 use crate::acl::{AclList, Identity};
 use crate::database::{Database, NodeRef};
 use crate::error::ErrorCode;
-use crate::id::{ConnectionId, SessionId, Zxid};
-use crate::jute::{Bounded, Decoder, Jute, Vector};
+use crate::id::{ConnectionId, SessionId};
+use crate::jute::{Bounded, Decoder, Jute};
 use crate::limits;
 use crate::planted::{self, PlantedBug};
 use crate::proto::data::perms;
-use crate::proto::event::{EventType, encode_event_frame};
-use crate::proto::request::{
-    MultiOp, PathKind, PathRequest, PathWatch, RequestBody, SetWatchesRequest,
-};
+use crate::proto::request::{MultiOp, PathKind, PathRequest, PathWatch, RequestBody};
 use crate::proto::response::{ClientInfo, MultiHeader};
 use crate::proto::{AclEntry, Id, OpCode};
 use crate::watch::{WatchKind, WatchMode, WatcherType, WatchesFull};
 
-/// Who reads.
+pub use set_watches::{Part, PartDone, set_watches};
+
+/// The client that reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     /// Its connection, to which watches belong.
@@ -29,13 +30,13 @@ pub struct Reader<'a> {
     pub session: SessionId,
     /// Its identities.
     pub identities: &'a [Identity],
-    /// No permission is checked.
+    /// Whether no permission is checked.
     pub skip_acl: bool,
-    /// Longest body of a reply: a frame's length has 31 bits, and any number of nodes may have long names.
+    /// Longest body of a reply: a frame's length has 31 bits, and a node may have any number of children with long names.
     pub reply_bytes_max: usize,
-    /// Longest reply to one multiRead: a small request can ask for any number of large nodes.
+    /// Longest reply to one multiRead: a small request can name any number of large nodes.
     pub multi_read_bytes_max: usize,
-    /// A bug put in on purpose.
+    /// A planted bug.
     pub planted: Option<PlantedBug>,
 }
 
@@ -49,13 +50,13 @@ impl Reader<'_> {
     }
 }
 
-/// Whether an ACL permits something (`checkACL`).
+/// Whether an ACL gives one of these identities a wanted permission (`checkACL`).
 #[inline]
 pub fn may(acl: &AclList, wanted: i32, identities: &[Identity], skip_acl: bool) -> bool {
     skip_acl || acl.permits(wanted, identities)
 }
 
-/// Whether `op` is answered here.
+/// Whether this module answers `op`.
 pub const fn is_read(op: OpCode) -> bool {
     matches!(
         op,
@@ -78,12 +79,12 @@ pub const fn is_read(op: OpCode) -> bool {
     )
 }
 
-/// Carries `op` out and appends the body of its reply.
+/// Executes `op` and appends the body of its reply.
 ///
-/// setWatches is not answered here but by [`set_watches`], because its events precede its reply.
+/// [`set_watches`] executes setWatches, whose events precede its reply.
 ///
 /// # Errors
-/// The code for the reply's header. What was appended must be cut off.
+/// The code for the reply's header. The caller must cut off the bytes that were appended.
 pub fn answer(
     database: &mut Database,
     reader: &Reader<'_>,
@@ -91,16 +92,21 @@ pub fn answer(
     body: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
+    assert!(is_read(op), "{op:?} changes the tree");
+    let bytes_before = out.len();
     let bytes_max = match op {
         OpCode::MultiRead => reader
             .reply_bytes_max
             .min(reader.multi_read_bytes_max.saturating_add(MultiHeader::BYTES)),
         _ => reader.reply_bytes_max,
     };
-    let mut out = Bounded::new(out, bytes_max);
-    answer_within(database, reader, op, body, &mut out)?;
-    // ZooKeeper: a reply that no array can hold ends in an OutOfMemoryError, and with it the server.
-    out.finish().map_err(|_| ErrorCode::MarshallingError)
+    let mut bounded = Bounded::new(out, bytes_max);
+    answer_within(database, reader, op, body, &mut bounded)?;
+    // ZooKeeper: a reply that no array can hold causes an OutOfMemoryError, which ends the server.
+    bounded.finish().map_err(|_| ErrorCode::MarshallingError)?;
+    assert!(out.len() >= bytes_before, "an answer is appended");
+    assert!(out.len() - bytes_before <= bytes_max, "an answer keeps to its bound");
+    Ok(())
 }
 
 fn answer_within(
@@ -121,7 +127,7 @@ fn answer_within(
             let PathRequest { path } = decode(input)?;
             let node = existing(database, path)?;
             reader.check(&node, perms::READ)?;
-            // ZooKeeper: the root is in DataTree's map twice, as "" and as "/", and counts as below "".
+            // ZooKeeper: DataTree's map has the root twice, as "" and as "/", and the second counts as a node below "".
             let count = node.descendants_count() + usize::from(path == Some(""));
             i32::try_from(count).unwrap_or(i32::MAX).encode(out);
             Ok(())
@@ -180,7 +186,7 @@ fn answer_within(
     }
 }
 
-// ZooKeeper: has no bound on watches. Its clients know this code as that of a quota, and it says what to do: have fewer.
+// ZooKeeper: has no bound on watches. Its clients know this code as that of a quota, which tells them to have fewer.
 impl From<WatchesFull> for ErrorCode {
     fn from(_: WatchesFull) -> Self {
         ErrorCode::QuotaExceeded
@@ -191,8 +197,8 @@ fn decode<'a, T: Jute<'a>>(input: &mut Decoder<'a>) -> Result<T, ErrorCode> {
     T::decode(input).map_err(|_| ErrorCode::MarshallingError)
 }
 
-/// The node at a path that must be there.
-// ZooKeeper: a null path ends in a NullPointerException, answered as a marshalling error.
+/// The node at a path, or an error if there is none.
+// ZooKeeper: a null path causes a NullPointerException, and the client gets a marshalling error.
 fn existing<'d>(database: &'d Database, path: Option<&str>) -> Result<NodeRef<'d>, ErrorCode> {
     database.node(path.ok_or(ErrorCode::MarshallingError)?).ok_or(ErrorCode::NoNode)
 }
@@ -249,12 +255,15 @@ fn get_children(
     reader.check(&node, perms::READ)?;
     let count = i32::try_from(node.num_children()).map_err(|_| ErrorCode::MarshallingError)?;
     count.encode(out);
+    let mut names = 0;
     for name in node.children() {
         Some(name).encode(out);
+        names += 1;
         if out.is_over() {
             return Err(ErrorCode::MarshallingError);
         }
     }
+    assert!(names == count, "a list has as many names as it says: {names}, not {count}");
     if with_stat {
         node.stat().encode(out);
     }
@@ -277,7 +286,7 @@ fn get_acl(
     if reader.check(&node, perms::ADMIN).is_ok() {
         acl.encode(out);
     } else {
-        // Who may not change the list does not see the hashes of passwords in it either.
+        // A client that cannot change the list does not see the hashes of passwords in it.
         i32::try_from(acl.len()).map_err(|_| ErrorCode::MarshallingError)?.encode(out);
         for entry in acl.iter() {
             match entry.id {
@@ -295,7 +304,7 @@ fn get_acl(
     Ok(())
 }
 
-// ZooKeeper: a prefix of characters, not of path components, and no permission is asked for.
+// ZooKeeper: the prefix consists of characters, not of path components, and needs no permission.
 fn get_ephemerals(
     database: &Database,
     reader: &Reader<'_>,
@@ -321,7 +330,7 @@ fn get_ephemerals(
 
 fn watcher_request(request: PathKind<'_>) -> Result<(&str, WatcherType), ErrorCode> {
     let wanted = WatcherType::from_i32(request.kind).ok_or(ErrorCode::MarshallingError)?;
-    // ZooKeeper: nobody watches a null path.
+    // ZooKeeper: no watch has a null path.
     Ok((request.path.ok_or(ErrorCode::NoWatcher)?, wanted))
 }
 
@@ -329,7 +338,7 @@ fn who_am_i(reader: &Reader<'_>, out: &mut Bounded<'_>) {
     let count = i32::try_from(reader.identities.len()).expect("a connection has few identities");
     count.encode(out);
     for identity in reader.identities {
-        // ZooKeeper: DigestAuthenticationProvider.getUserName keeps what is before the colon.
+        // ZooKeeper: DigestAuthenticationProvider.getUserName returns the part before the colon.
         let user = match &*identity.scheme {
             "digest" => identity.id.split(':').next().unwrap_or_default(),
             _ => &identity.id,
@@ -359,7 +368,8 @@ fn multi_read(
         }
         let start = out.len();
         MultiHeader { op: part.op().number(), done: false, err: 0 }.encode(out);
-        // ZooKeeper: the watch flag of a part is dropped when the parts are decoded.
+        assert!(out.is_over() || out.len() > start, "a result begins with its header");
+        // ZooKeeper: the decoder of the parts drops their watch flags.
         let result = match part {
             _ if has_failed && planted::is(reader.planted, PlantedBug::MultiReadStops) => {
                 Err(ErrorCode::RuntimeInconsistency)
@@ -381,8 +391,8 @@ fn multi_read(
         }
         match result {
             Ok(()) => {}
-            // ZooKeeper: what is not a KeeperException fails the request as a whole, and the results
-            // so far stand behind the error.
+            // ZooKeeper: any exception but a KeeperException fails the whole request, and the results so far follow
+            // the error.
             Err(ErrorCode::MarshallingError) => {
                 out.truncate(start);
                 MultiHeader::END.encode(out);
@@ -401,145 +411,4 @@ fn multi_read(
     }
     MultiHeader::END.encode(out);
     if out.is_over() { Err(ErrorCode::BadArguments) } else { Ok(()) }
-}
-
-/// A part of the paths of a `setWatches`, which may have as many as fit into a frame: they are counted through all of
-/// its lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// So many were carried out before.
-    pub done: usize,
-    /// So many more may be now.
-    pub at_most: usize,
-    /// The part ends behind an event with which its events have so many bytes.
-    pub event_bytes_max: usize,
-}
-
-impl Part {
-    /// All that is left behind so many.
-    pub const fn rest(done: usize) -> Part {
-        Part { done, at_most: usize::MAX, event_bytes_max: usize::MAX }
-    }
-}
-
-/// What a part has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PartDone {
-    /// Paths that were carried out, those before an error.
-    pub paths: usize,
-    /// Events that were appended.
-    pub events: u64,
-}
-
-/// Sets some of the watches of a client that lost its connection, and appends an event frame for each
-/// that would have fired meanwhile. Returns what it did, and whether nothing is left behind this part.
-///
-/// # Errors
-/// A null path or vector where ZooKeeper needs one: watches set until then stay set.
-pub fn set_watches(
-    database: &mut Database,
-    reader: &Reader<'_>,
-    op: OpCode,
-    request: &SetWatchesRequest<'_>,
-    part: Part,
-    out: &mut Vec<u8>,
-) -> (PartDone, Result<bool, ErrorCode>) {
-    let mut did = PartDone::default();
-    let result = try_set_watches(database, reader, op, request, part, out, &mut did);
-    (did, result)
-}
-
-/// Which list of a `setWatches` a path stands in.
-#[derive(Clone, Copy)]
-enum Again {
-    Data,
-    Exist,
-    Child,
-    Mode(WatchMode),
-}
-
-fn try_set_watches(
-    database: &mut Database,
-    reader: &Reader<'_>,
-    op: OpCode,
-    request: &SetWatchesRequest<'_>,
-    part: Part,
-    out: &mut Vec<u8>,
-    did: &mut PartDone,
-) -> Result<bool, ErrorCode> {
-    let from = out.len();
-    let lists = [
-        (request.data, Again::Data),
-        (request.exist, Again::Exist),
-        (request.child, Again::Child),
-        (request.persistent, Again::Mode(WatchMode::Persistent)),
-        (request.persistent_recursive, Again::Mode(WatchMode::PersistentRecursive)),
-    ];
-    let count = if op == OpCode::SetWatches2 { 5 } else { 3 };
-    let mut done = part.done;
-    for (list, again) in lists.into_iter().take(count) {
-        for path in paths(list)? {
-            let path = path?;
-            if done > 0 {
-                done -= 1;
-                continue;
-            }
-            if did.paths >= part.at_most || out.len() - from >= part.event_bytes_max {
-                return Ok(false);
-            }
-            // ZooKeeper: an event goes out only to who may read the node; the events made up here come
-            // without an ACL and go to everybody.
-            if let Some(event) = set_again(database, reader, request.relative_zxid, again, path)? {
-                encode_event_frame(event, path, Zxid::NONE, out);
-                did.events += 1;
-            }
-            did.paths += 1;
-        }
-    }
-    Ok(true)
-}
-
-/// Sets one watch again, or says which event its client has missed.
-fn set_again(
-    database: &mut Database,
-    reader: &Reader<'_>,
-    since: Zxid,
-    again: Again,
-    path: &str,
-) -> Result<Option<EventType>, ErrorCode> {
-    let stat = match again {
-        // It fires for what is to come, whatever is there now.
-        Again::Mode(_) => None,
-        Again::Data | Again::Exist | Again::Child => {
-            database.node(path).map(|node| node.stat_persisted())
-        }
-    };
-    let kind = match (again, stat) {
-        (Again::Data | Again::Child, None) => return Ok(Some(EventType::NodeDeleted)),
-        (Again::Data, Some(stat)) if stat.mzxid > since => {
-            return Ok(Some(EventType::NodeDataChanged));
-        }
-        (Again::Child, Some(stat)) if stat.pzxid > since => {
-            return Ok(Some(EventType::NodeChildrenChanged));
-        }
-        (Again::Exist, Some(_)) => return Ok(Some(EventType::NodeCreated)),
-        (Again::Data, Some(_)) | (Again::Exist, None) => WatchKind::Data,
-        (Again::Child, Some(_)) => WatchKind::Child,
-        (Again::Mode(mode), _) => {
-            database.watches_mut().add_mode(path, reader.conn, mode)?;
-            return Ok(None);
-        }
-    };
-    database.watches_mut().add(path, reader.conn, kind)?;
-    Ok(None)
-}
-
-/// The paths of a list that may not be null, nor any of its items.
-fn paths<'a>(
-    list: Vector<'a, Option<&'a str>>,
-) -> Result<impl Iterator<Item = Result<&'a str, ErrorCode>>, ErrorCode> {
-    if list.is_null() {
-        return Err(ErrorCode::MarshallingError);
-    }
-    Ok(list.iter().map(|path| path.ok_or(ErrorCode::MarshallingError)))
 }

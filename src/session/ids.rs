@@ -5,6 +5,7 @@ use crate::id::{ServerId, SessionId};
 /// Hands out the session ids of one server (`SessionTrackerImpl.initializeNextSessionId`).
 #[derive(Clone, Debug)]
 pub struct IdGenerator {
+    /// The id that is handed out next.
     next: i64,
 }
 
@@ -18,6 +19,7 @@ impl IdGenerator {
         if next == i64::MIN {
             next += 1;
         }
+        assert!(next != i64::MIN, "no session has the number of containers");
         IdGenerator { next }
     }
 

@@ -22,6 +22,7 @@ pub fn password(id: SessionId) -> [u8; PASSWORD_BYTES] {
     let mut bytes = [0; PASSWORD_BYTES];
     for word in bytes.chunks_exact_mut(4) {
         state = state.wrapping_mul(MULTIPLIER).wrapping_add(0xB) & MASK;
+        assert!(state <= MASK, "java.util.Random keeps 48 bits");
         // The high 32 of 48 bits, lowest byte first.
         let [_, _, high @ .., _, _] = state.to_be_bytes();
         for (to, from) in word.iter_mut().zip(high.iter().rev()) {

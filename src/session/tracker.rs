@@ -27,25 +27,43 @@ use super::Tenure;
 /// Finding that a session is alive costs a fiftieth of ending one.
 const LOOKS_PER_EXPIRED: usize = 20;
 
+/// One session. Its times are tick boundaries:
+/// ```text
+/// ──┼──────────────────────┼──────────────────────┼─────→
+///   now                bucket_ms              expires_ms
+///              looked at again here       ends here, if nothing is heard of it
+/// ```
+/// Invariant: `bucket_ms ≤ expires_ms`. A touch moves only the second; the look moves the first behind it.
 #[derive(Clone, Copy, Debug)]
 struct Tracked {
+    /// The timeout with which it began: a connection may negotiate another one for itself.
     timeout_ms: i32,
     /// The tick boundary at which it expires without a sign of life.
     expires_ms: u64,
-    /// The bucket that contains it. Invariant: not later than `expires_ms`.
+    /// The bucket that counts for it; entries of it in other buckets are left over and mean nothing. Invariant: unless
+    /// it is closing, that bucket contains it.
     bucket_ms: u64,
-    /// Its end is in progress: it may make no more requests.
+    /// Whether its end is in progress: then it may make no more requests, and does not expire again.
     closing: bool,
-    /// The server to which its client is connected, if known, and the tenure.
+    /// The server to which its client is connected, and the tenure; `None` until a server asks.
     owner: Option<(ServerId, Tenure)>,
+}
+
+impl Tracked {
+    fn assert_order(&self) {
+        assert!(self.bucket_ms <= self.expires_ms, "a session is looked at before it expires");
+    }
 }
 
 /// The sessions of this ensemble (or of this server, if local) and when each expires.
 #[derive(Clone, Debug)]
 pub struct Tracker {
+    /// The distance of tick boundaries. Invariant: not 0.
     tick_ms: u64,
+    /// Every session, also those that are closing.
     sessions: HashMap<SessionId, Tracked, FixedState>,
-    /// By tick boundary. May hold sessions that are gone, or that have shown a sign of life since.
+    /// The sessions to look at, by tick boundary. May hold sessions that are gone, or that have shown a sign of life
+    /// since.
     buckets: BTreeMap<u64, VecDeque<SessionId>>,
 }
 
@@ -63,7 +81,9 @@ impl Tracker {
     /// `ExpiryQueue.roundToNextInterval`: a time on a boundary is also rounded up to the next one.
     fn boundary_after(&self, now: MonoUs, timeout_ms: i32) -> u64 {
         let due = now.as_ms().saturating_add(u64::try_from(timeout_ms).unwrap_or(0));
-        (due / self.tick_ms + 1).saturating_mul(self.tick_ms)
+        let boundary = (due / self.tick_ms + 1).saturating_mul(self.tick_ms);
+        assert!(boundary > due, "a session outlives its timeout");
+        boundary
     }
 
     /// The bucket in which to check a session that expires at `expires_ms`: a session that is gone by then
@@ -88,6 +108,8 @@ impl Tracker {
             closing: false,
             owner: None,
         };
+        session.assert_order();
+        assert!(session.expires_ms.is_multiple_of(self.tick_ms), "sessions end at ticks");
         self.sessions.insert(id, session);
         self.buckets.entry(bucket).or_default().push_back(id);
         true
@@ -120,6 +142,7 @@ impl Tracker {
             session.bucket_ms = boundary;
             self.buckets.entry(boundary).or_default().push_back(id);
         }
+        session.assert_order();
     }
 
     /// Marks a session as being closed: it can no longer be touched.
@@ -131,6 +154,7 @@ impl Tracker {
 
     /// A session whose end was abandoned lives on for its whole timeout, with the same owner.
     pub fn revive(&mut self, id: SessionId, now: MonoUs) {
+        // The session may be gone by another way since its end was abandoned.
         let Some(timeout_ms) = self.timeout_ms(id) else { return };
         let boundary = self.boundary_after(now, timeout_ms);
         let bucket = Tracker::bucket_of(self.tick_ms, now, boundary);
@@ -139,6 +163,7 @@ impl Tracker {
         session.expires_ms = boundary;
         // Its bucket may no longer exist.
         session.bucket_ms = bucket;
+        session.assert_order();
         self.buckets.entry(bucket).or_default().push_back(id);
     }
 
@@ -167,6 +192,8 @@ impl Tracker {
                 continue;
             };
             looks -= 1;
+            assert!(boundary.is_multiple_of(self.tick_ms), "buckets lie at ticks");
+            // A session that is gone stays in its bucket until then.
             let Some(session) = self.sessions.get_mut(&id) else { continue };
             if session.bucket_ms != boundary || session.closing {
                 continue;
@@ -176,6 +203,7 @@ impl Tracker {
                 session.bucket_ms = bucket;
                 self.buckets.entry(bucket).or_default().push_back(id);
             } else {
+                assert_eq!(session.expires_ms, boundary, "a session expires in its last bucket");
                 session.closing = true;
                 expired.push(id);
                 left -= 1;

@@ -7,13 +7,27 @@ use simd_adler32::Adler32;
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// Reads ahead, so that small fields cost no call, and updates the checksum in large pieces.
+///
+/// Positions in `buf`:
+/// ```text
+/// 0 ───────────┬─────────────────┬──────────────────┬───────────────┬
+///  in `adler`  │ taken, not yet  │ read from the    │ not in use    │
+///              │ in `adler`      │ source           │               │
+///            hashed            taken              filled         buf.len()
+/// ```
+/// Invariant: `hashed ≤ taken ≤ filled ≤ buf.len()`.
 pub(super) struct Input<R> {
+    /// Where bytes come from.
     source: R,
+    /// Bytes read ahead.
     buf: Box<[u8]>,
-    /// `hashed ≤ taken ≤ filled`, positions in `buf`.
+    /// The end of what is in the checksum.
     hashed: usize,
+    /// The end of what was taken.
     taken: usize,
+    /// The end of what was read.
     filled: usize,
+    /// The checksum of everything before `hashed`, in this and all earlier buffers.
     adler: Adler32,
     /// Where `buf` begins in the stream.
     buf_offset: u64,
@@ -84,6 +98,8 @@ impl<R: Read> Input<R> {
 
     /// Adler-32 of everything taken.
     pub fn adler(&mut self) -> u32 {
+        assert!(self.hashed <= self.taken, "bytes are in the checksum once");
+        assert!(self.taken <= self.filled, "what is taken was read");
         self.adler.write(&self.buf[self.hashed..self.taken]);
         self.hashed = self.taken;
         self.adler.finish()
@@ -96,13 +112,14 @@ impl<R: Read> Input<R> {
 
     /// Reads more, after everything read was taken. False at the end.
     fn fill(&mut self) -> io::Result<bool> {
-        assert_eq!(self.taken, self.filled);
+        assert_eq!(self.taken, self.filled, "nothing read is dropped");
         self.adler();
         self.buf_offset += self.filled as u64;
         (self.hashed, self.taken, self.filled) = (0, 0, 0);
         loop {
             match self.source.read(&mut self.buf) {
                 Ok(bytes) => {
+                    assert!(bytes <= self.buf.len(), "a source reads into the buffer");
                     self.filled = bytes;
                     return Ok(bytes > 0);
                 }

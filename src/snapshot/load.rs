@@ -7,7 +7,9 @@ use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 
-use super::format::{Compression, DIGEST_BYTES, LAST_BYTES, LAST_ZXID_BYTES, MAGIC, SEAL_BYTES};
+use super::format::{
+    Compression, DIGEST_BYTES, HEADER_BYTES, LAST_BYTES, LAST_ZXID_BYTES, MAGIC, SEAL_BYTES,
+};
 use super::input::Input;
 use super::snappy::{self, SnappyReader};
 use crate::acl::AclId;
@@ -214,9 +216,13 @@ pub fn look(compression: Compression, first: &[u8], last: &[u8]) -> Look {
     }
 }
 
+/// A walk through a snapshot, part by part.
 struct Walk<R> {
+    /// The uncompressed stream.
     input: Input<R>,
+    /// The path of the present node; its memory is used again.
     text: Vec<u8>,
+    /// Its data, or the present ACL.
     data: Vec<u8>,
 }
 
@@ -226,7 +232,7 @@ impl<R: Read> Walk<R> {
     }
 
     fn run(mut self, parts: &mut dyn Parts) -> Result<Trailers, SnapshotError> {
-        let header = self.io(Input::array::<16>)?;
+        let header = self.io(Input::array::<HEADER_BYTES>)?;
         if header[..4] != MAGIC {
             return Err(self.malformed("it does not begin with \"ZKSN\""));
         }
@@ -243,6 +249,7 @@ impl<R: Read> Walk<R> {
             parts.acl(key, acl);
         }
         let nodes = self.nodes(parts)?;
+        assert!(self.input.offset() > HEADER_BYTES as u64, "a node takes bytes");
         self.seal()?;
         let (digest, last_zxid) = self.trailers()?;
         let bytes = self.input.offset();

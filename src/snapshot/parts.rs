@@ -38,6 +38,7 @@ pub(super) fn slice(
             node.acl.0.encode(out);
             node.stat.encode(out);
         });
+        assert!(step > 0, "each step takes a node");
         nodes_left -= step;
         if !more {
             return false;

@@ -20,10 +20,15 @@ const BLOCK_BYTES_MAX: usize = 32 << 20;
 
 /// Decompresses a stream.
 pub(super) struct SnappyReader<R> {
+    /// The compressed stream.
     source: R,
+    /// The last block as it was read; its memory is used again.
     compressed: Vec<u8>,
+    /// The last block, decompressed.
     block: Vec<u8>,
+    /// How much of `block` was given out. Invariant: `taken ≤ block.len()`.
     taken: usize,
+    /// Whether the first header was read.
     started: bool,
 }
 
@@ -34,11 +39,15 @@ impl<R: Read> SnappyReader<R> {
 
     /// Reads the next block; false at the end.
     fn next_block(&mut self) -> io::Result<bool> {
+        assert_eq!(self.taken, self.block.len(), "a block is given out before the next is read");
+        self.block.clear();
+        self.taken = 0;
         if !self.started {
             self.header(None)?;
             self.started = true;
         }
         loop {
+            // The stream may end between two blocks.
             let Some(word) = self.word()? else { return Ok(false) };
             if word == MAGIC[..4] {
                 self.header(Some(word))?;
@@ -105,6 +114,7 @@ impl<R: Read> Read for SnappyReader<R> {
         if self.taken == self.block.len() && !self.next_block()? {
             return Ok(0);
         }
+        assert!(self.taken <= self.block.len());
         let bytes = out.len().min(self.block.len() - self.taken);
         out[..bytes].copy_from_slice(&self.block[self.taken..self.taken + bytes]);
         self.taken += bytes;

@@ -16,29 +16,47 @@ use crate::proto::data::{AclVector, StatPersisted};
 use crate::proto::txn::DIGEST_VERSION;
 
 /// Reads a tree from pieces.
+/// ```text
+/// stream  ───────────────┬─────────────────┬────────────→
+///      in the builder    │ held: less than │ to come
+///                        │ one item        │
+///                     offset
+/// ```
+/// Invariant: between two pieces `held` is shorter than `wanted`, or empty.
 #[derive(Debug)]
 pub struct StreamReader {
+    /// The zxid of the tree, according to the leader.
     zxid: Zxid,
+    /// Its digest, according to the leader; `None` if the state may be a little later.
     digest: Option<i64>,
+    /// The database so far.
     builder: DatabaseBuilder,
+    /// What comes next in the stream.
     stage: Section,
     /// The beginning of the next item, when a piece ended inside it.
     held: Vec<u8>,
-    /// No item can be read before `held` has this many bytes.
+    /// No item can be read before `held` has this many bytes, so nothing is decoded again until then.
     wanted: usize,
-    /// Bytes of whole items.
+    /// Bytes of whole items: where the next one begins, for errors and the log.
     offset: u64,
+    /// Whole nodes, for the log.
     nodes: u64,
 }
 
+/// What comes next in a stream.
 #[derive(Clone, Copy, Debug)]
 enum Section {
+    /// The number of sessions.
     SessionsCount,
-    /// This many are left.
+    /// This many sessions are left.
     Sessions(i32),
+    /// The number of ACLs.
     AclsCount,
+    /// This many ACLs are left.
     Acls(i32),
+    /// A node, or the end of the nodes.
     Nodes,
+    /// The text after the nodes.
     Signature,
     /// The database or an error was returned.
     Ended,
@@ -123,10 +141,13 @@ impl StreamReader {
 
     /// Reads all complete items of `bytes`, of which the first `held` bytes were fed before.
     fn read(&mut self, bytes: &[u8], held: usize) -> Result<StreamProgress, SnapshotError> {
+        assert!(held <= bytes.len(), "what was held is part of what is read");
+        assert!(self.held.is_empty(), "what was held was taken");
         let mut at = 0;
         loop {
             match self.item(&bytes[at..]) {
                 Ok((Read::Item, taken)) => {
+                    assert!(taken <= bytes.len() - at, "an item lies inside what was fed");
                     at += taken;
                     self.offset += taken as u64;
                 }
@@ -140,6 +161,7 @@ impl StreamReader {
                 Err(Stop::Wanted(wanted)) => {
                     self.held = bytes[at..].to_vec();
                     self.wanted = wanted;
+                    assert!(self.held.len() < self.wanted, "an item that is there is read");
                     return Ok(StreamProgress::NeedMore);
                 }
                 Err(Stop::Error(error)) => {
@@ -229,6 +251,7 @@ impl StreamReader {
     }
 
     fn text<'a>(&self, input: &mut Decoder<'a>, what: &str) -> Result<Option<&'a [u8]>, Stop> {
+        // Null, which differs from empty.
         let Some(bytes) = self.of(input.length())? else { return Ok(None) };
         if bytes > limits::LOG_RECORD_BYTES_MAX as usize {
             return Err(self.malformed(&format!("{what} of {bytes} bytes")));

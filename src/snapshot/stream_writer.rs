@@ -27,7 +27,9 @@ const PIECE_BYTES: usize = 128 << 10;
 /// former state of everything that changes.
 #[derive(Debug)]
 pub struct StreamWriter {
+    /// The last transaction in the state that is sent.
     zxid: Zxid,
+    /// What is still to be sent. Invariant: unless it is `Done`, the database keeps that state readable.
     stage: Section,
 }
 
@@ -35,7 +37,9 @@ pub struct StreamWriter {
 enum Section {
     /// Sessions and ACLs, encoded, are still to be sent.
     Head(Vec<u8>),
+    /// The nodes that the database has not given yet.
     Nodes,
+    /// Everything was given out, and the database is released.
     Done,
 }
 
@@ -45,6 +49,7 @@ impl StreamWriter {
         let head = database.snapshot_begin();
         let mut out = Vec::with_capacity(PIECE_BYTES);
         parts::head(&head, &mut out);
+        assert!(!out.is_empty(), "there are at least two counts");
         StreamWriter { zxid: head.zxid, stage: Section::Head(out) }
     }
 
@@ -68,6 +73,7 @@ impl StreamWriter {
             parts::end(&mut out);
             Some(SIGNATURE).encode(&mut out);
         }
+        assert!(!out.is_empty(), "a piece moves on");
         Some(Bytes::from(out))
     }
 

@@ -6,7 +6,7 @@
 
 use simd_adler32::Adler32;
 
-use super::format::HEADER;
+use super::format::{HEADER, LAST_BYTES};
 use super::parts;
 use crate::database::Database;
 use crate::id::Zxid;
@@ -70,26 +70,43 @@ pub enum Progress {
 
 /// Writes snapshots, one at a time.
 pub struct Writer {
+    /// How snapshots are written.
     options: WriterOptions,
+    /// The snapshot in progress.
     active: Option<Active>,
+    /// The number of the next op: each is used once, so a late completion is never taken for another one's.
     next_token: u64,
-    /// Emptied buffers of completed writes.
+    /// Emptied buffers of completed writes, for the next slices. Freed with the end of a snapshot.
     spare: Vec<Vec<u8>>,
 }
 
+/// A snapshot in progress.
+/// ```text
+/// file  ─────────────┬──────────────────────┬─────────────────────────→
+///    written         │ in_flight_bytes      │ still in the database
+///                                         bytes
+/// ```
+/// Invariant: `in_flight_bytes ≤ bytes`; it is the sum of the lengths in `pending`.
 struct Active {
+    /// The state that it holds, and so its name.
     zxid: Zxid,
+    /// The digest of that state.
     digest: i64,
-    /// The tree may be ahead of its zxid; see [`Database::is_fuzzy`].
+    /// Whether the tree may be ahead of its zxid; see [`Database::is_fuzzy`]. Then the digest is that of no zxid.
     fuzzy: bool,
+    /// Checksum of all bytes given to the disk, which the seals continue.
     adler: Adler32,
+    /// How many bytes these are.
     bytes: u64,
+    /// What is to be done next.
     stage: Section,
+    /// Bytes in writes without a completion. No slice is taken while there are too many.
     in_flight_bytes: usize,
-    /// Ops without a completion, with the length of each write.
+    /// Ops without a completion, with the length of each write. The snapshot ends when there are none.
     pending: Vec<(Token, usize)>,
+    /// The op that gives the file its name. Invariant: it is asked for when no other op is pending.
     commit: Option<Token>,
-    /// The database keeps the snapshot's state readable until it is released.
+    /// Whether the database keeps the snapshot's state readable. Invariant: it does while there are nodes to take.
     database_held: bool,
 }
 
@@ -115,6 +132,7 @@ impl Writer {
     pub fn begin(&mut self, database: &mut Database, ops: &mut Vec<Op>) {
         assert!(self.active.is_none(), "one snapshot at a time");
         let head = database.snapshot_begin();
+        assert_eq!(head.zxid, database.last_processed(), "a snapshot is of the present state");
         let mut active = Active {
             zxid: head.zxid,
             digest: head.digest,
@@ -135,17 +153,21 @@ impl Writer {
         out.extend_from_slice(&HEADER);
         parts::head(&head, &mut out);
         active.write(out, &mut self.next_token, ops);
+        assert_eq!(active.pending.len(), 2, "the file and its first bytes");
         self.active = Some(active);
     }
 
     /// Takes one slice out of the database, if there is more and the disk has kept up.
     pub fn poll(&mut self, database: &mut Database, ops: &mut Vec<Op>) {
+        // Most of the time no snapshot is in progress.
         let Some(active) = &mut self.active else { return };
         match active.stage {
             Section::Abandoned => (),
             // Not before every write has succeeded: a file with a hole must not get the name.
             Section::Finished if active.commit.is_some() || !active.pending.is_empty() => (),
             Section::Finished => {
+                assert_eq!(active.in_flight_bytes, 0, "what is named is written");
+                assert!(!active.database_held);
                 let token = next(&mut self.next_token);
                 active.pending.push((token, 0));
                 active.commit = Some(token);
@@ -162,6 +184,7 @@ impl Writer {
             }
             Section::Nodes if active.in_flight_bytes >= self.options.in_flight_bytes_max => (),
             Section::Nodes => {
+                assert!(active.database_held, "the nodes left are still readable");
                 let mut out = self.spare.pop().unwrap_or_default();
                 let (nodes_max, bytes) = (self.options.nodes_max, self.options.slice_bytes);
                 let more = parts::slice(database, nodes_max, bytes, &mut out);
@@ -184,7 +207,10 @@ impl Writer {
         let at = active.pending.iter().position(|(pending, _)| *pending == token);
         let (_, bytes) =
             active.pending.swap_remove(at.expect("each token belongs to a pending op"));
+        assert!(bytes <= active.in_flight_bytes, "what is written was in flight");
         active.in_flight_bytes -= bytes;
+        assert!(active.in_flight_bytes as u64 <= active.bytes);
+        assert!(!active.pending.is_empty() || active.in_flight_bytes == 0);
         let result = match completion.result {
             Ok(Done::Bytes(mut buf)) => {
                 buf.clear();
@@ -201,12 +227,14 @@ impl Writer {
             }
             (Section::Finished, Ok(())) if active.commit == Some(token) => {
                 assert!(active.pending.is_empty(), "the commit is the last op");
+                assert!(!active.database_held, "a whole snapshot needs the database no more");
                 let (zxid, bytes) = (active.zxid, active.bytes);
                 self.active = None;
                 self.spare.clear();
                 Progress::Done { zxid, name: plan::snapshot_name(zxid), bytes }
             }
             (Section::Abandoned, _) if active.pending.is_empty() => {
+                assert!(!active.database_held, "an abandoned snapshot holds nothing");
                 self.active = None;
                 self.spare.clear();
                 Progress::None
@@ -218,6 +246,7 @@ impl Writer {
     /// Abandons the snapshot in progress, unless it is about to get its name: the database is
     /// released at once, the files after the completions of the ops.
     pub fn give_up(&mut self, database: &mut Database) {
+        // There is nothing to abandon.
         let Some(active) = &mut self.active else { return };
         if std::mem::take(&mut active.database_held) {
             database.snapshot_end();
@@ -255,6 +284,8 @@ impl Writer {
 
 impl Active {
     fn write(&mut self, bytes: Vec<u8>, next_token: &mut u64, ops: &mut Vec<Op>) {
+        assert!(!bytes.is_empty(), "a write has bytes");
+        assert_eq!(self.stage, Section::Nodes, "nothing follows the seals");
         self.adler.write(&bytes);
         self.bytes += bytes.len() as u64;
         self.in_flight_bytes += bytes.len();
@@ -271,6 +302,7 @@ impl Active {
         next_token: &mut u64,
         ops: &mut Vec<Op>,
     ) {
+        assert!(!self.database_held, "all nodes are taken");
         parts::end(&mut out);
         let mut adler = self.adler.clone();
         let mut summed = 0;
@@ -295,6 +327,7 @@ impl Active {
             self.zxid.0.encode(&mut out);
             seal(&mut out);
         }
+        assert!(out.ends_with(&LAST_BYTES), "a snapshot ends as a reader looks for it");
         self.write(out, next_token, ops);
         self.stage = Section::Finished;
     }

@@ -33,8 +33,11 @@ const CHUNK_FAMILIES: usize = 1024;
 /// All families.
 #[derive(Debug)]
 pub(super) struct Families {
+    /// The rows, by number.
     chunks: Vec<Box<[Family]>>,
+    /// Rows that were ever in use.
     used: u32,
+    /// The head of the list of free rows, linked by `first`; `NONE` if there is none.
     free: FamilyId,
 }
 
@@ -51,6 +54,7 @@ impl Families {
     pub fn insert(&mut self) -> FamilyId {
         let id = self.free;
         if id != FamilyId::NONE {
+            assert!(self.get(id).nodes == 0, "a free row counts nothing");
             self.free = FamilyId(self.get(id).first.0);
             *self.get_mut(id) = Families::EMPTY;
             return id;
@@ -68,7 +72,9 @@ impl Families {
     pub fn remove(&mut self, id: FamilyId) {
         let next = NodeId(self.free.0);
         let family = self.get_mut(id);
-        assert!(family.nodes == 0 && family.bytes == 0, "what is counted in is counted out");
+        assert!(family.nodes == 0, "what is counted in is counted out");
+        assert!(family.bytes == 0, "what is counted in is counted out");
+        assert!(family.first == NodeId::NONE, "the last child is gone");
         family.first = next;
         self.free = id;
     }

@@ -48,6 +48,7 @@ pub(super) struct Freeze {
     next: u32,
     /// One bit per slot: emitted, or free at the beginning.
     emitted: Vec<u64>,
+    /// What has changed before the walk got there. Invariant: none of it is emitted.
     formers: HashMap<NodeId, Former, FixedState>,
 }
 
@@ -130,6 +131,7 @@ impl Freeze {
                 emitted += 1;
             }
         }
+        assert!(self.formers.is_empty(), "everything kept aside was emitted");
         false
     }
 
@@ -140,6 +142,8 @@ impl Freeze {
         acl_of: impl Fn(&Node) -> AclId,
         sink: &mut dyn FnMut(FrozenNode<'_>),
     ) {
+        assert!(id.0 < self.slots, "a new node is not part of the frozen tree");
+        assert!(!self.is_emitted(id), "a node is emitted once");
         self.set_emitted(id);
         let node = slab.get(id);
         let former = self.formers.remove(&id);

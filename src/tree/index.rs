@@ -35,7 +35,9 @@ fn spread(kept: u32) -> u64 {
 /// Numbers by path. The caller compares the paths.
 #[derive(Debug)]
 pub struct PathIndex {
+    /// The tables, as many as a power of two.
     shards: Box<[HashTable<Entry>]>,
+    /// Hashes with the seed of this index.
     hasher: FixedState,
 }
 
@@ -101,6 +103,7 @@ impl PathIndex {
 
     /// Adds a number. The caller has checked that the path is not there.
     pub fn insert(&mut self, hash: PathHash, number: u32) {
+        assert!(number != u32::MAX, "this number means none");
         let kept = hash.kept();
         let shard = self.shard(hash);
         self.shards[shard]
@@ -113,6 +116,7 @@ impl PathIndex {
         let entry = self.shards[shard]
             .find_entry(spread(hash.kept()), |entry| entry.number == number)
             .expect("what is removed was inserted with the same hash");
+        assert!(entry.get().hash == hash.kept(), "an entry is removed with its own hash");
         entry.remove();
         // A shard that was large once releases its memory: a tree may shrink for good.
         let (len, capacity) = (self.shards[shard].len(), self.shards[shard].capacity());

@@ -14,12 +14,14 @@ mod family;
 mod freeze;
 mod index;
 mod kind;
+mod links;
 mod node;
+mod node_ref;
 mod owners;
 mod quota;
 
-use crate::acl::{AclId, AclList, AclSlot, AclTable};
-use crate::proto::data::{AclVector, Stat, StatPersisted};
+use crate::acl::{AclList, AclSlot, AclTable};
+use crate::proto::data::{AclVector, StatPersisted};
 
 pub use digest::{digest_of, digest_seed, is_left_out};
 pub use freeze::FrozenNode;
@@ -30,14 +32,15 @@ pub use kind::{
     CONTAINER_OWNER, EXTENDED_SERVER_ID_MAX, KindRules, NodeKind, TTL_MS_MAX, ttl_owner,
 };
 pub use node::NodeId;
+pub use node_ref::NodeRef;
 pub use quota::{
     LIMIT_NAME, QUOTA_ROOT, QuotaExcess, QuotaNumbers, QuotaPaths, STAT_NAME, limit_path, stat_path,
 };
 
 use digest::digest_seed_of_both;
-use family::{Families, FamilyId};
+use family::Families;
 use freeze::Freeze;
-use node::{Node, Slab, text};
+use node::{Node, Slab};
 use owners::Owners;
 
 /// Tables of the path index, as a power of two: each has some 500 entries at a million nodes.
@@ -61,16 +64,25 @@ pub fn split_path(path: &str) -> Option<(&str, &str)> {
 /// All nodes of a database.
 #[derive(Debug)]
 pub struct Tree {
+    /// How stored owners are interpreted.
     rules: KindRules,
+    /// Whether digests are kept; if not, all of them are 0.
     digest_enabled: bool,
+    /// The nodes.
     slab: Slab,
+    /// What nodes with children know about the nodes below them.
     families: Families,
+    /// Slots by path.
     index: PathIndex,
+    /// The ACLs. Invariant: each counts the nodes that have it.
     acls: AclTable,
+    /// The nodes that the server deletes by itself.
     owners: Owners,
+    /// The wrapping sum of the digests of all nodes.
     digest: i64,
     /// Bytes of all paths and data.
     bytes: u64,
+    /// The tree as it was at one moment, while a snapshot reads it.
     freeze: Option<Freeze>,
     /// The parent of the last insert, which is usually also that of the next one.
     parent_last: NodeId,
@@ -159,15 +171,18 @@ impl Tree {
         acl: AclSlot,
         stat: &StatPersisted,
     ) -> NodeId {
+        assert!((parent == NodeId::NONE) == (path == "/"), "all but the root have a parent");
         let left_out = is_left_out(path);
         let mut node = Node::new(path, data, left_out, acl, stat);
         if self.digest_enabled && !left_out {
             node.seed = seed_of(&node);
         }
+        let slot = self.slab.next_slot();
         if let Some(freeze) = &mut self.freeze {
-            freeze.note_new(self.slab.next_slot());
+            freeze.note_new(slot);
         }
         let id = self.slab.insert(node);
+        assert!(id == slot, "the freeze knows of the slot that is used");
         self.index.insert(self.index.hash(path), id.0);
         if let Some(parent) = parent.some() {
             self.link(parent, id);
@@ -181,64 +196,13 @@ impl Tree {
         id
     }
 
-    fn link(&mut self, parent: NodeId, id: NodeId) {
-        let above = self.slab.get_mut(parent);
-        if above.family == FamilyId::NONE {
-            above.family = self.families.insert();
-        }
-        above.children += 1;
-        let family = self.families.get_mut(above.family);
-        let first = std::mem::replace(&mut family.first, id);
-        let node = self.slab.get_mut(id);
-        node.parent = parent;
-        node.sibling_next = first;
-        if let Some(first) = first.some() {
-            self.slab.get_mut(first).sibling_previous = id;
-        }
-        let bytes = self.slab.get(id).data_bytes();
-        self.count_above(id, 1, bytes);
-    }
-
-    /// Adds these nodes and bytes of data to the figures of every ancestor of a node.
-    fn count_above(&mut self, id: NodeId, nodes: i32, bytes: i64) {
-        let mut above = self.slab.get(id).parent;
-        while let Some(ancestor) = above.some() {
-            let node = self.slab.get(ancestor);
-            let family = self.families.get_mut(node.family);
-            family.nodes =
-                family.nodes.checked_add_signed(nodes).expect("nodes are fewer than 2^32");
-            family.bytes = family.bytes.checked_add_signed(bytes).expect("memory is finite");
-            above = node.parent;
-        }
-    }
-
-    fn unlink(&mut self, id: NodeId) {
-        let bytes = self.slab.get(id).data_bytes();
-        self.count_above(id, -1, -bytes);
-        let node = self.slab.get(id);
-        let (parent, next, previous) = (node.parent, node.sibling_next, node.sibling_previous);
-        if let Some(next) = next.some() {
-            self.slab.get_mut(next).sibling_previous = previous;
-        }
-        let above = self.slab.get_mut(parent);
-        above.children -= 1;
-        match previous.some() {
-            Some(previous) => self.slab.get_mut(previous).sibling_next = next,
-            None => self.families.get_mut(above.family).first = next,
-        }
-        let above = self.slab.get_mut(parent);
-        if above.children == 0 {
-            let family = std::mem::replace(&mut above.family, FamilyId::NONE);
-            self.families.remove(family);
-        }
-    }
-
     /// Removes a node without children, and returns the ACL that it had.
     pub fn remove(&mut self, id: NodeId) -> AclList {
         assert!(id != NodeId::ROOT, "the root stays");
         assert!(self.slab.get(id).children == 0, "a node with children stays");
         self.digest_last = None;
         self.digest = self.digest.wrapping_sub(self.digest_of_node(id));
+        assert!(self.bytes >= blob_bytes(self.slab.get(id)), "what is counted in is counted out");
         self.bytes -= blob_bytes(self.slab.get(id));
         self.keep(id);
         self.unlink(id);
@@ -296,6 +260,7 @@ impl Tree {
         }
         let mut stat = node.stat();
         change(&mut stat);
+        assert!(stat.ephemeral_owner == node.owner(), "a node keeps its kind for life");
         node.set_stat(&stat);
         self.digest = self.digest.wrapping_add(self.digest_of_node(id));
         if let (Some(freeze), Some((blob, shape))) = (&mut self.freeze, former) {
@@ -418,197 +383,5 @@ fn blob_bytes(node: &Node) -> u64 {
     u64::try_from(node.blob.len()).expect("a length fits 64 bits")
 }
 
-/// A node, to read. Cheap to copy.
-#[derive(Clone, Copy, Debug)]
-pub struct NodeRef<'a> {
-    tree: &'a Tree,
-    node: &'a Node,
-    id: NodeId,
-}
-
-impl<'a> NodeRef<'a> {
-    /// Its slot.
-    pub fn id(&self) -> NodeId {
-        self.id
-    }
-
-    /// Its path; `/` for the root.
-    pub fn path(&self) -> &'a str {
-        self.node.path()
-    }
-
-    /// Its data; null and empty differ.
-    #[inline]
-    pub fn data(&self) -> Option<&'a [u8]> {
-        self.node.data()
-    }
-
-    /// Its Stat as clients see it (`DataNode.copyStat`).
-    #[inline]
-    pub fn stat(&self) -> Stat {
-        let stored = self.node.stat();
-        let num_children = self.node.children.cast_signed();
-        let data_length = self.data().map_or(0, <[u8]>::len);
-        Stat {
-            czxid: stored.czxid,
-            mzxid: stored.mzxid,
-            ctime: stored.ctime,
-            mtime: stored.mtime,
-            version: stored.version,
-            // The stored version counts creates. Every child that is gone was one delete, and clients see the sum
-            // of both.
-            cversion: stored.cversion.wrapping_mul(2).wrapping_sub(num_children),
-            aversion: stored.aversion,
-            ephemeral_owner: self.tree.rules.owner_for_clients(stored.ephemeral_owner),
-            data_length: i32::try_from(data_length).expect("data are bounded far below 2 GiB"),
-            num_children,
-            pzxid: stored.pzxid,
-        }
-    }
-
-    /// The stored part of its Stat.
-    #[inline]
-    pub fn stat_persisted(&self) -> StatPersisted {
-        self.node.stat()
-    }
-
-    /// What kind of node it is.
-    pub fn kind(&self) -> NodeKind {
-        self.tree.rules.kind(self.node.owner())
-    }
-
-    /// ZooKeeper's key of its ACL.
-    pub fn acl_id(&self) -> AclId {
-        self.tree.acls.id(self.node.acl)
-    }
-
-    /// Its ACL.
-    pub fn acl(&self) -> AclVector<'a> {
-        self.tree.acls.get(self.node.acl)
-    }
-
-    /// Its ACL, to check quickly or to clone.
-    #[inline]
-    pub fn acl_list(&self) -> &'a AclList {
-        self.tree.acls.list(self.node.acl)
-    }
-
-    /// Its parent; none for the root.
-    pub fn parent(&self) -> Option<NodeRef<'a>> {
-        self.node.parent.some().map(|id| self.tree.get(id))
-    }
-
-    /// Number of children.
-    pub fn num_children(&self) -> usize {
-        self.node.children as usize
-    }
-
-    /// The names of its children, the newest first.
-    pub fn children(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let cut = match self.node.path_bytes() {
-            b"/" => 1,
-            path => path.len() + 1,
-        };
-        self.child_nodes().map(move |child| text(&child.node.path_bytes()[cut..]))
-    }
-
-    /// Its children.
-    pub fn child_nodes(&self) -> impl Iterator<Item = NodeRef<'a>> + use<'a> {
-        let tree = self.tree;
-        let mut next = tree.families.find(self.node.family).first;
-        std::iter::from_fn(move || {
-            let child = tree.get(next.some()?);
-            next = child.node.sibling_next;
-            Some(child)
-        })
-    }
-
-    /// Itself and everything below it, parents before children, without recursion.
-    pub fn subtree(&self) -> impl Iterator<Item = NodeRef<'a>> + use<'a> {
-        let (top, tree) = (self.id, self.tree);
-        let mut next = Some(*self);
-        std::iter::from_fn(move || {
-            let current = next?;
-            next = match tree.families.find(current.node.family).first.some() {
-                Some(child) => Some(tree.get(child)),
-                None => {
-                    let mut at = current;
-                    loop {
-                        if at.id == top {
-                            break None;
-                        }
-                        if let Some(sibling) = at.node.sibling_next.some() {
-                            break Some(tree.get(sibling));
-                        }
-                        at = at.parent().expect("below the top there is always a parent");
-                    }
-                }
-            };
-            Some(current)
-        })
-    }
-
-    /// Number of nodes below it, itself not counted (`getAllChildrenNumber`).
-    pub fn descendants_count(&self) -> usize {
-        self.tree.families.find(self.node.family).nodes as usize
-    }
-
-    /// Bytes of the data of the nodes below it, its own not counted.
-    pub fn descendants_bytes(&self) -> u64 {
-        self.tree.families.find(self.node.family).bytes
-    }
-
-    /// Where its digest begins: CRC-32 of path and data. Not kept for nodes that digests exclude.
-    pub fn digest_seed(&self) -> u32 {
-        self.node.seed
-    }
-
-    /// Its digest; 0 if digests exclude it or are off.
-    pub fn digest(&self) -> i64 {
-        self.tree.digest_of_node(self.id)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_znode_takes_less_than_140_bytes_beside_path_and_data() {
-        let root = StatPersisted::default();
-        let (rules, acls) = (KindRules::default(), AclTable::new());
-        let mut tree = Tree::new(rules, true, 1, &root, None, AclSlot::OPEN, acls);
-        for n in 0..100_000 {
-            let path = format!("/n{n}");
-            tree.insert(NodeId::ROOT, &path, Some(b"data"), AclSlot::OPEN, &root);
-        }
-        let each = tree.overhead_bytes() / tree.len();
-        assert!(each < 140, "{each} bytes");
-        assert_eq!(tree.get(NodeId::ROOT).children().count(), 100_000);
-    }
-
-    #[test]
-    fn a_slot_is_used_again_and_its_new_node_is_found() {
-        let root = StatPersisted::default();
-        let (rules, acls) = (KindRules::default(), AclTable::new());
-        let mut tree = Tree::new(rules, true, 1, &root, None, AclSlot::OPEN, acls);
-        let first = tree.insert(NodeId::ROOT, "/a", None, AclSlot::OPEN, &root);
-        let second = tree.insert(NodeId::ROOT, "/b", None, AclSlot::OPEN, &root);
-        let digest = tree.digest();
-        tree.remove(first);
-        assert_eq!(tree.find("/a"), None);
-        let third = tree.insert(NodeId::ROOT, "/a", None, AclSlot::OPEN, &root);
-        assert_eq!(third, first);
-        assert_eq!(tree.digest(), digest);
-        assert_eq!(tree.get(second).parent().unwrap().children().collect::<Vec<_>>(), ["a", "b"]);
-    }
-
-    #[test]
-    fn a_path_is_split_only_where_it_names_a_node() {
-        assert_eq!(split_path("/a"), Some(("", "a")));
-        assert_eq!(split_path("/a/b"), Some(("/a", "b")));
-        for path in ["", "/", "a", "/a/", "a/b"] {
-            assert_eq!(split_path(path), None, "{path}");
-        }
-    }
-}
+mod tests;

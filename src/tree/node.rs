@@ -42,6 +42,7 @@ impl Shape {
     /// Panics over 1 GiB: paths come out of frames and log records, which are bounded below it.
     fn new(path_bytes: usize, null_data: bool, left_out: bool) -> Shape {
         let length = u32::try_from(path_bytes).expect("paths are bounded far below 1 GiB");
+        assert!(length > 0, "every path has a character");
         assert!(length <= Shape::LENGTH, "paths are bounded far below 1 GiB");
         let null = if null_data { Shape::NULL_DATA } else { 0 };
         let left_out = if left_out { Shape::LEFT_OUT } else { 0 };
@@ -62,7 +63,8 @@ impl Shape {
 }
 
 /// A node. Its fields are ordered and sized for memory: 112 bytes, plus one allocation that holds
-/// the path followed by the data.
+/// the path followed by the data. Its Stat has no field of its own, because that would end in four unused bytes, and the
+/// node with it.
 #[derive(Debug)]
 pub(super) struct Node {
     czxid: Zxid,
@@ -174,12 +176,14 @@ impl Node {
     pub fn replace_data(&mut self, data: Option<&[u8]>) -> (Box<[u8]>, Shape) {
         let blob = join(self.path_bytes(), data);
         let shape = Shape::new(self.shape.path_bytes(), data.is_none(), self.is_left_out());
+        assert!(blob.len() >= shape.path_bytes(), "data follow the path");
         (std::mem::replace(&mut self.blob, blob), std::mem::replace(&mut self.shape, shape))
     }
 
     /// Bytes of its data.
     #[inline]
     pub fn data_bytes(&self) -> i64 {
+        assert!(self.shape.path_bytes() <= self.blob.len(), "data follow the path");
         let bytes = self.blob.len() - self.shape.path_bytes();
         i64::try_from(bytes).expect("a length fits 63 bits")
     }
@@ -244,13 +248,17 @@ pub(super) fn text(path: &[u8]) -> &str {
 const CHUNK_NODES: usize = 1024;
 
 /// All nodes, by slot. A node stays where it is from creation to removal.
+///
+/// Invariant: `live ≤ used ≤` the slots of all chunks; `used - live` slots are in the free list.
 #[derive(Debug, Default)]
 pub(super) struct Slab {
+    /// The slots, by number.
     chunks: Vec<Box<[Node]>>,
     /// Slots that were ever in use.
     used: u32,
     /// The head of the list of free slots, linked by `sibling_next`.
     free: Option<NodeId>,
+    /// Nodes.
     live: usize,
 }
 
@@ -282,12 +290,16 @@ impl Slab {
             }
         }
         self.live += 1;
+        assert!(self.live <= self.used as usize, "each node has a slot of its own");
+        assert!(self.get(id).is_free(), "a slot in use is not used again");
+        assert!(!node.is_free());
         *self.get_mut(id) = node;
         id
     }
 
     /// Frees the slot and returns its node.
     pub fn remove(&mut self, id: NodeId) -> Node {
+        assert!(id.0 < self.used, "a node has a slot that was used");
         let free = Node { sibling_next: self.free.unwrap_or(NodeId::NONE), ..Node::FREE() };
         let node = std::mem::replace(self.get_mut(id), free);
         assert!(!node.is_free(), "a node is removed once");

@@ -11,15 +11,20 @@ use crate::tree::node::NodeId;
 /// constant time.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
+    /// The nodes of each session that has any, in the order of the sessions.
     ephemerals: BTreeMap<SessionId, OfSession>,
+    /// Nodes of all sessions.
     ephemerals_count: usize,
+    /// All containers.
     containers: Vec<NodeId>,
+    /// All nodes with a time to live.
     ttls: Vec<NodeId>,
 }
 
 /// The nodes of a session.
 #[derive(Debug, Default)]
 struct OfSession {
+    /// In the order of their creation, as long as none is removed.
     nodes: Vec<NodeId>,
     /// Bytes of their paths.
     path_bytes: usize,
@@ -43,6 +48,7 @@ impl Owners {
             self.ephemerals_count += 1;
             self.ephemerals.entry(session).or_default().path_bytes += path_bytes;
         }
+        // A persistent node is in no list, and its place means nothing.
         let Some(list) = self.list(kind) else { return 0 };
         list.push(id);
         u32::try_from(list.len() - 1).expect("fewer than 2^32 nodes")
@@ -52,13 +58,17 @@ impl Owners {
     pub fn remove(&mut self, kind: NodeKind, at: u32, path_bytes: usize) -> Option<NodeId> {
         let at = at as usize;
         let list = self.list(kind)?;
+        assert!(at < list.len(), "a node knows its place in its owner's list");
         list.swap_remove(at);
         let moved = list.get(at).copied();
         let is_empty = list.is_empty();
         if let NodeKind::Ephemeral(session) = kind {
+            assert!(self.ephemerals_count > 0, "what is counted in is counted out");
             self.ephemerals_count -= 1;
             if is_empty {
-                self.ephemerals.remove(&session);
+                let of_session = self.ephemerals.remove(&session);
+                let left = of_session.map_or(0, |of_session| of_session.path_bytes - path_bytes);
+                assert!(left == 0, "{left} bytes are left of no path");
             } else if let Some(of_session) = self.ephemerals.get_mut(&session) {
                 of_session.path_bytes -= path_bytes;
             }

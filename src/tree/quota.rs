@@ -34,7 +34,9 @@ pub fn stat_path(path: &str) -> String {
 /// and every create below the path needs its content.
 #[derive(Debug, Default)]
 pub struct QuotaPaths {
+    /// The name of no path: where all begin.
     root: Name,
+    /// How many paths have a quota.
     count: usize,
 }
 
@@ -49,7 +51,9 @@ pub struct Quota {
 
 #[derive(Debug, Default)]
 struct Name {
+    /// The quota of the path that ends with this name.
     quota: Option<Box<Quota>>,
+    /// The names that go on from here. Invariant: each leads to a quota.
     below: HashMap<Box<str>, Name>,
 }
 
@@ -90,7 +94,9 @@ impl QuotaPaths {
     /// A path has no quota any more.
     pub fn remove(&mut self, path: &str) {
         fn remove<'a>(at: &mut Name, mut rest: impl Iterator<Item = &'a str>) -> bool {
+            // The path ends here: its quota goes, if it has one.
             let Some(name) = rest.next() else { return at.quota.take().is_some() };
+            // No path with a quota begins like this.
             let Some(child) = at.below.get_mut(name) else { return false };
             let removed = remove(child, rest);
             if child.quota.is_none() && child.below.is_empty() {
@@ -99,6 +105,7 @@ impl QuotaPaths {
             removed
         }
         if names(path).count() <= DEPTH_MAX && remove(&mut self.root, names(path)) {
+            assert!(self.count > 0, "what is counted in is counted out");
             self.count -= 1;
         }
     }
@@ -173,6 +180,7 @@ impl QuotaNumbers {
             // A number that is cut in two may look like another number.
             data = &data[..data.iter().rposition(is_end).unwrap_or(0)];
         }
+        assert!(data.len() <= limits::QUOTA_TEXT_BYTES_MAX, "a long text was cut");
         let text = String::from_utf8_lossy(data);
         let mut values = BTreeMap::new();
         for pair in text.split([',', ';']) {

@@ -140,6 +140,9 @@ impl Guard {
     /// Writes the guard of `group`, which is complete except for the guard and the checksum of its
     /// last record, which is zero.
     pub fn put(group: &mut [u8], offset: u64, previous: u32) -> Guard {
+        assert!(group.len() > GUARD_BYTES + RECORD_TAIL_BYTES, "a guard has room");
+        assert!(group.len().is_multiple_of(SECTOR_BYTES), "a group is whole sectors");
+        assert!(offset.is_multiple_of(SECTOR_BYTES as u64));
         let bytes = u32::try_from(group.len()).expect("a group is far below 4 GiB");
         let start = group.len() - RECORD_TAIL_BYTES - GUARD_BYTES;
         let crc_at = start + GUARD_CRC_AT;
@@ -173,6 +176,7 @@ impl Guard {
     /// Whether `entry` ends with the guard of a group at `offset` with this many bytes, with at
     /// most one field changed.
     pub fn was_at_end_of(entry: &[u8], offset: u64, bytes: u64) -> bool {
+        // An entry that is too short has no guard.
         let Some(bytes_found) = entry.last_chunk::<GUARD_BYTES>() else { return false };
         let guard = Guard::fields(bytes_found);
         let magic = bytes_found[..4] == GUARD_MAGIC;
@@ -196,6 +200,7 @@ impl Guard {
     /// Whether `group` matches the guard; its last record begins at `last_record`.
     pub fn covers(&self, group: &[u8], last_record: usize) -> bool {
         let end = group.len() - GUARD_UNCOVERED_BYTES;
+        assert!(last_record + 8 <= end, "the last record of a group contains the guard");
         let crc = crc32c::crc32c(&group[..last_record]);
         let crc = crc32c::crc32c_append(crc, &[0; 8]);
         crc32c::crc32c_append(crc, &group[last_record + 8..end]) == self.crc

@@ -13,34 +13,52 @@ use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 
 /// Records that go to the disk in one write.
 ///
-/// Every record in it is complete at any time; sealing changes only the last one.
+/// Every record in it is complete at any time; sealing changes only the last one:
+/// ```text
+/// 0 ──────────┬──────────────┬─────────────────────────┬
+///   records   │ last record  │ room, enough for what   │
+///             │              │ sealing adds            │
+///         last.start       used                    buf.len()
+/// ```
+/// Invariant: `last.start < used ≤ buf.len()`.
 pub(super) struct Group {
+    /// What goes to the disk.
     buf: AlignedBuf,
-    /// Bytes of all records, end marks included.
+    /// Bytes of all records, end marks included: the next record begins here.
     used: usize,
-    /// The last record, whose length grows to the end of the block.
+    /// The last record, whose length grows to the end of the block; `None` in an empty group.
     last: Option<LastRecord>,
+    /// Zxid of the first transaction: the name of the file, if the group starts one. Zero in an empty group.
     first_zxid: Zxid,
+    /// Transactions, without a filler.
     txns: u32,
 }
 
+/// What sealing needs to know about the last record.
 struct LastRecord {
+    /// Its zxid. Invariant: not below that of any record before it.
     zxid: Zxid,
+    /// Its header, which a filler repeats.
     header: TxnHeader,
     /// Offset of its checksum.
     start: usize,
-    /// Checksum of its entry without padding.
+    /// Checksum of its entry without padding, which the padding continues.
     adler: u32,
+    /// Whether it ends with a digest; if not, zeroes stand for one.
     has_digest: bool,
-    /// It must not be padded; see [`is_ambiguous`].
+    /// Whether it must not be padded; see [`is_ambiguous`].
     ambiguous: bool,
 }
 
 /// A sealed group, ready to be written.
 pub(super) struct Sealed {
+    /// The first `guard.bytes` of it are the group.
     pub buf: AlignedBuf,
+    /// The guard at its end.
     pub guard: Guard,
+    /// Zxid of its last transaction.
     pub last_zxid: Zxid,
+    /// Its transactions.
     pub txns: u32,
 }
 
@@ -65,6 +83,7 @@ impl Group {
     /// Adds a transaction, for which there [is room](Group::fits).
     pub fn push(&mut self, txn: &Txn) {
         assert!(self.fits(txn.bytes().len()), "the caller asked whether it fits");
+        assert!(self.is_empty() || txn.zxid() >= self.last_zxid(), "zxids never go back");
         if self.last.is_none() {
             self.first_zxid = txn.zxid();
         }
@@ -76,6 +95,8 @@ impl Group {
     /// file, after the group whose CRC is `previous`.
     pub fn seal(mut self, block_bytes: usize, offset: u64, previous: u32) -> Sealed {
         assert!(self.last.is_some(), "a group that is written holds a transaction");
+        assert!(offset.is_multiple_of(block_bytes as u64), "a group begins on a block");
+        let bytes_max = self.sealed_bytes_max(block_bytes);
         if self.last.as_ref().is_some_and(|last| last.ambiguous) {
             self.push_filler();
         }
@@ -83,6 +104,8 @@ impl Group {
             self.insert_file_header();
         }
         let bytes = self.sealed_bytes(block_bytes);
+        assert!(bytes <= bytes_max, "the writer reserved room for the sealed group");
+        assert!(bytes <= self.buf.len());
         let Some(last) = self.last else { unreachable!("asserted above") };
 
         let entry_start = last.start + RECORD_HEAD_BYTES;
@@ -104,6 +127,8 @@ impl Group {
         adler.write(&group[content_end..entry_end]);
         group[adler_field].copy_from_slice(&u64::from(adler.finish()).to_be_bytes());
         group[entry_end] = END_OF_RECORD;
+        let read_back = Guard::at_end_of(&group[..entry_end]);
+        assert!(read_back == Some(guard), "a guard is read as it was written");
 
         Sealed { buf: self.buf, guard, last_zxid: last.zxid, txns: self.txns }
     }
@@ -175,6 +200,7 @@ impl Group {
         buf[entry_start..entry_end].copy_from_slice(entry);
         buf[entry_end] = END_OF_RECORD;
         self.used = entry_end + RECORD_TAIL_BYTES;
+        assert!(self.used <= self.buf.len(), "records leave room for the guard");
         let (zxid, header) = (header.zxid, *header);
         self.last = Some(LastRecord { zxid, header, start, adler, has_digest, ambiguous });
     }
@@ -182,7 +208,7 @@ impl Group {
     /// An error transaction that repeats the last zxid. Readers skip it: ZooKeeper itself logs one
     /// like it for a request that it cannot decode.
     fn push_filler(&mut self) {
-        let Some(last) = &self.last else { return };
+        let last = self.last.as_ref().expect("the last record asked for the filler");
         let header = TxnHeader { op: OpCode::Error, ..last.header };
         let filler = Txn::new(header, &TxnBody::Error { err: 0 }, None);
         assert_eq!(filler.bytes().len(), FILLER_ENTRY_BYTES);

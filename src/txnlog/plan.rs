@@ -90,6 +90,7 @@ pub fn snapshots<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(Zxid, &'a
 /// That is the last one that begins at or before it, and all after that one
 /// (`FileTxnLog.getLogFiles`).
 pub fn logs_from<'a, 'n>(logs: &'a [(Zxid, &'n str)], zxid: Zxid) -> &'a [(Zxid, &'n str)] {
+    assert!(logs.first() <= logs.last(), "the list is sorted");
     let after = logs.partition_point(|(first, _)| *first <= zxid);
     &logs[after.saturating_sub(1)..]
 }
@@ -123,6 +124,9 @@ pub fn purge<'a>(
     };
     let logs = logs(logs_all);
     let needed = logs_from(&logs, oldest_kept);
+    assert!(kept <= plausible.len());
+    assert!(kept == plausible.len() || kept >= SNAPSHOTS_KEPT_MIN, "enough snapshots stay");
+    assert!(needed.len() <= logs.len());
     let unneeded = &logs[..logs.len() - needed.len()];
     let is_old = |name: &&str| {
         is_of_no_data(name) || snapshot_zxid(name).is_some_and(|zxid| zxid < oldest_kept)

@@ -6,11 +6,16 @@ use std::io::{self, Read, Seek, SeekFrom};
 const READ_BYTES: usize = 256 << 10;
 
 /// A file of known size and the part of it that was read last.
+///
+/// Invariant: `start ≤ start + data.len() ≤ bytes_total`.
 pub(super) struct Window<R> {
+    /// The file.
     source: R,
+    /// Its size when it was opened. It does not grow while it is read, and if it shrinks, reading fails.
     bytes_total: u64,
     /// The offset of `data` in the file.
     start: u64,
+    /// The part that is in memory.
     data: Vec<u8>,
 }
 
@@ -45,6 +50,7 @@ impl<R: Read + Seek> Window<R> {
                 "the file became shorter while it was read",
             ));
         }
+        assert!(self.start <= from, "the window begins at or before what is asked for");
         Ok(&self.data[offset_in(self.start, from)..offset_in(self.start, to)])
     }
 
@@ -55,6 +61,7 @@ impl<R: Read + Seek> Window<R> {
 
     /// Reads until `data` has `wanted` bytes or the file ends.
     fn fill(&mut self, wanted: usize) -> io::Result<()> {
+        assert!(wanted >= self.data.len(), "what is there is part of what is wanted");
         let missing = (wanted - self.data.len()) as u64;
         self.source.seek(SeekFrom::Start(self.start + self.data.len() as u64))?;
         self.source.by_ref().take(missing).read_to_end(&mut self.data)?;

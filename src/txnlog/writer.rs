@@ -18,78 +18,20 @@
 //! one. So the writer notices a full disk when it prepares the next segment, and refuses transactions
 //! before anything of them is written.
 
-use super::format::file_header;
+mod options;
+mod segments;
+
 use super::group::{Group, Sealed};
-use super::plan;
 use crate::id::Zxid;
 use crate::io::{
-    AlignedBuf, BUFFER_ALIGNMENT, Completion, Done, IoFailure, IoFailureKind, Op, Owner, SegmentId,
-    Token,
+    AlignedBuf, BUFFER_ALIGNMENT, Completion, Done, IoFailure, IoFailureKind, Op, Owner, Token,
 };
-use crate::limits;
 use crate::proto::txn::Txn;
 
-/// Sizes of segments are multiples of it, except for the smallest and the largest size.
-const SEGMENT_STEP_BYTES: u64 = 1 << 20;
+use options::SnapshotRule;
+use segments::{Next, Segment};
 
-/// How the log is written.
-#[derive(Clone, Debug)]
-pub struct WriterOptions {
-    /// The disk's logical block: groups end on its multiples. A power of two, 512 to 4096.
-    pub block_bytes: usize,
-    /// Size of a segment, at most (`preAllocSize`); raised if it could not hold the largest group.
-    pub segment_bytes: u64,
-    /// Size of a segment, at least, with the same exception. In between, a segment has the size of the
-    /// log between two snapshots.
-    pub segment_bytes_min: u64,
-    /// Capacity of each of the two group buffers.
-    pub group_bytes_max: usize,
-    /// Longest transaction that is accepted.
-    pub txn_bytes_max: usize,
-    /// Whether a write is durable before it counts (`forceSync`).
-    pub sync: bool,
-    /// `snapCount`: a snapshot is due after half of it, and a random part of the other half.
-    pub snap_count: u64,
-    /// `snapSizeLimitInKb` in bytes, used like `snap_count`; 0 for none.
-    pub snap_bytes: u64,
-    /// A snapshot that is due by `snap_count` waits until the log after the last snapshot has this
-    /// share of that snapshot's bytes, in per cent: writing a large tree again and again would cost the
-    /// disk many times what the log costs, and a log shorter than the snapshot is read in less time.
-    // ZooKeeper: SyncRequestProcessor.shouldSnapshot has no such rule.
-    pub snapshot_share_percent: u64,
-    /// A snapshot smaller than this does not wait: the zeroes of a new segment cost as much.
-    pub snapshot_bytes_cheap: u64,
-    /// `txnLogSizeLimitInKb` in bytes: a file that has grown beyond it gets no more groups.
-    pub log_bytes_max: Option<u64>,
-}
-
-impl Default for WriterOptions {
-    fn default() -> Self {
-        WriterOptions {
-            block_bytes: BUFFER_ALIGNMENT,
-            segment_bytes: 64 << 20,
-            segment_bytes_min: 16 << 20,
-            group_bytes_max: limits::LOG_GROUP_BYTES,
-            txn_bytes_max: limits::FRAME_BYTES_MAX as usize + limits::TXN_EXTRA_BYTES_MAX as usize,
-            sync: true,
-            snap_count: 100_000,
-            snap_bytes: 4 << 30,
-            snapshot_share_percent: 50,
-            snapshot_bytes_cheap: 16 << 20,
-            log_bytes_max: None,
-        }
-    }
-}
-
-impl WriterOptions {
-    /// Bytes of log required before another snapshot, if the last one has `snapshot_bytes`.
-    fn log_bytes_worth(&self, snapshot_bytes: u64) -> u64 {
-        if snapshot_bytes < self.snapshot_bytes_cheap {
-            return 0;
-        }
-        snapshot_bytes / 100 * self.snapshot_share_percent
-    }
-}
+pub use options::WriterOptions;
 
 /// The result of [`Writer::append`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,109 +77,73 @@ pub struct Synced {
 
 /// Writes the transaction log.
 ///
-/// Invariant: `synced ≤ submitted ≤ appended`, all zxids.
+/// Three zxids say how far each transaction has come:
+/// ```text
+/// zxids  ────────────────┬─────────────────┬─────────────────┬──────→
+///            durable     │    in flight    │     filling     │ to come
+///                     synced          submitted         appended
+/// ```
+/// Invariant: `synced ≤ submitted ≤ appended`. The first two are equal when no group is in flight, the last two when
+/// the filling group is empty. The reverse does not hold, because a zxid may come twice.
 pub struct Writer {
+    /// How the log is written. Invariant: a segment can hold the largest group.
     options: WriterOptions,
+    /// The transactions between `submitted` and `appended`: the next group.
     filling: Group,
-    /// Buffers not in use; together with those of `filling` and `flight` there are always two in slots.
+    /// Buffers not in use. Invariant: two buffers have slots; each is here, in `filling` or in flight.
     spare: Vec<AlignedBuf>,
+    /// The group between `synced` and `submitted`. One at a time, so that groups become durable in order.
     flight: Option<Flight>,
+    /// The file that groups are written to; `None` until the first one, and after the log was closed.
     current: Option<Segment>,
+    /// The file after the current one, prepared ahead because preparing takes long.
     next: Next,
+    /// The number of the next segment: each is used once, also after [`Writer::reopen`].
     next_segment: u32,
+    /// The number of the next op: each is used once, so a late completion is never taken for another one's.
     next_token: u64,
-    /// The next group is to start a segment.
+    /// Whether the next group is to start a segment, although the current one has room.
     rolled: bool,
+    /// Counts what was logged since the last [`Writer::roll`], and says when a snapshot is due.
     snapshot_rule: SnapshotRule,
-    /// Bytes logged between the last two calls of [`Writer::roll`].
+    /// Bytes logged between the last two calls of [`Writer::roll`]: the next segments get about this size.
     rolled_bytes: u64,
-    /// Size of the last snapshot, as far as known.
+    /// Size of the last snapshot; 0 if it is not known.
     snapshot_bytes: u64,
+    /// The last transaction that was accepted.
     appended: Zxid,
+    /// The last transaction of the last group that was given to the disk.
     submitted: Zxid,
+    /// The last transaction that is durable: all up to it may be acknowledged.
     synced: Zxid,
+    /// Whether transactions are accepted, and what remains to be done if not.
     state: State,
-    /// Completions of `SegmentClose` still to come.
+    /// Completions of `SegmentClose` still to come. The log is closed when there are none.
     closes: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
+    /// Transactions are accepted.
     Open,
     /// No more transactions are accepted; accepted ones are being written.
     Closing,
     /// Every file was given to `SegmentClose`.
     Closed,
-    /// A write failed.
+    /// A write failed. Nothing is written any more.
     Failed,
 }
 
+/// A group that was given to the disk. It is durable when neither op is left.
+///
+/// Invariant: at least one op is left.
 struct Flight {
+    /// The write, until its completion.
     write: Option<Token>,
+    /// The naming of the segment, until its completion; `None` if the group did not start one.
     name: Option<Token>,
+    /// What becomes durable. Invariant: its zxid is `submitted`.
     synced: Synced,
-}
-
-struct Segment {
-    id: SegmentId,
-    /// Bytes prepared.
-    bytes: u64,
-    /// The zxid in its name.
-    name: Zxid,
-    /// The offset of the next group.
-    offset: u64,
-    /// CRC of its last group.
-    previous: u32,
-}
-
-/// The segment after the current one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Next {
-    None,
-    Preparing {
-        token: Token,
-        segment: SegmentId,
-        bytes: u64,
-    },
-    Prepared {
-        segment: SegmentId,
-        bytes: u64,
-    },
-    /// The last attempt found no room.
-    NoSpace,
-}
-
-/// When a snapshot is due (`SyncRequestProcessor.shouldSnapshot`).
-struct SnapshotRule {
-    txns: u64,
-    bytes: u64,
-    txns_max: u64,
-    /// Below this number of bytes `txns_max` does not count.
-    bytes_min: u64,
-    bytes_max: Option<u64>,
-}
-
-impl SnapshotRule {
-    fn new(options: &WriterOptions, snapshot_bytes: u64, random: u64) -> SnapshotRule {
-        // ZooKeeper: half of the limit and a random part of the other half, so that not all
-        // servers of an ensemble take a snapshot at once.
-        let limit = |whole: u64, random: u64| {
-            let half = whole / 2;
-            half + random.checked_rem(half).unwrap_or(0)
-        };
-        SnapshotRule {
-            txns: 0,
-            bytes: 0,
-            txns_max: limit(options.snap_count, random),
-            bytes_min: options.log_bytes_worth(snapshot_bytes),
-            bytes_max: (options.snap_bytes > 0).then(|| limit(options.snap_bytes, random >> 16)),
-        }
-    }
-
-    fn is_due(&self) -> bool {
-        (self.txns > self.txns_max && self.bytes >= self.bytes_min)
-            || self.bytes_max.is_some_and(|max| self.bytes > max)
-    }
 }
 
 impl Writer {
@@ -257,6 +163,7 @@ impl Writer {
         options.segment_bytes = segment_bytes.max(largest);
         let least = options.segment_bytes_min.next_multiple_of(BUFFER_ALIGNMENT as u64);
         options.segment_bytes_min = least.max(largest).min(options.segment_bytes);
+        assert!(options.segment_bytes_min <= options.segment_bytes, "a segment has a size");
         Writer {
             filling: Group::new(AlignedBuf::zeroed_in_slot(options.group_bytes_max, 0)),
             spare: vec![AlignedBuf::zeroed_in_slot(options.group_bytes_max, 1)],
@@ -308,6 +215,7 @@ impl Writer {
         }
         self.filling.push(txn);
         self.appended = zxid;
+        assert_eq!(self.filling.last_zxid(), self.appended);
         self.snapshot_rule.txns += 1;
         self.snapshot_rule.bytes += entry_bytes as u64;
         Append::Accepted
@@ -328,6 +236,7 @@ impl Writer {
         } else {
             self.maybe_close(ops);
         }
+        self.assert_order();
     }
 
     /// Handles the completion of one of the writer's ops.
@@ -396,9 +305,12 @@ impl Writer {
         assert!(self.is_closed(), "a log is opened again when it is closed");
         assert!(self.is_idle() && self.spare.len() == 1, "both buffers are at home");
         self.snapshot_rule = SnapshotRule::new(&self.options, self.snapshot_bytes, random);
+        assert!(self.current.is_none(), "the files of a closed log are closed");
+        assert_eq!(self.next, Next::None);
         self.rolled = false;
         (self.appended, self.submitted, self.synced) = (last, last, last);
         self.state = State::Open;
+        self.assert_order();
     }
 
     /// Whether transactions are accepted.
@@ -463,6 +375,14 @@ impl Writer {
         std::iter::once(self.filling.buf()).chain(&self.spare).filter(|buf| buf.slot().is_some())
     }
 
+    /// The invariant of the three zxids. Comparisons of values at hand: it holds after each call.
+    fn assert_order(&self) {
+        assert!(self.synced <= self.submitted, "what is durable was given to the disk");
+        assert!(self.submitted <= self.appended, "what was given to the disk was accepted");
+        assert!(self.flight.is_some() || self.synced == self.submitted, "nothing is in flight");
+        assert!(!self.filling.is_empty() || self.submitted == self.appended, "nothing waits");
+    }
+
     fn token(&mut self) -> Token {
         let token = Token::new(Owner::TxnLog, self.next_token);
         self.next_token += 1;
@@ -473,52 +393,9 @@ impl Writer {
         self.current.as_ref().is_some_and(|segment| segment.offset + bytes as u64 <= segment.bytes)
     }
 
-    /// A whole segment is filled with zeroes, and those that a snapshot leaves unused were written for
-    /// nothing: with a hundred thousand small transactions between two snapshots, that is most of 64
-    /// MiB. So a segment gets the size of the log between the last two snapshots, or since the last
-    /// one, and a quarter more, because the number of transactions between snapshots varies.
-    fn next_segment_bytes(&self) -> u64 {
-        let expected = self.rolled_bytes.max(self.snapshot_rule.bytes);
-        let with_room = expected.saturating_add(expected / 4);
-        with_room
-            .next_multiple_of(SEGMENT_STEP_BYTES)
-            .clamp(self.options.segment_bytes_min, self.options.segment_bytes)
-    }
-
-    fn maybe_prepare(&mut self, ops: &mut Vec<Op>) {
-        if self.next != Next::None {
-            return;
-        }
-        let (token, segment) = (self.token(), SegmentId(self.next_segment));
-        self.next_segment += 1;
-        let (bytes, header) = (self.next_segment_bytes(), file_header());
-        self.next = Next::Preparing { token, segment, bytes };
-        ops.push(Op::SegmentPrepare { token, segment, bytes, header });
-    }
-
-    fn on_prepared(
-        &mut self,
-        segment: SegmentId,
-        bytes: u64,
-        result: Result<Done, IoFailure>,
-    ) -> Progress {
-        match result {
-            Ok(_) => {
-                self.next = Next::Prepared { segment, bytes };
-                Progress::None
-            }
-            Err(failure) if failure.kind == IoFailureKind::Full => {
-                self.next = Next::NoSpace;
-                Progress::NoSpace(failure)
-            }
-            Err(failure) => {
-                self.state = State::Failed;
-                Progress::Failed(failure)
-            }
-        }
-    }
-
     fn start_group(&mut self, ops: &mut Vec<Op>) {
+        assert!(self.flight.is_none(), "one group is in flight at a time");
+        assert_eq!(self.synced, self.submitted);
         let block = self.options.block_bytes;
         let fits = self.fits_current(self.filling.sealed_bytes_max(block));
         let beyond =
@@ -539,7 +416,9 @@ impl Writer {
         current.offset += u64::from(guard.bytes);
         current.previous = guard.crc;
         assert!(current.offset <= current.bytes, "the group fits the segment");
-        assert!(last_zxid >= self.submitted);
+        assert!(current.offset.is_multiple_of(block as u64), "groups end on blocks");
+        assert!(last_zxid >= self.submitted, "zxids never go back");
+        assert_eq!(last_zxid, self.appended, "a group is all that was accepted");
         self.submitted = last_zxid;
 
         let token = self.token();
@@ -549,36 +428,12 @@ impl Writer {
         ops.push(Op::LogWrite { token, segment, offset, buf, bytes: guard.bytes, sync });
     }
 
-    /// Switches to the prepared segment if there is one. Returns the token of its `SegmentName`.
-    fn start_segment(&mut self, fits_current: bool, ops: &mut Vec<Op>) -> Option<Token> {
-        let Next::Prepared { segment: id, bytes } = self.next else {
-            assert!(fits_current, "append claimed room for what it accepted");
-            return None;
-        };
-        // A name gives the first zxid. If a zxid comes twice and the file changes between the two, the
-        // second file must not have the name of the first.
-        let after = self.current.as_ref().map_or(Zxid(i64::MIN), |old| Zxid(old.name.0 + 1));
-        let name = self.filling.first_zxid().max(after);
-        if name > self.filling.last_zxid() {
-            assert!(fits_current, "a segment full of one zxid");
-            return None;
-        }
-        self.next = Next::None;
-        self.rolled = false;
-        let new = Segment { id, bytes, name, offset: 0, previous: 0 };
-        if let Some(old) = self.current.replace(new) {
-            self.push_close(old.id, old.offset, ops);
-        }
-        let token = self.token();
-        ops.push(Op::SegmentName { token, segment: id, name: plan::log_name(name) });
-        Some(token)
-    }
-
     fn on_written(&mut self, token: Token) -> Progress {
         let flight = self.flight.as_mut().expect("the caller found the token in it");
         if flight.write == Some(token) {
             flight.write = None;
         } else {
+            assert_eq!(flight.name, Some(token));
             flight.name = None;
         }
         if flight.write.is_some() || flight.name.is_some() {
@@ -586,29 +441,11 @@ impl Writer {
         }
         let synced = flight.synced;
         self.flight = None;
-        assert!(synced.zxid >= self.synced);
+        assert!(synced.txns > 0, "a group holds a transaction");
+        assert!(synced.zxid >= self.synced, "what is durable stays durable");
+        assert_eq!(synced.zxid, self.submitted);
         self.synced = synced.zxid;
-        assert!(self.synced <= self.submitted && self.submitted <= self.appended);
+        self.assert_order();
         Progress::Synced(synced)
-    }
-
-    fn push_close(&mut self, segment: SegmentId, bytes_used: u64, ops: &mut Vec<Op>) {
-        let token = self.token();
-        self.closes += 1;
-        ops.push(Op::SegmentClose { token, segment, bytes_used });
-    }
-
-    fn maybe_close(&mut self, ops: &mut Vec<Op>) {
-        if !self.is_idle() || matches!(self.next, Next::Preparing { .. }) {
-            return;
-        }
-        if let Some(old) = self.current.take() {
-            self.push_close(old.id, old.offset, ops);
-        }
-        if let Next::Prepared { segment, .. } = self.next {
-            self.push_close(segment, 0, ops);
-        }
-        self.next = Next::None;
-        self.state = State::Closed;
     }
 }

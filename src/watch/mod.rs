@@ -1,8 +1,8 @@
 //! Watches: which connection watches which path.
 
+mod mode;
 mod table;
 mod turn;
 
-pub use table::{
-    WatchBounds, WatchCounts, WatchKind, WatchMode, WatchTable, WatcherType, WatchesFull,
-};
+pub use mode::{WatchKind, WatchMode, WatcherType};
+pub use table::{WatchBounds, WatchCounts, WatchTable, WatchesFull};

@@ -12,8 +12,9 @@ use crate::limits;
 pub(super) struct Turn {
     /// Counts the turns, so that accounts of connections begin anew without a look at each.
     number: u64,
+    /// What this turn may spend before connections are given up; all together spend at most about twice as much.
     per_turn: u32,
-    /// What this turn may still spend.
+    /// What this turn may still spend. Negative when it has spent more. Invariant: at most `per_turn`.
     left: i64,
     /// Connections that were charged in this turn.
     charged: u32,
@@ -52,6 +53,7 @@ impl Turn {
             *account = Account { turn: self.number, spent: 0 };
             self.charged += 1;
         }
+        assert!(self.charged > 0, "the connection has an account in this turn");
         account.spent = account.spent.saturating_add(units);
         self.left -= i64::from(units);
         self.left >= 0 || !self.is_over() && account.spent <= self.per_turn / self.charged
@@ -69,6 +71,7 @@ impl Turn {
 
     /// What was spent in this turn.
     pub(super) fn spent(&self) -> u64 {
+        assert!(self.left <= i64::from(self.per_turn), "a turn only spends");
         (i64::from(self.per_turn) - self.left).unsigned_abs()
     }
 }

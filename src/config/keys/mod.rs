@@ -236,7 +236,10 @@ impl Key {
 /// Every row, by theme.
 pub fn all() -> impl Iterator<Item = &'static Key> {
     [
-        acted::KEYS,
+        acted::storage::KEYS,
+        acted::clients::KEYS,
+        acted::rules::KEYS,
+        acted::own::KEYS,
         quorum::KEYS,
         security::X509_KEYS,
         security::KEYS,

@@ -10,16 +10,22 @@ use crate::proto::request::{CreateRequest, CreateTtlRequest};
 use crate::proto::{AclVector, CreateMode, OpCode, StatPersisted};
 use crate::tree::{CONTAINER_OWNER, ttl_owner};
 
-/// ZooKeeper's "no time to live".
+/// ZooKeeper's number for "no time to live".
 pub(super) const NO_TTL: i64 = -1;
 
-/// A create of any kind.
+/// A create of any kind, as the client requests it.
 pub(super) struct Wanted<'a> {
+    /// The kind of create.
     pub op: OpCode,
+    /// The node; of a sequential one, the path without its number.
     pub path: Option<&'a str>,
+    /// Its data.
     pub data: Option<&'a [u8]>,
+    /// Its ACL, before `auth` and the like are replaced.
     pub acl: AclVector<'a>,
+    /// The number of a `CreateMode`.
     pub flags: i32,
+    /// The time to live in ms, or [`NO_TTL`].
     pub ttl: i64,
 }
 
@@ -34,7 +40,7 @@ impl<'a> Wanted<'a> {
         Wanted { op: OpCode::CreateTtl, path, data, acl, flags, ttl }
     }
 
-    /// Flags and time to live (`CreateMode.fromFlag`, `EphemeralType.validateTTL`).
+    /// Checks flags and time to live (`CreateMode.fromFlag`, `EphemeralType.validateTTL`).
     fn mode(&self, extended_types: bool) -> Result<CreateMode, ErrorCode> {
         let mode = CreateMode::from_flag(self.flags).ok_or(ErrorCode::BadArguments)?;
         let valid = if mode.is_ttl() {
@@ -43,7 +49,7 @@ impl<'a> Wanted<'a> {
             }
             ttl_owner(self.ttl).is_some()
         } else {
-            // ZooKeeper lets a createTTL without a time to live through, and fails to apply it.
+            // ZooKeeper accepts a createTTL without a time to live, and fails to apply it.
             self.ttl < 0 && self.op != OpCode::CreateTtl
         };
         if valid { Ok(mode) } else { Err(ErrorCode::BadArguments) }
@@ -64,7 +70,7 @@ impl Prep {
         } else {
             requester.allowed?;
         }
-        // ZooKeeper: a null path ends in a NullPointerException, answered as a marshalling error.
+        // ZooKeeper: a null path causes a NullPointerException, and the client gets a marshalling error.
         let wanted_path = wanted.path.ok_or(ErrorCode::MarshallingError)?;
         let parent_path = path::parent(wanted_path).ok_or(ErrorCode::BadArguments)?;
         let acl = self.fix_up(database, wanted.acl, requester)?;
@@ -88,8 +94,8 @@ impl Prep {
         let data_bytes = wanted.data.map_or(0, <[u8]>::len);
         self.check_quota(database, &planned.path, data_bytes, 0, 1)?;
 
-        // The kind follows the transaction, because that is what will be applied: a container's
-        // flag in a plain create makes a persistent node.
+        // The kind of the transaction decides, because servers apply the transaction: the flag of a container in a
+        // plain create makes a persistent node.
         let owner = match wanted.op {
             OpCode::CreateContainer => CONTAINER_OWNER,
             OpCode::CreateTtl => ttl_owner(wanted.ttl).ok_or(ErrorCode::BadArguments)?,
@@ -107,8 +113,9 @@ impl Prep {
         planned.version = parent.stat.cversion.wrapping_add(1);
         planned.ttl = wanted.ttl;
 
+        assert!(parent.exists, "a node is created below another one");
         parent.children += 1;
-        // As it will be applied: behind the last number neither moves any more.
+        // `Database::apply` does the same: after the largest number neither version nor pzxid changes any more.
         if planned.version > parent.stat.cversion {
             parent.stat.cversion = planned.version;
             parent.stat.pzxid = stamp.zxid;
@@ -117,22 +124,16 @@ impl Prep {
         let node = ChangeRecord {
             zxid: stamp.zxid,
             exists: true,
-            stat: StatPersisted {
-                czxid: stamp.zxid,
-                mzxid: stamp.zxid,
-                pzxid: stamp.zxid,
-                ctime: stamp.time,
-                mtime: stamp.time,
-                ephemeral_owner: owner,
-                ..StatPersisted::default()
-            },
+            stat: StatPersisted::of_created(stamp.zxid, stamp.time, owner),
             children: 0,
             acl,
             data_bytes,
             digest_seed: self.digest_seed(&planned.path, wanted.data),
             digest: 0,
         };
+        assert!(planned.path.len() > wanted_path.len() || planned.path == wanted_path);
         let owner = if ephemeral { requester.session } else { SessionId::NONE };
+        assert!(ephemeral == (owner != SessionId::NONE), "an ephemeral node has a session");
         self.change(&planned.path, node, stamp, owner);
         Ok(planned)
     }

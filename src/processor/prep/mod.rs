@@ -1,198 +1,78 @@
 //! From a request to a transaction (`PrepRequestProcessor`).
 //!
-//! Every write becomes a transaction, also one that fails: then an error transaction, so that all
-//! servers agree on the failure and the zxid is used up. What is checked, in which order and with
-//! which error, is ZooKeeper's. The rule that is easy to break: a request that fails leaves no
-//! change record behind, and one that succeeds leaves exactly what applying it will do.
+//! Every write becomes a transaction. A write that fails becomes an error transaction, which uses up its zxid, so that
+//! all servers agree on the failure. The checks, their order and their errors are ZooKeeper's. The rule that is easy to
+//! break: a request that fails leaves no change record behind, and the records of one that succeeds say exactly what
+//! its transaction will do to the tree.
 
 mod create;
 mod multi;
 mod ops;
+mod options;
+mod planned;
 mod reconfig;
-#[cfg(test)]
-mod reconfig_tests;
 mod session;
 
-pub use reconfig::ReconfigFacts;
-
-use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::outstanding::{ChangeRecord, Outstanding};
-use crate::acl::{AclBounds, AclList, FixUpError, Identity, fix_up};
+use crate::acl::{AclList, FixUpError, fix_up};
 use crate::database::{Database, NodeKind, NodeRef, ReapRules};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::planted::{self, PlantedBug};
 use crate::proto::request::RequestBody;
-use crate::proto::txn::{
-    CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, CreateTxn, DIGEST_VERSION, DeleteTxn,
-    SetAclTxn, SetDataTxn, Txn, TxnBody, TxnDigest, TxnHeader,
-};
+use crate::proto::txn::{DIGEST_VERSION, Txn, TxnBody, TxnDigest, TxnHeader};
 use crate::proto::{AclEntry, AclVector, OpCode};
 use crate::quorum::Config;
 use crate::time::WallMs;
 use crate::tree::QuotaExcess;
 
-/// A bound of Ringkeeper's own on what one request may want.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beyond {
-    /// [`PrepOptions::ephemerals_per_session_max`].
-    Ephemerals,
-    /// [`PrepOptions::acl_entries_max`].
-    AclEntries,
-}
+use planned::Planned;
 
-/// What changes how requests are prepared. Names as in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PrepOptions {
-    /// No permission is checked.
-    pub skip_acl: bool,
-    /// Whether the scheme `digest` is known.
-    pub digest_auth: bool,
-    /// Transactions carry the digest of the tree.
-    pub digest: bool,
-    /// Hard quotas are enforced.
-    pub enforce_quota: bool,
-    /// Most ephemeral nodes of a session: they go in one piece.
-    pub ephemerals_per_session_max: usize,
-    /// TTL nodes may be created.
-    pub extended_types: bool,
-    /// closeSession transactions list the session's ephemeral nodes.
-    pub close_session_paths: bool,
-    /// Reconfiguration is switched on.
-    pub reconfig: bool,
-    /// Entries of an ACL that a client gives.
-    pub acl_entries_max: usize,
-    /// Longest transaction: beyond it a log could not be read again (ZOOKEEPER-4306).
-    pub txn_bytes_max: usize,
-    /// A bug put in on purpose.
-    pub planted: Option<PlantedBug>,
-}
+pub use options::{Beyond, PrepOptions, Requester};
+pub use reconfig::ReconfigFacts;
 
-impl PrepOptions {
-    /// What the lists that clients give must keep to.
-    pub fn acl_bounds(&self) -> AclBounds {
-        let PrepOptions { digest_auth, acl_entries_max, txn_bytes_max, .. } = *self;
-        AclBounds {
-            digest_enabled: digest_auth,
-            entries_max: acl_entries_max,
-            bytes_max: txn_bytes_max,
-        }
-    }
-}
-
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
-pub struct Requester<'a> {
-    /// The session; [`SessionId::NONE`] for the server itself.
-    pub session: SessionId,
-    /// The client's xid.
-    pub cxid: i32,
-    /// The identities of its connection.
-    pub identities: &'a [Identity],
-    /// Whether the session may ask for anything (`checkSession`).
-    pub allowed: Result<(), ErrorCode>,
-    /// Whether it may own ephemeral nodes (`checkGlobalSession`).
-    pub allowed_ephemerals: Result<(), ErrorCode>,
-}
-
-impl Requester<'_> {
-    /// The address of its client, as text without a port, for a line of the log.
-    pub fn address(&self) -> &str {
-        let address = self.identities.iter().find(|identity| &*identity.scheme == "ip");
-        address.map_or("unknown", |identity| &identity.id)
-    }
-}
-
-/// A write on its way to the log.
+/// Makes transactions out of writes.
+/// ```text
+/// zxids  ───────────────────┬────────────────────────────┬────────────→
+///            the tree shows │ `outstanding` predicts     │ to come
+///              them         │ what they will do          │
+///                 database.last_processed()            last
+/// ```
+/// Invariant: each change in `outstanding` is of a zxid up to `last`.
 pub struct Prep {
+    /// How requests are prepared.
     options: PrepOptions,
+    /// What the transactions up to `last` will have changed when they are applied.
     outstanding: Outstanding,
-    /// The newest zxid given to a transaction.
+    /// The zxid of the newest transaction. Invariant: it grows, unless [`Prep::take_back`] lowers it.
     last: Zxid,
-    /// The tree's digest once everything outstanding is applied.
+    /// The tree's digest when everything outstanding is applied, as the next transaction carries it.
     digest: i64,
-    /// The same before the request under way.
+    /// The same before the present request: what a request that fails goes back to.
     digest_before: i64,
-    /// `world:anyone` with all permissions, and its bytes: what nearly every create asks for.
+    /// All permissions for `world:anyone`: nearly every create has this list, which needs no check.
     open: AclList,
-    /// The last quota that a request went beyond, until [`Prep::take_quota_excess`].
+    /// The last quota that a request exceeded, until [`Prep::take_quota_excess`].
     quota_excess: Cell<Option<(String, QuotaExcess)>>,
-    /// The last bound that a request went beyond, until [`Prep::take_beyond`].
+    /// The last bound that a request exceeded, until [`Prep::take_beyond`].
     beyond: Cell<Option<Beyond>>,
-    /// Where the transaction that was made last leads the ensemble, until [`Prep::take_config`].
+    /// The configuration that the newest transaction sets, until [`Prep::take_config`].
     config: Option<Config>,
 }
 
-/// What one operation asks of the tree, checked.
-struct Planned<'a> {
-    op: OpCode,
-    path: Cow<'a, str>,
-    data: Option<&'a [u8]>,
-    acl: Option<AclList>,
-    ephemeral: bool,
-    version: i32,
-    ttl: i64,
-}
-
-impl<'a> Planned<'a> {
-    fn new(op: OpCode, path: impl Into<Cow<'a, str>>) -> Planned<'a> {
-        Planned {
-            op,
-            path: path.into(),
-            data: None,
-            acl: None,
-            ephemeral: false,
-            version: 0,
-            ttl: 0,
-        }
-    }
-
-    fn body(&self) -> TxnBody<'_> {
-        let path = Some(self.path.as_ref());
-        let (data, version) = (self.data, self.version);
-        let acl = self.acl.as_ref().map_or(AclVector::NULL, AclList::vector);
-        match self.op {
-            OpCode::CreateContainer => TxnBody::CreateContainer(CreateContainerTxn {
-                path,
-                data,
-                acl,
-                parent_cversion: version,
-            }),
-            OpCode::CreateTtl => TxnBody::CreateTtl(CreateTtlTxn {
-                path,
-                data,
-                acl,
-                parent_cversion: version,
-                ttl: self.ttl,
-            }),
-            OpCode::Delete | OpCode::DeleteContainer => TxnBody::Delete(DeleteTxn { path }),
-            OpCode::SetData | OpCode::Reconfig => {
-                TxnBody::SetData(SetDataTxn { path, data, version })
-            }
-            OpCode::SetAcl => TxnBody::SetAcl(SetAclTxn { path, acl, version }),
-            OpCode::Check => TxnBody::Check(CheckVersionTxn { path, version }),
-            _ => TxnBody::Create(CreateTxn {
-                path,
-                data,
-                acl,
-                ephemeral: self.ephemeral,
-                parent_cversion: version,
-            }),
-        }
-    }
-}
-
-/// The time and place of the transaction being made.
+/// The zxid and the time of the transaction in preparation.
 #[derive(Clone, Copy)]
 struct Stamp {
+    /// Its zxid.
     zxid: Zxid,
+    /// Ms since the Unix epoch, by the clock of this server.
     time: i64,
 }
 
 impl Prep {
-    /// Goes on behind what `database` holds.
+    /// Prepares transactions that follow those in `database`.
     pub fn new(options: PrepOptions, database: &Database) -> Prep {
         Prep {
             options,
@@ -209,8 +89,8 @@ impl Prep {
 
     /// Makes the transaction of a client's request. `zxid` is the next in order.
     ///
-    /// Only what changes the tree may come here. A reconfig is refused: a server on its own has no
-    /// ensemble, and a leader calls [`Prep::prepare_reconfig`].
+    /// The request must be a write. A reconfig is refused, because a standalone server has no ensemble; a leader calls
+    /// [`Prep::prepare_reconfig`].
     pub fn prepare(
         &mut self,
         database: &Database,
@@ -276,7 +156,7 @@ impl Prep {
         self.finish(stamp, &server, planned)
     }
 
-    /// Makes the transaction of a write that failed before it could be looked at.
+    /// Makes the transaction of a write that failed before it was checked.
     pub fn prepare_error(
         &mut self,
         database: &Database,
@@ -289,53 +169,53 @@ impl Prep {
         self.error_txn(Stamp { zxid, time: now.0 }, requester, error)
     }
 
-    /// The tree shows everything up to `zxid` now.
+    /// All transactions up to `zxid` are applied to the tree.
     pub fn on_applied(&mut self, zxid: Zxid) {
         self.outstanding.forget(zxid);
     }
 
-    /// The log has accepted everything up to `zxid`.
+    /// The log has accepted all transactions up to `zxid`.
     pub fn on_logged(&mut self, zxid: Zxid) {
         self.outstanding.settle(zxid);
     }
 
-    /// Takes back everything after `zxid`: the log has no room for it. `digest` is the tree's
-    /// after the transaction `zxid`.
+    /// Takes back all transactions after `zxid`, for which the log has no room. `digest` is that of the tree after
+    /// the transaction `zxid`.
     pub fn take_back(&mut self, zxid: Zxid, digest: i64) {
-        assert!(zxid <= self.last);
+        assert!(zxid <= self.last, "only what was prepared is taken back: {zxid}");
         self.outstanding.roll_back_after(zxid);
         self.last = zxid;
         self.digest = digest;
     }
 
-    /// The tree's digest once everything outstanding is applied.
+    /// The tree's digest when everything outstanding is applied.
     pub fn digest(&self) -> i64 {
         self.digest
     }
 
-    /// A quota, by its path, that a request since the last call went beyond: worth a line in the
-    /// log, for a soft limit has no other effect.
+    /// The last quota that a request since the last call exceeded, and its path. The caller logs it: a soft limit has
+    /// no other effect.
     pub fn take_quota_excess(&self) -> Option<(String, QuotaExcess)> {
         self.quota_excess.take()
     }
 
-    /// A bound that a request since the last call went beyond, and so was refused: worth a line in the log, for
-    /// ZooKeeper has no such bound, and its code for the client tells less.
+    /// The last bound for which a request since the last call was refused. The caller logs it: ZooKeeper has no such
+    /// bound, and therefore no error code that names it.
     pub fn take_beyond(&self) -> Option<Beyond> {
         self.beyond.take()
     }
 
-    /// The configuration that the transaction just made leads to, if it is a reconfiguration.
+    /// The configuration that the newest transaction sets, if it is a reconfiguration.
     pub fn take_config(&mut self) -> Option<Config> {
         self.config.take()
     }
 
-    /// The newest zxid given to a transaction.
+    /// The zxid of the newest transaction.
     pub fn last(&self) -> Zxid {
         self.last
     }
 
-    /// Changes proposed and not yet applied.
+    /// How many changes of nodes are proposed and not yet applied.
     pub fn outstanding_changes(&self) -> usize {
         self.outstanding.len()
     }
@@ -346,6 +226,7 @@ impl Prep {
 
     fn begin(&mut self, database: &Database, zxid: Zxid) {
         assert!(zxid > self.last, "zxids rise: {zxid} after {}", self.last);
+        assert!(zxid > database.last_processed(), "a transaction is prepared before it is applied");
         self.last = zxid;
         if self.outstanding.is_empty() {
             self.digest = database.digest();
@@ -359,6 +240,7 @@ impl Prep {
         requester: &Requester<'_>,
         planned: Result<Planned<'_>, ErrorCode>,
     ) -> Txn {
+        assert!(stamp.zxid == self.last, "one transaction is in preparation");
         match planned {
             Ok(planned) => {
                 let header = header(stamp, requester, planned.op);
@@ -366,6 +248,7 @@ impl Prep {
                 let bytes_max = self.options.txn_bytes_max - less;
                 let digest = self.txn_digest();
                 if let Ok(txn) = Txn::new_within(header, &planned.body(), digest, bytes_max) {
+                    assert!(txn.bytes().len() <= bytes_max, "a log takes every transaction");
                     return txn;
                 }
                 if !self.is_planted(PlantedBug::LongTxnNotTakenBack) {
@@ -377,13 +260,20 @@ impl Prep {
         }
     }
 
-    /// Takes back what the request under way has recorded.
+    /// Takes back the records of the present request.
     fn roll_back(&mut self, stamp: Stamp) {
+        assert!(stamp.zxid == self.last, "only the request in preparation is rolled back");
         self.outstanding.roll_back_after(Zxid(stamp.zxid.0 - 1));
         self.digest = self.digest_before;
     }
 
     fn error_txn(&mut self, stamp: Stamp, requester: &Requester<'_>, error: ErrorCode) -> Txn {
+        assert!(stamp.zxid == self.last, "one transaction is in preparation");
+        assert!(error.code() != 0, "an error has a number");
+        assert!(
+            self.digest == self.digest_before || self.is_planted(PlantedBug::LongTxnNotTakenBack),
+            "a request that fails leaves no change behind"
+        );
         let body = TxnBody::Error { err: error.code() };
         // ZooKeeper: the transaction of a request that failed has no digest.
         Txn::new(header(stamp, requester, OpCode::Error), &body, None)
@@ -395,9 +285,10 @@ impl Prep {
             .then_some(TxnDigest { version: DIGEST_VERSION, tree_digest: self.digest })
     }
 
-    /// The node as it will be once everything outstanding is applied.
+    /// The node as it will be when everything outstanding is applied.
     fn record(&self, database: &Database, path: &str) -> Result<ChangeRecord, ErrorCode> {
         if let Some(record) = self.outstanding.get(path) {
+            assert!(record.zxid <= self.last, "no record is of a transaction to come");
             return if record.exists { Ok(record.clone()) } else { Err(ErrorCode::NoNode) };
         }
         let node = self.stored(database, path).ok_or(ErrorCode::NoNode)?;
@@ -420,7 +311,7 @@ impl Prep {
         }
     }
 
-    /// The node in the tree at a path without a record, unless it goes with its session.
+    /// The node in the tree at a path without a record, unless its session is about to end and deletes it.
     #[inline]
     fn stored<'a>(&self, database: &'a Database, path: &str) -> Option<NodeRef<'a>> {
         let node = database.node(path)?;
@@ -429,8 +320,10 @@ impl Prep {
         (!goes).then_some(node)
     }
 
-    /// Records what the operation does to one node; `record.digest` is still the one before it.
+    /// Records the effect of the operation on one node. `record.digest` is still the digest before it.
     fn change(&mut self, path: &str, mut record: ChangeRecord, stamp: Stamp, owner: SessionId) {
+        assert!(stamp.zxid == self.last, "changes are of the transaction in preparation");
+        assert!(record.zxid <= stamp.zxid, "a change follows the one that it replaces");
         let before = record.digest;
         record.zxid = stamp.zxid;
         if self.options.digest {
@@ -464,7 +357,7 @@ impl Prep {
         acl: AclVector<'_>,
         requester: &Requester<'_>,
     ) -> Result<AclList, ErrorCode> {
-        // The list that nearly all nodes have needs no look at its entries.
+        // Nearly all nodes have this list, whose entries need no check.
         let open = self.open.vector();
         if acl == open {
             return Ok(self.open.clone());

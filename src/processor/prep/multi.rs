@@ -1,4 +1,4 @@
-//! multi: several operations under one zxid, or none.
+//! multi: one transaction with several operations, of which either all are applied or none.
 
 use super::{Planned, Prep, Requester, Stamp, create, header};
 use crate::database::Database;
@@ -9,8 +9,8 @@ use crate::proto::txn::{SubTxn, Txn, TxnBody};
 use crate::proto::{CreateMode, OpCode};
 
 impl Prep {
-    /// A multi that fails is no error transaction: it keeps the operations before the one that
-    /// failed, then has an error for that one and for each behind it.
+    /// A multi that fails is not an error transaction: it contains the operations before the one that failed, then an
+    /// error for that one and for each after it.
     pub(super) fn prepare_multi(
         &mut self,
         database: &Database,
@@ -18,7 +18,7 @@ impl Prep {
         requester: &Requester<'_>,
         parts: &[MultiOp<'_>],
     ) -> Txn {
-        // ZooKeeper: getPendingChanges looks at every path before anything else happens.
+        // ZooKeeper: getPendingChanges reads every path before the first operation is checked.
         if parts.iter().any(|part| part.path().is_none()) {
             return self.error_txn(stamp, requester, ErrorCode::MarshallingError);
         }
@@ -39,7 +39,7 @@ impl Prep {
                         fits = sink.finish().is_ok();
                         planned.op
                     }
-                    // ZooKeeper: what is not a KeeperException fails the request as a whole.
+                    // ZooKeeper: any exception but a KeeperException fails the whole request.
                     Err(ErrorCode::MarshallingError) => return self.refuse_whole(stamp, requester),
                     Err(error) => {
                         failed = true;
@@ -49,11 +49,14 @@ impl Prep {
                 }
             };
             planned.push(&SubTxn { op: op.number(), body: Some(&body) });
-            // A part may be a thousand times as long as what asked for it, so nobody waits for the rest.
+            // An operation may become a thousand times as long in a transaction as it was in the request. So the check
+            // comes after each, and not only at the end.
             if !fits || planned.bytes() > bytes_max {
                 return self.refuse_whole(stamp, requester);
             }
         }
+        assert!(planned.len() == parts.len(), "each operation has its part");
+        assert!(!failed || self.digest == self.digest_before, "a multi that fails changes nothing");
         let body = TxnBody::Multi(planned.as_vector());
         let header = header(stamp, requester, OpCode::Multi);
         match Txn::new_within(header, &body, self.txn_digest(), bytes_max) {
@@ -62,7 +65,7 @@ impl Prep {
         }
     }
 
-    /// Takes back what the parts so far have recorded: nothing of them is kept.
+    /// Takes back the records of all operations so far, and refuses the request.
     fn refuse_whole(&mut self, stamp: Stamp, requester: &Requester<'_>) -> Txn {
         self.roll_back(stamp);
         self.error_txn(stamp, requester, ErrorCode::MarshallingError)
@@ -78,7 +81,7 @@ impl Prep {
         match part {
             MultiOp::Create(op, request) => {
                 let mut wanted = create::Wanted::from_create(*op, request);
-                // ZooKeeper makes the operation anew out of its flags (`Op.create`).
+                // ZooKeeper makes a new operation from the flags (`Op.create`).
                 match CreateMode::from_flag(request.flags) {
                     None => return Err(ErrorCode::MarshallingError),
                     Some(mode) if mode.is_ttl() => return Err(ErrorCode::MarshallingError),

@@ -10,12 +10,12 @@ use crate::proto::OpCode;
 use crate::proto::data::perms;
 use crate::proto::request::{PathVersion, SetAclRequest, SetDataRequest};
 
-/// "Any version will do."
+/// The version that a client expects if it accepts any.
 const ANY_VERSION: i32 = -1;
 
-/// The version after the current one, if that is the one expected.
-// ZooKeeper: PrepRequestProcessor.checkAndIncVersion of 3.9 goes from -2 to -1, which a client cannot
-// ask for; 3.10 leaves -1 out (ZOOKEEPER-4743).
+/// The version after the current one, if the client expects the current one.
+// ZooKeeper: PrepRequestProcessor.checkAndIncVersion of 3.9 goes from -2 to -1, which no client can expect; 3.10
+// leaves out -1 (ZOOKEEPER-4743).
 fn next_version(current: i32, expected: i32) -> Result<i32, ErrorCode> {
     if expected != ANY_VERSION && expected != current {
         return Err(ErrorCode::BadVersion);
@@ -56,8 +56,8 @@ impl Prep {
         if node.children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        // ZooKeeper: PrepRequestProcessor asks only that the node be no ephemeral one. But it was found a
-        // while ago, and may have been set, or removed and made again, since.
+        // ZooKeeper: PrepRequestProcessor checks only that the node is not ephemeral. But since the search found it, a
+        // client may have set its data, or have deleted it and created it again.
         if !rules.let_go(database.kind_of(node.stat.ephemeral_owner), &node.stat, stamp.time) {
             return Err(ErrorCode::BadVersion);
         }
@@ -66,8 +66,8 @@ impl Prep {
         Ok(Planned::new(OpCode::DeleteContainer, path))
     }
 
-    /// Records that a node goes: its parent has a child less and a newer pzxid.
-    // ZooKeeper: the stored cversion counts creates only, so a delete leaves it.
+    /// Records that a node is deleted: its parent has one child less and a newer pzxid.
+    // ZooKeeper: the stored cversion counts creates only, so a delete does not change it.
     pub(super) fn change_removed(
         &mut self,
         database: &Database,
@@ -81,8 +81,11 @@ impl Prep {
             NodeKind::Ephemeral(session) => session,
             NodeKind::Persistent | NodeKind::Container | NodeKind::Ttl { .. } => SessionId::NONE,
         };
+        assert!(node.exists, "what is deleted is there");
+        assert!(parent.exists, "a parent outlives its children");
+        assert!(parent_path.len() <= path.len(), "a parent has the shorter path");
         parent.children = parent.children.checked_sub(1).expect("the node is one of its children");
-        // In a tree that no server has made it may be later, and stays then.
+        // In a tree that no server has written, the parent's pzxid may be later. Then it stays.
         parent.stat.pzxid = parent.stat.pzxid.max(stamp.zxid);
         self.change(parent_path, parent, stamp, SessionId::NONE);
         self.change(path, ChangeRecord { exists: false, ..node }, stamp, owner);
@@ -104,6 +107,7 @@ impl Prep {
             self.check_quota(database, path, data_bytes, node.data_bytes, 0)?;
         }
         let version = next_version(node.stat.version, request.version)?;
+        assert!(node.exists, "data are set of a node that is there");
         node.stat.version = version;
         node.stat.mtime = stamp.time;
         node.stat.mzxid = stamp.zxid;
@@ -129,6 +133,7 @@ impl Prep {
         let mut node = self.record(database, path)?;
         self.check_acl(&node.acl, perms::ADMIN, requester)?;
         let version = next_version(node.stat.aversion, request.version)?;
+        assert!(node.exists, "an ACL is set of a node that is there");
         node.stat.aversion = version;
         node.acl = acl.clone();
         self.change(path, node, stamp, SessionId::NONE);
@@ -153,7 +158,7 @@ impl Prep {
         Ok(planned)
     }
 
-    /// A server on its own has no ensemble to change.
+    /// A standalone server has no ensemble to change.
     pub(super) fn refuse_reconfig(&self, requester: &Requester<'_>) -> ErrorCode {
         if !self.options.reconfig {
             return ErrorCode::ReconfigDisabled;
@@ -187,9 +192,9 @@ impl Prep {
     }
 }
 
-/// A path that may be deleted, and its parent (`getParentPathAndValidate`).
+/// The path of a node that can be deleted, and its parent's (`getParentPathAndValidate`).
 fn deletable(path: Option<&str>) -> Result<(&str, &str), ErrorCode> {
-    // ZooKeeper: a null path ends in a NullPointerException, answered as a marshalling error.
+    // ZooKeeper: a null path causes a NullPointerException, and the client gets a marshalling error.
     let path = path.ok_or(ErrorCode::MarshallingError)?;
     let parent = path::parent(path).ok_or(ErrorCode::BadArguments)?;
     if path::is_special(path) {

@@ -1,8 +1,7 @@
-//! reconfig: from the members that a client wants to the transaction that makes them so.
+//! reconfig: from the members that a client requests to the transaction that sets them.
 //!
-//! The transaction sets the data of `/zookeeper/config`, whose version stays -1; what the ensemble
-//! makes of it is the peer's. Whether it may be is checked in ZooKeeper's order, the permission
-//! last.
+//! The transaction sets the data of `/zookeeper/config`, whose version stays -1. The peer carries the change out. The
+//! checks come in ZooKeeper's order, with the permission last.
 
 use std::fmt;
 use std::rc::Rc;
@@ -18,21 +17,21 @@ use crate::proto::txn::Txn;
 use crate::quorum::{Config, Member, ReconfigError, Reconfiguration};
 use crate::time::WallMs;
 
-/// The node that holds the configuration.
+/// The node whose data are the configuration.
 pub const CONFIG_PATH: &str = "/zookeeper/config";
 
-/// "Any configuration will do."
+/// The version of the configuration that a client expects if it accepts any.
 const ANY_CONFIG: i64 = -1;
 
-/// What the leader's peer knows of the ensemble.
+/// Facts about the ensemble, from the leader's peer.
 pub struct ReconfigFacts<'a> {
     /// The active configuration.
     pub active: &'a Rc<Config>,
-    /// The last one proposed or seen.
+    /// The newest one, proposed or active.
     pub last_seen: &'a Rc<Config>,
-    /// A reconfiguration must leave two participants (`standaloneEnabled`).
+    /// Whether a reconfiguration must leave two participants (`standaloneEnabled`).
     pub standalone_enabled: bool,
-    /// A server may have several addresses (`multiAddress.enabled`).
+    /// Whether a server may have several addresses (`multiAddress.enabled`).
     pub multi_address: bool,
     /// Whether a quorum of a configuration is connected and has the leader's history.
     pub is_quorum_synced: &'a dyn Fn(&Config) -> bool,
@@ -70,7 +69,7 @@ impl Prep {
                 planned.data = Some(text.as_bytes());
                 planned.version = -1;
                 let txn = self.finish(stamp, requester, Ok(planned));
-                // One that is too long for the log has become an error.
+                // A reconfiguration that is too long for the log became an error.
                 self.config = (txn.header().op == OpCode::Reconfig).then_some(config);
                 txn
             }
@@ -111,8 +110,8 @@ impl Prep {
                     ReconfigError::Marshalling(_) => ErrorCode::MarshallingError,
                 }
             })?;
-        // ZooKeeper: QuorumServer.initializeWithAddressString refuses the line of such a server. What
-        // the members have already, and nobody asks for now, is not looked at.
+        // ZooKeeper: QuorumServer.initializeWithAddressString refuses the line of a server with several addresses. It
+        // does not check members that the request leaves as they are.
         let asked_for = |(id, member): &(&ServerId, &Member)| {
             let known = last_seen.members.get(id).map(Member::to_string);
             request.new_members.is_some() || known != Some(member.to_string())
@@ -135,6 +134,7 @@ impl Prep {
             );
             return Err(ErrorCode::NewConfigNoQuorum);
         }
+        assert!(config.version == stamp.zxid.0, "a configuration has the zxid that sets it");
         let mut node = self.record(database, CONFIG_PATH)?;
         self.check_acl(&node.acl, perms::WRITE, requester)?;
         let text = config.to_text();
@@ -147,3 +147,6 @@ impl Prep {
         Ok((text, config))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,14 +15,14 @@ use crate::proto::request::Paths;
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::time::WallMs;
 
-/// A session asks for its own beginning or end: nothing about it is checked.
+/// The session itself, for the transaction that begins or ends it. Nothing about it is checked.
 fn for_session(session: SessionId, cxid: i32) -> Requester<'static> {
     const NOBODY: &[Identity] = &[];
     Requester { session, cxid, identities: NOBODY, allowed: Ok(()), allowed_ephemerals: Ok(()) }
 }
 
 impl Prep {
-    /// Makes the transaction with which a session begins.
+    /// Makes the transaction that begins a session.
     pub fn prepare_create_session(
         &mut self,
         database: &Database,
@@ -37,8 +37,8 @@ impl Prep {
         Txn::new(header, &TxnBody::CreateSession { timeout_ms }, self.txn_digest())
     }
 
-    /// Makes the transaction with which a session ends, and with it its ephemeral nodes, those
-    /// included whose create is still on its way.
+    /// Makes the transaction that ends a session and deletes its ephemeral nodes, including those whose create is
+    /// proposed and not yet applied.
     pub fn prepare_close_session(
         &mut self,
         database: &Database,
@@ -49,8 +49,8 @@ impl Prep {
     ) -> Txn {
         self.begin(database, zxid);
         let stamp = Stamp { zxid, time: now.0 };
-        // A list that no log could be read back with is left out: every server then takes the
-        // nodes from its tree, as before 3.6, and finds the same (ZOOKEEPER-4306).
+        // A list that is too long to be read back from the log is left out. Every server then finds the same nodes in
+        // its own tree, as before 3.6 (ZOOKEEPER-4306).
         let bytes_max = self.options.txn_bytes_max.saturating_sub(TxnHeader::BYTES + 32);
         let mut listed = self.options.close_session_paths;
         let mut paths: VectorBuf<Option<&str>> = VectorBuf::default();
@@ -68,12 +68,13 @@ impl Prep {
             self.remove_recorded(database, stamp, &path);
         }
         let header = header(stamp, &for_session(session, cxid), OpCode::CloseSession);
+        assert!(!listed || bytes <= bytes_max, "a log takes the list");
         let paths: Option<Paths<'_>> = listed.then(|| paths.as_vector());
         Txn::new(header, &TxnBody::CloseSession { paths }, self.txn_digest())
     }
 
-    /// Records that the ephemeral nodes of a session that are in the tree go, and `visit`s their paths. What
-    /// has no record needs none: one word says that all of these go, and their parents change once.
+    /// Records that the ephemeral nodes of a session that are in the tree are deleted, and `visit`s their paths. A node
+    /// without a record gets none: one entry stands for all of these, and each parent changes once.
     fn remove_stored(
         &mut self,
         database: &Database,
@@ -82,9 +83,9 @@ impl Prep {
         visit: &mut dyn FnMut(&str),
     ) {
         let mut without_record = 0;
-        // The parent of the last of these, and how many in a row have it.
+        // The parent of the last node without a record, and how many such nodes in a row have this parent.
         let (mut parent, mut children) = ("", 0);
-        // A session that ends a second time has nothing left but what has a record.
+        // When a session ends a second time, only nodes with a record are left.
         let has_ended = self.outstanding.ends(session);
         for node in database.ephemeral_nodes(session) {
             let path = node.path();
@@ -98,6 +99,7 @@ impl Prep {
                     }
                     children += 1;
                     without_record += 1;
+                    assert!(node.parent().is_some(), "the root is not ephemeral");
                     if self.options.digest {
                         self.digest = self.digest.wrapping_sub(node.digest());
                     }
@@ -118,19 +120,20 @@ impl Prep {
         }
     }
 
-    /// Records that so many children of a node go, none of which has a record.
+    /// Records that this many children of a node are deleted, none of which has a record.
     fn remove_children(&mut self, database: &Database, stamp: Stamp, path: &str, children: u32) {
         if children == 0 {
             return;
         }
         let mut parent = self.record(database, path).expect("a node has a parent");
+        assert!(parent.exists, "a parent outlives its children");
         parent.children =
             parent.children.checked_sub(children).expect("the nodes are some of its children");
         parent.stat.pzxid = parent.stat.pzxid.max(stamp.zxid);
         self.change(path, parent, stamp, SessionId::NONE);
     }
 
-    /// Records that a node that has a record goes.
+    /// Records that a node with a record is deleted.
     fn remove_recorded(&mut self, database: &Database, stamp: Stamp, path: &str) {
         let parent_path = path::parent(path).expect("it is the path of a node");
         let parent = self.record(database, parent_path).expect("a node has a parent");
@@ -138,15 +141,15 @@ impl Prep {
         self.change_removed(database, stamp, path, node, parent_path, parent);
     }
 
-    /// Whether a session may have no more ephemeral nodes. Those that are on their way count, whether they come
-    /// or go.
+    /// Whether a session has as many ephemeral nodes as it may. A proposed change counts as one more node, even if it
+    /// deletes one.
     pub(super) fn has_enough_ephemerals(&self, database: &Database, session: SessionId) -> bool {
         let (stored, _) = database.ephemerals_size(session);
         stored + self.outstanding.touched_count(session) >= self.options.ephemerals_per_session_max
     }
 
-    /// The ephemeral nodes that the session will have once everything outstanding is applied and that are
-    /// not in the tree as such yet.
+    /// The ephemeral nodes that the session will have when everything outstanding is applied, without those that are
+    /// its nodes in the tree already.
     fn outstanding_ephemerals(&self, database: &Database, session: SessionId) -> Vec<Rc<str>> {
         if self.is_planted(PlantedBug::CloseForgetsNewest) {
             return Vec::new();
@@ -161,14 +164,14 @@ impl Prep {
             };
             is_owned && !is_stored()
         };
-        // A path made, removed and made again was touched more than once.
+        // If a node is created, deleted and created again, its path occurs several times.
         let mut seen = hashbrown::HashSet::new();
         let touched = self.outstanding.touched_by(session).filter(|path| is_new(path));
         touched.filter(|path| seen.insert(Rc::clone(path))).map(Rc::clone).collect()
     }
 }
 
-/// Whether a record is of an ephemeral node of this session.
+/// Whether the record says that this session has an ephemeral node there.
 fn is_owned(database: &Database, record: &ChangeRecord, session: SessionId) -> bool {
     record.exists && database.kind_of(record.stat.ephemeral_owner) == NodeKind::Ephemeral(session)
 }

@@ -36,6 +36,8 @@ impl WatchTable {
             }
             while next != NONE {
                 let watch = self.watches.get_mut(next);
+                assert!(watch.path == slot, "a path's list has its own watches");
+                assert!(watch.kind == kind, "a list has watches of one kind");
                 let (at, connection) = (next, watch.connection);
                 next = watch.path_next;
                 let used_up = watch.modes == WatchMode::Standard.bit();
@@ -94,6 +96,7 @@ impl WatchTable {
             self.give_up(connection);
             return true;
         }
+        assert!(owner.mark <= self.firings, "no firing is to come");
         if owner.mark != self.firings {
             owner.mark = self.firings;
             receivers.push(owner.id);

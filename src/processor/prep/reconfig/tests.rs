@@ -2,14 +2,13 @@
 
 use std::rc::Rc;
 
-use super::reconfig::CONFIG_PATH;
-use super::{Prep, PrepOptions, ReconfigFacts, Requester};
+use super::{CONFIG_PATH, Prep, ReconfigFacts, Requester};
 use crate::acl::Identity;
 use crate::database::{Database, DatabaseOptions, Fired};
 use crate::error::ErrorCode::{self, *};
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::jute::Jute;
-use crate::processor::finish;
+use crate::processor::{PrepOptions, finish};
 use crate::proto::OpCode;
 use crate::proto::event::EventType;
 use crate::proto::request::ReconfigRequest;

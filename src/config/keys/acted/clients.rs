@@ -1,0 +1,288 @@
+//! Rows of the keys about sockets, sessions and what clients may take.
+
+use super::super::row::*;
+use super::super::{
+    Acted, Fate, Key, RATIO, Set, Theme, any_int, fine, int, port, prop_int, prop_int_or,
+};
+use crate::config::value::Kind;
+
+pub(in crate::config::keys) static KEYS: &[Key] = &[
+    // Network.
+    file(
+        Theme::Network,
+        "clientPort",
+        port(),
+        "",
+        together!(|c| c.network.client.port.to_string()),
+    )
+    .about("port for clients; 0 lets the system choose"),
+    file(
+        Theme::Network,
+        "clientPortAddress",
+        Kind::Text,
+        "",
+        together!(|c| c.network.client.host.to_string()),
+    )
+    .about("interface for clients; every address if not set"),
+    file(
+        Theme::Network,
+        "clientPortListenBacklog",
+        any_int(),
+        "-1",
+        Fate::Acted(Acted {
+            set: Set::Int(|c, v| c.network.listen_backlog = (v > 0).then(|| narrow(v))),
+            get: |c| c.network.listen_backlog.map_or("-1".to_owned(), |v| v.to_string()),
+            about: "length of the listen queue; 0 or less: our own choice",
+            verdict: fine,
+        }),
+    ),
+    file(
+        Theme::Network,
+        "maxClientCnxns",
+        any_int(),
+        "60",
+        optional!(network.max_client_cnxns, 0, 1),
+    )
+    .about("connections from one address; 0 or less: no limit"),
+    prop(Theme::Network, "maxCnxns", prop_int_or(0, 0), "0", optional!(network.max_cnxns, 0, 1))
+        .about("connections in all; 0: no limit"),
+    prop(
+        Theme::Network,
+        "clientTcpKeepAlive",
+        Kind::Bool,
+        "false",
+        plain!(Bool, network.client_tcp_keep_alive),
+    )
+    .about("TCP keep-alive on client connections"),
+    prop(
+        Theme::Network,
+        "nio.sessionlessCnxnTimeout",
+        prop_int(1),
+        "10000",
+        number!(network.sessionless_cnxn_timeout_ms),
+    )
+    .about("close a connection that opens no session")
+    .unit("ms"),
+    bare(
+        Theme::Network,
+        "jute.maxbuffer",
+        prop_int(1),
+        "1048575",
+        together!(|c| c.network.jute_max_buffer.to_string()),
+    )
+    .about("largest frame that a client may send; a larger value counts as 536870912")
+    .verdict(max_buffer)
+    .unit("bytes"),
+    prop(
+        Theme::Network,
+        "jute.maxbuffer.extrasize",
+        prop_int_or(1024, 1024),
+        "1048575",
+        together!(|c| c.network.jute_max_buffer_extra.to_string()),
+    )
+    .about(
+        "by how much a record in a file may exceed jute.maxbuffer; jute.maxbuffer if not set; a \
+         larger value counts as 536870912",
+    )
+    .unit("bytes"),
+    // Sessions.
+    file(
+        Theme::Sessions,
+        "tickTime",
+        int(1),
+        "3000",
+        together!(|c| c.sessions.tick_time_ms.to_string()),
+    )
+    .about("unit of all session times")
+    .unit("ms"),
+    file(
+        Theme::Sessions,
+        "minSessionTimeout",
+        int(-1),
+        "-1",
+        together!(|c| c.sessions.min_session_timeout_ms.to_string()),
+    )
+    .about("shortest session timeout; -1: 2 ticks")
+    .unit("ms"),
+    file(
+        Theme::Sessions,
+        "maxSessionTimeout",
+        int(-1),
+        "-1",
+        together!(|c| c.sessions.max_session_timeout_ms.to_string()),
+    )
+    .about("longest session timeout; -1: 20 ticks")
+    .unit("ms"),
+    bare(
+        Theme::Sessions,
+        "readonlymode.enabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, sessions.read_only_mode_enabled),
+    )
+    .about("serve reads while cut off from the ensemble, and put isro on the whitelist"),
+    file(
+        Theme::Sessions,
+        "localSessionsEnabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, sessions.local_sessions_enabled),
+    )
+    .about("in an ensemble, sessions begin as local ones, known to one server only"),
+    file(
+        Theme::Sessions,
+        "localSessionsUpgradingEnabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, sessions.local_sessions_upgrading_enabled),
+    )
+    .about("a local session becomes a global one when it creates an ephemeral node"),
+    // Limits.
+    prop(
+        Theme::Limits,
+        "globalOutstandingLimit",
+        prop_int(0),
+        "1000",
+        number!(limits.global_outstanding_limit),
+    )
+    .about("requests in process above which the server reads no more from clients")
+    .unit("requests"),
+    prop(
+        Theme::Limits,
+        "request_throttle_max_requests",
+        prop_int_or(0, 0),
+        "0",
+        optional!(limits.request_throttle_max_requests, 0, 1),
+    )
+    .about("like globalOutstandingLimit, and the smaller of the two counts; 0: no such limit")
+    .unit("requests"),
+    prop(
+        Theme::Limits,
+        "largeRequestMaxBytes",
+        prop_int_or(1, 104_857_600),
+        "104857600",
+        number!(limits.large_request_max_bytes),
+    )
+    .about("bytes of all large requests in process")
+    .unit("bytes"),
+    prop(
+        Theme::Limits,
+        "largeRequestThreshold",
+        prop_int_or(-1, -1),
+        "-1",
+        Fate::Acted(Acted {
+            // ZooKeeper: setLargeRequestThreshold takes 0 for -1.
+            set: Set::Int(|c, v| {
+                c.limits.large_request_threshold_bytes = (v > 0).then(|| narrow(v))
+            }),
+            get: |c| {
+                c.limits.large_request_threshold_bytes.map_or("-1".to_owned(), |v| v.to_string())
+            },
+            about: "size from which a request is large; 0 and -1: none is",
+            verdict: fine,
+        }),
+    )
+    .unit("bytes"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_tokens",
+        prop_int(0),
+        "0",
+        number!(limits.connection_throttle.tokens),
+    )
+    .about("size of the bucket from which each connecting session takes tokens; 0: no throttle"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_fill_time",
+        prop_int(1),
+        "1",
+        number!(limits.connection_throttle.fill_time_ms),
+    )
+    .about("time between two refills of the bucket")
+    .unit("ms"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_fill_count",
+        prop_int(0),
+        "1",
+        number!(limits.connection_throttle.fill_count),
+    )
+    .about("tokens per refill"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_freeze_time",
+        prop_int(-1),
+        "-1",
+        Fate::Acted(Acted {
+            set: Set::Int(|c, v| {
+                c.limits.connection_throttle.freeze_time_ms = u32::try_from(v).ok()
+            }),
+            get: |c| {
+                c.limits
+                    .connection_throttle
+                    .freeze_time_ms
+                    .map_or("-1".to_owned(), |v| v.to_string())
+            },
+            about: "time between two changes of the drop probability; -1: no random \
+             drops",
+            verdict: fine,
+        }),
+    )
+    .unit("ms"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_drop_increase",
+        RATIO,
+        "0.02",
+        plain!(Float, limits.connection_throttle.drop_increase),
+    )
+    .about("step up of the drop probability"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_drop_decrease",
+        RATIO,
+        "0.002",
+        plain!(Float, limits.connection_throttle.drop_decrease),
+    )
+    .about("step down of the drop probability"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_decrease_ratio",
+        RATIO,
+        "0",
+        plain!(Float, limits.connection_throttle.decrease_ratio),
+    )
+    .about("the drop probability falls while at most this share of the bucket is missing"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_weight_enabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, limits.connection_throttle.weight_enabled),
+    )
+    .about("a connecting session costs its weight instead of one token"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_global_session_weight",
+        prop_int_or(1, 3),
+        "3",
+        number!(limits.connection_throttle.global_session_weight),
+    )
+    .about("tokens for a new session"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_local_session_weight",
+        prop_int_or(1, 1),
+        "1",
+        number!(limits.connection_throttle.local_session_weight),
+    )
+    .about("smallest allowed value of the other two weights"),
+    prop(
+        Theme::Limits,
+        "connection_throttle_renew_session_weight",
+        prop_int_or(1, 2),
+        "2",
+        number!(limits.connection_throttle.renew_session_weight),
+    )
+    .about("tokens for a session that reconnects"),
+];

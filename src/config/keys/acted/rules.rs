@@ -1,0 +1,140 @@
+//! Rows of the keys about permissions, nodes and four-letter words.
+
+use std::collections::BTreeSet;
+
+use super::super::row::*;
+use super::super::{Acted, Fate, Key, Set, Theme, fine, prop_int, prop_long};
+use crate::config::settings::{DigestAlgorithm, Whitelist};
+use crate::config::value::Kind;
+
+pub(in crate::config::keys) static KEYS: &[Key] = &[
+    // Security.
+    prop(Theme::Security, "skipACL", Kind::YesNo, "no", yes_no!(security.skip_acl))
+        .about("ignore ACLs")
+        .verdict(skip_acl),
+    prop(
+        Theme::Security,
+        "DigestAuthenticationProvider.enabled",
+        Kind::Bool,
+        "true",
+        plain!(Bool, security.digest_enabled),
+    )
+    .about("allow the scheme digest"),
+    prop(
+        Theme::Security,
+        "DigestAuthenticationProvider.digestAlg",
+        Kind::Choice(DIGEST_NAMES),
+        "SHA1",
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| {
+                c.security.digest_algorithm = DigestAlgorithm::from_name(v).unwrap_or_default();
+            }),
+            get: |c| c.security.digest_algorithm.name().to_owned(),
+            about: "hash of the scheme digest",
+            verdict: fine,
+        }),
+    ),
+    prop(
+        Theme::Security,
+        "DigestAuthenticationProvider.superDigest",
+        Kind::Text,
+        "",
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| c.security.super_digest = (!v.is_empty()).then(|| v.to_owned())),
+            get: |c| c.security.super_digest.clone().unwrap_or_default(),
+            about: "digest id of the super user, super:hash",
+            verdict: fine,
+        }),
+    )
+    .secret(),
+    prop(
+        Theme::Security,
+        "ensembleAuthName",
+        Kind::List,
+        "",
+        Fate::Acted(Acted {
+            set: Set::List(|c, v| {
+                c.security.ensemble_auth_names = Some(v.iter().cloned().collect::<BTreeSet<_>>());
+            }),
+            get: |c| {
+                let names = c.security.ensemble_auth_names.iter().flatten();
+                names.cloned().collect::<Vec<_>>().join(",")
+            },
+            about: "names by which clients may call this ensemble, with authProvider.N \
+             = …EnsembleAuthenticationProvider",
+            verdict: fine,
+        }),
+    ),
+    prop(
+        Theme::Security,
+        "enableEagerACLCheck",
+        Kind::Bool,
+        "false",
+        plain!(Bool, security.eager_acl_check),
+    )
+    .about(
+        "a member of an ensemble refuses a write without permission before the write gets a \
+         zxid; a standalone server does not, as in ZooKeeper",
+    ),
+    // Nodes.
+    prop(
+        Theme::Nodes,
+        "extendedTypesEnabled",
+        Kind::Bool,
+        "false",
+        plain!(Bool, nodes.extended_types_enabled),
+    )
+    .about("TTL nodes"),
+    prop(
+        Theme::Nodes,
+        "emulate353TTLNodes",
+        Kind::Bool,
+        "false",
+        plain!(Bool, nodes.emulate_353_ttl_nodes),
+    )
+    .about("recognise TTL nodes of 3.5.3"),
+    prop(Theme::Nodes, "enforceQuota", Kind::Bool, "false", plain!(Bool, nodes.enforce_quota))
+        .about("enforce hard quotas"),
+    bare(
+        Theme::Nodes,
+        "znode.container.checkIntervalMs",
+        prop_int(1),
+        "60000",
+        number!(nodes.container_check_interval_ms),
+    )
+    .about("time between two searches for empty containers and expired TTL nodes")
+    .unit("ms"),
+    bare(
+        Theme::Nodes,
+        "znode.container.maxPerMinute",
+        prop_int(1),
+        "10000",
+        number!(nodes.container_max_per_minute),
+    )
+    .about("largest number of such nodes deleted per minute"),
+    bare(
+        Theme::Nodes,
+        "znode.container.maxNeverUsedIntervalMs",
+        prop_long(0),
+        "0",
+        optional!(nodes.container_max_never_used_interval_ms, 0, 1),
+    )
+    .about("delete a container that never had a child; 0: never")
+    .unit("ms"),
+    // Admin.
+    prop(
+        Theme::Admin,
+        "4lw.commands.whitelist",
+        Kind::List,
+        "srvr",
+        Fate::Acted(Acted {
+            set: Set::List(set_whitelist),
+            get: |c| match &c.admin.four_letter_words {
+                Whitelist::All => "*".to_owned(),
+                Whitelist::Only(words) => words.iter().cloned().collect::<Vec<_>>().join(","),
+            },
+            about: "four-letter words that are answered; srvr always is, * means all",
+            verdict: whitelist,
+        }),
+    ),
+];

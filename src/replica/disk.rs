@@ -197,6 +197,7 @@ impl Pipeline {
             Progress::Synced(synced) => {
                 let us = now.mono.since_us(self.group_started);
                 stats.record_group(us);
+                stats.log_bytes += u64::from(synced.bytes);
                 if us / 1000 > self.options.log_write_warning_ms {
                     self.on_slow_write(stats, lines, now, us, synced.bytes);
                 }

@@ -41,6 +41,8 @@ pub struct Stats {
     pub events_fired: [u64; 4],
     /// Transactions applied.
     pub txns_applied: u64,
+    /// Bytes of durable groups of the log, their padding included.
+    pub log_bytes: u64,
     /// Groups written to the log (`sync_processor_batch_size`'s count).
     pub groups_synced: u64,
     /// Groups that took longer than `fsync.warningthresholdms`.
@@ -156,6 +158,7 @@ impl Stats {
             watch_bytes: 0,
             events_fired: [0; 4],
             txns_applied: 0,
+            log_bytes: 0,
             groups_synced: 0,
             connections_opened: 0,
             sessions_reopened: 0,

@@ -124,7 +124,8 @@ pub fn ignored(source: &Source) -> Vec<Violation> {
         if !is_return || !is_binding {
             continue;
         }
-        let above = source.text[..begins].lines().nth_back(1);
+        let line_begins = source.text[..begins].rfind('\n').map_or(0, |end| end + 1);
+        let above = source.text[..line_begins].lines().next_back();
         let has_comment = above.is_some_and(|line| line.trim().starts_with("//"));
         let within = at + "else {".len();
         let is_said = source.text[within..within + length].contains("//");

@@ -283,8 +283,9 @@ mod tests {
         assert_ne!(port.address(), first);
     }
 
-    /// 1. A reconfiguration names a host. 2. The replica asks a resolver that hangs. 3. The replica serves no client
-    /// until the resolver gives up.
+    /// 1. A reconfiguration names a host.
+    /// 2. The replica asks a resolver that hangs.
+    /// 3. The replica serves no client until the resolver gives up.
     #[test]
     fn a_name_is_resolved_while_clients_connect_where_they_did() {
         let mut port = member("server.1=a:1:2;127.0.0.1:0\n");
@@ -337,9 +338,12 @@ mod tests {
         }
     }
 
-    /// 1. A server binds the address, and closes the socket in order to share the address. 2. Another server does the
-    /// same. 3. Both share it, and the kernel spreads the clients over two databases. It may happen that neither gets
-    /// the address: Linux marks a socket as listening before it looks for other sockets, so two can refuse each other.
+    /// 1. A server binds the address, and closes the socket in order to share the address.
+    /// 2. Another server does the same.
+    /// 3. Both share it, and the kernel spreads the clients over two databases.
+    ///
+    /// It may happen that neither gets the address: Linux marks a socket as listening before it looks for other sockets,
+    /// so two can refuse each other.
     #[test]
     fn of_two_servers_that_start_together_on_one_address_at_most_one_gets_it() {
         let mut none = 0;

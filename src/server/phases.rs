@@ -347,8 +347,9 @@ mod tests {
         );
     }
 
-    /// 1. The client port is in use. 2. After 2 s a line says that the server gives up after 120 s. 3. The server gives
-    /// up 8 ms later.
+    /// 1. The client port is in use.
+    /// 2. After 2 s a line says that the server gives up after 120 s.
+    /// 3. The server gives up 8 ms later.
     #[test]
     fn nothing_is_said_of_the_client_port_while_an_address_in_use_is_waited_for() {
         let mut state = State::begin(ServerPhase::ClientPort);

@@ -1,4 +1,4 @@
-//! Who a connection is: `auth`, `sasl`, and the demand to have shown something first.
+//! Authentication: `auth`, `sasl`, and the refusal of clients that have not authenticated where that is required.
 
 use super::Stats;
 use super::clients::Clients;
@@ -12,7 +12,7 @@ use crate::proto::request::{AuthPacket, SaslRequest};
 use crate::proto::response::ReplyHeader;
 
 impl Clients {
-    /// Whether the connection has shown an identity of a scheme that is demanded.
+    /// Whether the client has proved an identity of a required scheme (`enforce.auth.schemes`), or none is required.
     #[inline]
     pub(super) fn has_enforced_identity(&self, connection: &Connection) -> bool {
         let schemes = &self.options.enforced_auth_schemes;
@@ -25,7 +25,8 @@ impl Clients {
 }
 
 impl Clients {
-    /// A reply that does not go through the pipeline; its zxid is 0.
+    /// Writes a reply that does not wait for the requests before it; its zxid is 0. `null_token`: an empty SASL token
+    /// follows the header.
     pub(super) fn reply_at_once(
         &mut self,
         slot: Slot,
@@ -50,7 +51,7 @@ impl Clients {
 }
 
 impl Service {
-    /// Adds the identities that a client proves.
+    /// Adds the identities that the client proves to those of its connection, or closes the connection.
     pub(super) fn on_auth(
         &mut self,
         slot: Slot,
@@ -85,8 +86,9 @@ impl Service {
         }
     }
 
-    /// ZooKeeper: a server without a JAAS section has no SASL server, and answers every token with
-    /// a null one and no error.
+    /// Answers a SASL token.
+    // ZooKeeper: a server without a JAAS section has no SASL server. It answers every token with a null token and no
+    // error.
     pub(super) fn on_sasl(
         &mut self,
         slot: Slot,
@@ -104,6 +106,7 @@ impl Service {
         }
     }
 
+    /// Refuses a request of a client that has not authenticated although that is required, and closes its connection.
     pub(super) fn refuse_unauthenticated(
         &mut self,
         slot: Slot,

@@ -1,4 +1,4 @@
-//! From "committed" to what clients see: apply, events, the reply, the reads behind it.
+//! From a committed transaction to what clients see: the change, its events, the reply, the reads behind it.
 
 use super::Replica;
 use super::connection::{Slot, State, Waiting};
@@ -14,11 +14,11 @@ use crate::proto::event::encode_event_frame;
 use crate::proto::txn::Txn;
 use crate::time::Now;
 
-/// Why a connection is closed that watches too much.
+/// Why a connection is closed whose watches are too much work.
 const EVENTS_TOO_MANY: &str = "its watches and their events take more than a turn has for them";
 
 impl Replica {
-    /// Applies a transaction, which takes so many units, in zxid order, and tells those whom it concerns.
+    /// Applies the next transaction, which takes so many units, and tells the clients that it concerns.
     pub(super) fn on_committed(&mut self, now: Now, txn: &Txn, units: u32) {
         let mut fired = std::mem::take(&mut self.fired);
         self.service.work.on_applying(units);
@@ -61,7 +61,7 @@ impl Replica {
         self.fired = fired;
     }
 
-    /// Closes those whose watches take more than a turn has for them.
+    /// Closes the connections whose watches take more work than a turn has for them.
     fn close_given_up(&mut self) {
         for id in self.service.database.watches_mut().take_given_up() {
             let Some(slot) = self.connections.find(id) else { continue };
@@ -76,7 +76,7 @@ impl Replica {
         }
     }
 
-    /// A transaction that was made here.
+    /// Answers a transaction that this server has proposed.
     fn answer_own(&mut self, now: Now, txn: &Txn, applied: &Applied) {
         let request = self
             .service
@@ -92,7 +92,7 @@ impl Replica {
         }
     }
 
-    /// Writes an event into the buffer of everybody who watches and may read.
+    /// Writes an event into the buffer of each connection that watches and may read the node.
     fn send_event(&mut self, event: &Fired) {
         if event.watchers.is_empty() {
             return;
@@ -110,7 +110,7 @@ impl Replica {
             if !connection.is_open() {
                 continue;
             }
-            // One without a name is looked up in the list, and a long event is copied.
+            // Unless everybody may read, each identity is looked up in the ACL; and a long event is copied.
             let checks = match open_to_all {
                 true => 0,
                 false => connection.identities.len() / limits::IDENTITIES_PER_EVENT,
@@ -141,6 +141,7 @@ impl Replica {
         self.service.clients.frame = frame;
     }
 
+    /// Answers the client that asked for a transaction, if its connection is still there.
     fn reply(&mut self, now: Now, slot: Slot, request: &InFlight, txn: &Txn, applied: &Applied) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         match connection.state {
@@ -159,7 +160,7 @@ impl Replica {
         }
     }
 
-    /// Goes on with connections that waited for everybody's writes up to some zxid.
+    /// Goes on with connections that waited until the writes of all sessions up to some zxid were applied.
     pub(super) fn pass_barriers(&mut self, now: Now) {
         while let Some(&(zxid, slot)) = self.service.clients.barriers.front() {
             if zxid > self.service.database.last_processed() {

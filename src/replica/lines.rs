@@ -1,21 +1,26 @@
-//! Lines of the log that clients can provoke: so many a second, however many clients try.
+//! Log lines that clients can provoke: at most so many a second, however many clients try.
 
 use crate::time::MonoUs;
 
-/// Lines a second. A guess: enough to see what happens, too few to fill a disk.
+/// Lines in a second. A guess: enough to see what happens, too few to fill a disk.
 const LINES_PER_SECOND_MAX: u32 = 20;
 const SECOND_US: u64 = 1_000_000;
 
-/// The lines of the second under way.
+/// Counts the log lines of the current second.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
+    /// The current second.
     second: u64,
+    /// Lines written in that second.
+    ///
+    /// Invariant: at most [`LINES_PER_SECOND_MAX`].
     said: u32,
+    /// Lines suppressed since the last that was written.
     unsaid: u64,
 }
 
 impl Lines {
-    /// Whether one more line may be written; if so, how many were not since the last one.
+    /// How many lines were suppressed since the last one, if one more may be written. `None`: it may not.
     pub fn allow(&mut self, now: MonoUs) -> Option<u64> {
         let second = now.0 / SECOND_US;
         if second != self.second {

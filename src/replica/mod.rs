@@ -14,6 +14,7 @@
 //! request behind one of its own writes waits in the connection's queue; an event is written into
 //! a connection's buffer while the transaction is applied, before any reply that could show it.
 
+mod applying;
 mod auth;
 mod back_pressure;
 mod backlog;

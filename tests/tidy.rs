@@ -103,7 +103,7 @@ const ASSERTS: &[(&str, usize)] = &[
     ("election", 1),
     ("peer", 2),
     ("processor", 14),
-    ("replica", 3),
+    ("replica", 15),
     ("snapshot", 2),
     ("tree", 6),
     ("txnlog", 9),

@@ -121,8 +121,10 @@ impl Replica {
             self.service.ensemble.ready = ready;
         }
         let applying = &mut self.service.ensemble.applying;
+        assert!(applying.is_busy, "a call from within applies nothing and ends nothing");
         applying.is_busy = false;
         applying.is_urgent = false;
+        assert!(!applying.is_empty() || applying.bytes == 0, "without a `Ready` no bytes wait");
         applying.since = if applying.is_empty() { None } else { applying.since.or(Some(now.mono)) };
     }
 
@@ -140,7 +142,9 @@ impl Replica {
                 self.service.doubt_misfit(txn);
             }
             self.on_committed(now, txn, units);
-            self.service.ensemble.applying.bytes -= Applying::bytes_of(txn);
+            let (waiting, bytes) = (self.service.ensemble.applying.bytes, Applying::bytes_of(txn));
+            assert!(waiting >= bytes, "the bytes of a transaction that waits are counted");
+            self.service.ensemble.applying.bytes -= bytes;
             applied += 1;
         }
         ready.commit.drain(..applied);

@@ -36,6 +36,7 @@ impl Clients {
         null_token: bool,
         stats: &mut Stats,
     ) {
+        assert!(connection.is_open(), "a closed connection gets no reply");
         self.prepare_buffer(slot, connection);
         let out = &mut connection.out;
         let start = begin_frame(out);
@@ -62,6 +63,7 @@ impl Service {
         let Ok(packet) = AuthPacket::from_bytes(body) else {
             return self.reject(slot, connection, "a malformed auth packet");
         };
+        assert!(!connection.identities.is_empty(), "a connection has its address as an identity");
         let remote = connection.remote.ip();
         let shown = &mut connection.identities;
         let proved = self.clients.authentication.authenticate(packet.scheme, packet.auth, remote);
@@ -113,6 +115,11 @@ impl Service {
         connection: &mut Connection,
         xid: i32,
     ) {
+        let schemes = &self.options.enforced_auth_schemes;
+        assert!(
+            !schemes.is_empty(),
+            "a server that requires no scheme refuses nobody for want of one"
+        );
         let err = ErrorCode::SessionClosedRequireSaslAuth.code();
         self.clients.reply_at_once(slot, connection, xid, err, false, &mut self.stats);
         self.reject(slot, connection, "it has not authenticated");

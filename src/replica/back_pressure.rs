@@ -66,6 +66,7 @@ impl Service {
         connection: &mut Connection,
         frame: &[u8],
     ) -> bool {
+        assert!(connection.state == State::Ready, "only a connection with a session has requests");
         if connection.waits_to_be_read {
             return true;
         }
@@ -167,6 +168,7 @@ impl Service {
         connection: &mut Connection,
         bytes: usize,
     ) {
+        assert!(connection.out.len() >= bytes, "the connection's buffer holds the event");
         connection.owed.add_event(bytes);
         self.clients.memory.make(bytes);
         if connection.owed.events() > self.clients.memory.urgent_bytes_max(&self.options) {
@@ -180,6 +182,7 @@ impl Service {
         // A client that does not read does not miss these bytes, and others need the memory.
         connection.out = Vec::new();
         self.reject(slot, connection, reason);
+        assert!(!connection.is_open(), "a connection that is given up is closed");
     }
 }
 
@@ -235,6 +238,10 @@ impl Replica {
         for _ in 0..limits::STARVING_TAKEN_UP_MAX {
             let Some(slot) = self.service.clients.memory.next_to_take_up() else { return };
             let Some(connection) = self.connections.get_mut(slot) else { continue };
+            assert!(
+                connection.starves,
+                "a connection in the list of those that wait for memory says so"
+            );
             connection.starves = false;
             self.go_on_with(now, slot);
         }
@@ -268,6 +275,7 @@ impl Replica {
         connection.heard = now.mono;
         service.sessions.touch(now, connection, &mut service.ensemble);
         let mut early = std::mem::take(&mut connection.early);
+        assert!(connection.held_bytes >= early.len(), "frames that wait are counted");
         connection.held_bytes -= early.len();
         let mut rest = &early[..];
         self.look_at_frames(now, slot, &mut rest);
@@ -275,6 +283,7 @@ impl Replica {
             return;
         };
         let left = rest.len();
+        assert!(left <= early.len(), "no more frames are left than there were");
         connection.held_bytes += left;
         if connection.early.is_empty() {
             early.keep_last(left);
@@ -291,6 +300,10 @@ fn children_bytes(node: &NodeRef<'_>) -> usize {
     let names = node.children().take(CHILDREN_LOOKED_AT);
     let (looked_at, bytes) =
         names.fold((0, 0), |(names, bytes), name| (names + 1, bytes + STRING_BYTES + name.len()));
+    assert!(
+        looked_at <= node.num_children(),
+        "a node's list of children has no more names than it says"
+    );
     // If there are only a few, this is exactly their sum. `max` avoids a division by zero.
     bytes * node.num_children() / looked_at.max(1)
 }

@@ -75,9 +75,14 @@ impl Backlog {
     pub fn on_taken(&mut self) {
         assert!(self.before_cut != Some(0), "the log takes nothing before the cut is done");
         let txn = self.txns.pop_front().expect("the log took what was offered");
+        assert!(
+            self.bytes >= txn.bytes().len(),
+            "the bytes of a transaction that waits are counted"
+        );
         self.bytes -= txn.bytes().len();
         if let Some(before) = &mut self.before_cut {
             *before -= 1;
+            assert!(*before <= self.txns.len(), "what lies before a cut waits");
         }
         assert!(self.bytes == 0 || !self.txns.is_empty(), "no transaction, no bytes");
     }
@@ -85,6 +90,7 @@ impl Backlog {
     /// Drops all transactions: none of them goes to the log, which ends at `end`.
     pub fn take_back(&mut self, end: Zxid) {
         assert!(self.before_cut.is_none(), "a server on its own, which plans no cut, takes back");
+        assert!(end <= self.end, "{end} is taken back to, and the log was to end at {}", self.end);
         self.txns.clear();
         self.bytes = 0;
         self.end = end;

@@ -25,11 +25,23 @@ impl Clients {
     /// Gives back what these steps of a connection's queue have claimed.
     pub(super) fn release_steps(&mut self, steps: Queue, ensemble: &mut Ensemble) {
         for waiting in steps {
-            self.requests_held -= usize::from(waiting.is_held());
+            let held = usize::from(waiting.is_held());
+            assert!(self.requests_held >= held, "a step that is held is counted");
+            self.requests_held -= held;
             match waiting {
-                Waiting::Answer { answer, .. } => self.large_bytes -= answer.large as usize,
+                Waiting::Answer { answer, .. } => {
+                    assert!(
+                        self.large_bytes >= answer.large as usize,
+                        "a large request is counted"
+                    );
+                    self.large_bytes -= answer.large as usize;
+                }
                 Waiting::Forwarded(request) => {
                     ensemble.passed_on.remove(&request);
+                    assert!(
+                        self.large_bytes >= request.large as usize,
+                        "a large request is counted"
+                    );
                     self.large_bytes -= request.large as usize;
                 }
                 Waiting::Write | Waiting::Request { .. } => {}
@@ -55,6 +67,7 @@ impl Service {
                 reason, unsaid, "closing a connection"
             );
         }
+        assert!(!reason.is_empty(), "the log says why a connection is closed");
         self.stats.connections_rejected += 1;
         self.close_connection(slot, connection);
     }
@@ -74,6 +87,9 @@ impl Service {
         }
         self.clients.forget(slot, connection.session, &mut self.database);
         self.clients.mark_dirty(slot, connection);
+        assert!(connection.queue.is_empty(), "nothing waits on a closed connection");
+        assert!(connection.held_bytes == 0, "a closed connection holds no requests");
+        assert!(connection.dirty, "the next output tells the edge that the connection is closed");
     }
 }
 

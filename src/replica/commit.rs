@@ -21,6 +21,7 @@ impl Replica {
     /// Applies the next transaction, which takes so many units, and tells the clients that it concerns.
     pub(super) fn on_committed(&mut self, now: Now, txn: &Txn, units: u32) {
         let mut fired = std::mem::take(&mut self.fired);
+        assert!(fired.is_empty(), "the events of the transaction before are sent");
         self.service.work.on_applying(units);
         let events_before = self.service.database.watches().spent();
         let applied = self.service.database.apply(txn, &mut fired);
@@ -52,7 +53,9 @@ impl Replica {
         if late {
             self.send_events(&fired);
         }
-        let events = self.service.database.watches().spent() - events_before;
+        let events_after = self.service.database.watches().spent();
+        assert!(events_after >= events_before, "a turn's work on watches only grows");
+        let events = events_after - events_before;
         let events = u32::try_from(events / EVENTS_PER_UNIT as u64).unwrap_or(u32::MAX);
         if events > units {
             self.service.work.on_events(events - units);
@@ -85,7 +88,11 @@ impl Replica {
             .pop_front()
             .expect("every proposal is noted as in flight");
         assert!(request.zxid == txn.zxid(), "{} is committed, {} waits", txn.zxid(), request.zxid);
-        self.service.clients.large_bytes -= request.large as usize;
+        let next = self.service.pipeline.in_flight.front();
+        assert!(next.is_none_or(|next| next.zxid > request.zxid), "the zxids in flight rise");
+        let large = request.large as usize;
+        assert!(self.service.clients.large_bytes >= large, "a large request is counted");
+        self.service.clients.large_bytes -= large;
         self.service.stats.record_update(now.mono.since_us(request.arrived));
         if let Some(slot) = request.slot {
             self.reply(now, slot, &request, txn, applied);
@@ -100,6 +107,7 @@ impl Replica {
         let mut frame = std::mem::take(&mut self.service.clients.frame);
         frame.clear();
         encode_event_frame(event.event, &event.path, event.zxid, &mut frame);
+        assert!(!frame.is_empty(), "an event has a frame");
         let mut sent = 0;
         let open_to_all = read::may(&event.acl, perms::READ, &[], self.service.options.skip_acl);
         let copied = EVENTS_PER_UNIT * frame.len() / limits::SENT_BYTES_PER_UNIT;
@@ -167,6 +175,11 @@ impl Replica {
                 return;
             }
             self.service.clients.barriers.pop_front();
+            let next = self.service.clients.barriers.front();
+            assert!(
+                next.is_none_or(|next| next.0 >= zxid),
+                "those that wait stand in the order of zxids"
+            );
             if let Some(connection) = self.connections.get_mut(slot) {
                 self.service.advance(now, slot, connection);
             }

@@ -389,7 +389,9 @@ impl Connection {
 
     /// Whether the outcome of one of its writes is open.
     pub fn awaits_writes(&self) -> bool {
-        self.queue.has_writes()
+        let has_writes = self.queue.has_writes();
+        assert!(!has_writes || !self.queue.is_empty(), "an empty queue holds no write");
+        has_writes
     }
 
     /// What `cons` and the admin server show.
@@ -452,6 +454,7 @@ impl Connections {
         let connection = Box::new(Connection::new(id, remote, now));
         let index = match self.free.pop() {
             Some(index) => {
+                assert!(self.slots[index].is_none(), "a free place holds no connection");
                 self.slots[index] = Some(connection);
                 index
             }
@@ -462,6 +465,7 @@ impl Connections {
         };
         let before = self.by_id.insert(id, index);
         assert!(before.is_none(), "connection {id} was opened twice");
+        self.assert_places();
         Slot { index, id }
     }
 
@@ -483,9 +487,18 @@ impl Connections {
     /// Removes a connection, if it is still there.
     pub fn remove(&mut self, slot: Slot) {
         if self.by_id.remove(&slot.id).is_some() {
-            self.slots[slot.index] = None;
+            let removed = self.slots[slot.index].take();
+            assert!(removed.is_some_and(|it| it.id == slot.id), "{} lies at its place", slot.id);
             self.free.push(slot.index);
+            self.assert_places();
         }
+    }
+
+    /// # Panics
+    /// If a place is neither taken nor free, or both: another connection would get it, or nobody.
+    fn assert_places(&self) {
+        let (places, taken, free) = (self.slots.len(), self.by_id.len(), self.free.len());
+        assert!(taken + free == places, "of {places} places {taken} are taken and {free} free");
     }
 
     /// The slots of all connections, in the order of their places.

@@ -154,6 +154,7 @@ impl Service {
             op => {
                 let carried_out =
                     self.units_of_write(op, bytes, connection.session, &connection.identities);
+                assert!(carried_out > 0, "every write costs something");
                 let weight = Weight::of(in_units(carried_out));
                 let names = acl::bytes_of(&connection.identities);
                 let units = match op {
@@ -168,6 +169,7 @@ impl Service {
                 return Cost { units: in_units(units), weight, is_write: true };
             }
         };
+        assert!(units > 0, "every request costs something");
         let units = in_units(units);
         Cost { units, weight: Weight::of(units), is_write: false }
     }

@@ -133,8 +133,10 @@ impl Deferred {
         self.next += 1;
         self.requests += 1;
         let asked_at = (request.session, request.server);
-        self.of_sessions.entry(asked_at).or_default().insert(number);
-        self.count(request.link, bytes_of(&request)).numbers.insert(number);
+        let is_first = self.of_sessions.entry(asked_at).or_default().insert(number);
+        assert!(is_first, "no request of a session has the number of another");
+        let is_first = self.count(request.link, bytes_of(&request)).numbers.insert(number);
+        assert!(is_first, "no request over a link has the number of another");
         self.keep(Lane::of(&request), Kept::Request { number, units, request });
     }
 
@@ -150,7 +152,9 @@ impl Deferred {
     /// Takes back what [`Deferred::count`] has counted: it waits no longer.
     fn discount(&mut self, link: LinkId, bytes: usize) {
         let of_link = self.links.get_mut(&link).expect("it was counted as it came");
+        assert!(of_link.count > 0, "what waits is counted at its link");
         of_link.count -= 1;
+        assert!(of_link.bytes >= bytes, "the bytes of what waits are counted at its link");
         of_link.bytes -= bytes;
         if of_link.count == 0 {
             let OfLink { bytes, numbers, syncs, fences, .. } = &*of_link;
@@ -159,6 +163,7 @@ impl Deferred {
             assert!(is_empty, "everything that waits is counted");
             self.links.remove(&link);
         }
+        assert!(self.bytes >= bytes, "the bytes of what waits are counted");
         self.bytes -= bytes;
     }
 
@@ -266,10 +271,12 @@ impl Deferred {
         let Kept::Request { number, units, request } = self.take(lane) else {
             unreachable!("a lane whose next is a sync stands in no line")
         };
+        assert!(Weight::of(units) == weight, "a lane stands in the line of its next request");
+        assert!(self.requests > 0, "a request that waits is counted");
         self.requests -= 1;
         let asked_at = (request.session, request.server);
         let numbers = self.of_sessions.get_mut(&asked_at).expect("it was counted as it came");
-        numbers.remove(&number);
+        assert!(numbers.remove(&number), "its session noted its number as it came");
         if numbers.is_empty() {
             self.of_sessions.remove(&asked_at);
         }
@@ -291,7 +298,9 @@ impl Deferred {
 
     /// Whether nothing waits but fences, and what is due.
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        let is_empty = self.lanes.is_empty();
+        assert!(!is_empty || self.requests == 0, "a request that waits stands in a lane");
+        is_empty
     }
 
     /// Whether a light request waits for its turn.

@@ -97,6 +97,7 @@ impl Snapshots {
 
     /// Makes an arbitrary number (xorshift64).
     fn random(&mut self) -> u64 {
+        assert!(self.random != 0, "xorshift never departs from 0");
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -142,6 +143,10 @@ impl Pipeline {
 
     /// Counts and logs a write of the log that took `us`, which is long, and whether the disk was slow.
     fn on_slow_write(&self, stats: &mut Stats, lines: &mut Lines, now: Now, us: u64, bytes: u32) {
+        assert!(
+            self.held_us >= self.group_held_us,
+            "the time in which the thread was held only grows"
+        );
         let held_us = (self.held_us - self.group_held_us).min(us);
         let ms = us / 1000;
         let held_ms = held_us / 1000;
@@ -261,6 +266,7 @@ impl Pipeline {
             }
             match self.txnlog.append(txn) {
                 Append::Accepted => {
+                    assert!(self.txnlog.appended() == txn.zxid(), "the log ends at what it took");
                     self.prep.on_logged(txn.zxid());
                     self.steps.backlog.on_taken();
                 }
@@ -287,6 +293,10 @@ impl Pipeline {
     /// Lets transactions wait for which the log has no room: other servers have them as well, so they cannot be taken
     /// back.
     pub(super) fn wait_for_room(&mut self, now: Now, ensemble: &mut Ensemble) {
+        assert!(
+            ensemble.role != ReplicaRole::Alone,
+            "a server on its own takes back what has no room"
+        );
         if !self.is_disk_full() {
             tracing::error!(
                 waiting = self.steps.backlog.len(),
@@ -380,6 +390,7 @@ impl Service {
         self.pipeline.txnlog.poll(&mut self.pipeline.ops);
         // If the log had nothing to close, it is closed now, and no completion will tell.
         self.pipeline.run_steps(now, &mut self.database, &mut self.ensemble);
+        assert!(self.pipeline.ops.len() >= before, "no operation is lost before the edge has it");
         if self.pipeline.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
             self.pipeline.group_started = now.mono;
             self.pipeline.group_held_us = self.pipeline.held_us;
@@ -476,13 +487,18 @@ impl Replica {
 
     /// Takes back the transactions for which the log has no room, and refuses their clients' writes.
     fn refuse_backlog(&mut self, now: Now) {
+        let role = self.service.ensemble.role;
+        assert!(role == ReplicaRole::Alone, "only a server on its own takes transactions back");
         let first =
             self.service.pipeline.steps.backlog.next().expect("something did not fit").zxid();
         let cut = Zxid(first.0 - 1);
         let at = self.service.pipeline.in_flight.partition_point(|request| request.zxid < first);
-        let digest = self.service.pipeline.in_flight[at].digest_before;
+        let first_refused = &self.service.pipeline.in_flight[at];
+        assert!(first_refused.zxid == first, "a transaction that waits for the log is in flight");
+        let digest = first_refused.digest_before;
+        let waiting = self.service.pipeline.steps.backlog.len();
         tracing::error!(
-            refused = self.service.pipeline.steps.backlog.len(), after = %cut,
+            refused = waiting, after = %cut,
             "the disk is full: writes are refused until there is room"
         );
         self.service.pipeline.prep.take_back(cut, digest);
@@ -494,6 +510,8 @@ impl Replica {
         while self.service.pipeline.in_flight.back().is_some_and(|request| request.zxid > cut) {
             refused.extend(self.service.pipeline.in_flight.pop_back());
         }
+        assert!(refused.len() >= waiting, "a transaction that waits for the log is in flight");
+        assert!(self.service.pipeline.prep.last() == cut, "the next write comes behind {cut}");
         self.service.stats.writes_refused_disk_full += refused.len() as u64;
         // The newest first: then the last write in the queue of a connection is this one.
         for request in &refused {
@@ -510,13 +528,17 @@ impl Replica {
 
     /// Turns a write that was taken back into a refusal, at its place in its connection's queue.
     fn refuse(&mut self, now: Now, request: &InFlight) {
+        let applied = self.service.database.last_processed();
+        assert!(request.zxid > applied, "{} is applied, and is not taken back", request.zxid);
+        let large = request.large as usize;
+        assert!(self.service.clients.large_bytes >= large, "a large request is counted");
         match request.op {
             OpCode::CreateSession => self.keep_unlogged(now, request),
             OpCode::CloseSession => self.revive_session(now, request.session),
             _ => {}
         }
         let Some(connection) = request.slot.and_then(|slot| self.connections.get_mut(slot)) else {
-            self.service.clients.large_bytes -= request.large as usize;
+            self.service.clients.large_bytes -= large;
             return;
         };
         if connection.state == State::Ending {
@@ -540,7 +562,7 @@ impl Replica {
                 let step = Waiting::Answer { answer, arrived: request.arrived, after };
                 connection.queue.replace(place, step);
             }
-            None => self.service.clients.large_bytes -= request.large as usize,
+            None => self.service.clients.large_bytes -= large,
         }
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Early {
 impl Early {
     /// Adds frames behind the others.
     pub fn push(&mut self, bytes: &[u8]) {
+        assert!(self.done <= self.bytes.len(), "no more bytes are handled than came");
         if self.done > self.len() {
             // For each byte that moves here, at least one goes.
             self.bytes.drain(..self.done);

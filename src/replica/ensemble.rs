@@ -146,6 +146,8 @@ impl Ensemble {
         now: Now,
         seed: u64,
     ) -> Self {
+        let begins = matches!(role, ReplicaRole::Alone | ReplicaRole::Looking);
+        assert!(begins, "a server finds out whether it leads: it does not begin as {role:?}");
         Ensemble {
             options: Rc::clone(options),
             role,
@@ -193,6 +195,7 @@ impl Ensemble {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
+        assert!(self.random != 0, "xorshift never comes to 0");
         self.random
     }
 
@@ -227,7 +230,12 @@ impl Ensemble {
         let in_turn = touched.range(behind).chain(touched.range(..=*named_last));
         let named: Vec<SessionId> = in_turn.take(sessions_max).map(|(id, _)| *id).collect();
         *named_last = named.last().copied().unwrap_or(*named_last);
-        named.iter().filter_map(|session| touched.remove_entry(session)).collect()
+        assert!(named.len() <= sessions_max, "the sessions that are named fit one packet");
+        let before = touched.len();
+        let named: BTreeMap<SessionId, i32> =
+            named.iter().filter_map(|session| touched.remove_entry(session)).collect();
+        assert!(touched.len() + named.len() == before, "a session is named once, or later");
+        named
     }
 
     /// Whether the server serves clients, be it only readers.
@@ -346,6 +354,7 @@ impl Replica {
                 }
                 None => {
                     let mut ready = std::mem::take(&mut self.service.ensemble.ready);
+                    assert!(ready.is_empty(), "the peer fills an empty `Ready`");
                     let more = self.service.ensemble.peer.take_ready(&mut ready);
                     if ready.is_empty() && !more {
                         self.service.ensemble.ready = ready;
@@ -359,6 +368,7 @@ impl Replica {
 
     /// Carries a `Ready` out, or holds it where it must wait for a cut.
     fn carry_out(&mut self, now: Now, mut ready: Ready) {
+        assert!(self.service.ensemble.held.is_none(), "one `Ready` waits for a cut at a time");
         for op in &ready.send {
             if let LinkOp::Close { link } = op {
                 self.service.ensemble.questions.forget(*link);
@@ -376,6 +386,7 @@ impl Replica {
         }
         if begins_log {
             self.service.begin_log();
+            assert!(self.service.ensemble.unlogged.is_none(), "a server that votes keeps a log");
             return self.carry_out(now, ready);
         }
         if let Some(zxid) = ready.restore {
@@ -383,6 +394,7 @@ impl Replica {
         }
         self.service.pipeline.plan_disk(now, &mut ready, &mut self.service.ensemble);
         if self.service.pipeline.steps.is_frozen() {
+            assert!(self.service.ensemble.held.is_none(), "nothing is held behind this `Ready`");
             self.service.ensemble.held = Some(Held::InMemory(ready));
             return;
         }

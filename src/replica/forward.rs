@@ -60,6 +60,7 @@ impl Ensemble {
     /// A connection takes a session up again: its requests come after those that its session has under way, which go into
     /// its queue.
     pub(super) fn adopt_orphans(&mut self, now: Now, connection: &mut Connection) {
+        assert!(connection.session != SessionId::NONE, "a session that is taken up has an id");
         for orphan in self.passed_on.take_orphans(connection.session) {
             let request = Box::new(Forwarded {
                 xid: orphan.xid,
@@ -125,9 +126,8 @@ impl Service {
         let Some(Waiting::Forwarded(request)) = connection.queue.pop_front() else {
             unreachable!("everything before it was answered")
         };
-        self.ensemble.passed_on.remove(&request);
-        self.clients.large_bytes -= request.large as usize;
-        connection.held_bytes -= request.frame.len();
+        assert!(request.sync.is_none(), "no transaction answers a sync");
+        self.end_forwarded(connection, &request);
         self.stats.record_update(now.mono.since_us(request.arrived));
         if request.silent {
             self.advance(now, slot, connection);
@@ -167,6 +167,16 @@ impl Service {
         false
     }
 
+    /// Gives back what a request has claimed that was passed on and has left its connection's queue.
+    fn end_forwarded(&mut self, connection: &mut Connection, request: &Forwarded) {
+        self.ensemble.passed_on.remove(request);
+        let (large, bytes) = (request.large as usize, request.frame.len());
+        assert!(self.clients.large_bytes >= large, "a large request is counted");
+        self.clients.large_bytes -= large;
+        assert!(connection.held_bytes >= bytes, "the bytes of a request that waits are counted");
+        connection.held_bytes -= bytes;
+    }
+
     /// Passes a request on to the leader. `instead`: the error that the client is told if the request fails.
     pub(super) fn forward(
         &mut self,
@@ -176,7 +186,9 @@ impl Service {
         request: ClientRequest<'_>,
         instead: Option<ErrorCode>,
     ) {
+        assert!(self.ensemble.is_learning(), "only a learner passes requests on");
         let ClientRequest { xid, op, body, large } = request;
+        assert!(self.clients.large_bytes >= large as usize, "a large request is counted");
         let mut frame = RequestHeader { xid, op: op.number() }.to_bytes();
         frame.extend_from_slice(body);
         if self.clients.holds_too_much(connection) {
@@ -188,6 +200,7 @@ impl Service {
         let (session, scope) = (connection.session, connection.scope());
         let (sync, passes) = if op == OpCode::Sync {
             let (number, passes) = self.ensemble.syncs.ask(slot, session, scope, xid, body);
+            assert!(number >= connection.asked_syncs, "the numbers of a connection's syncs rise");
             connection.asked_syncs = number + 1;
             (Some(number), passes)
         } else {
@@ -243,6 +256,7 @@ impl Service {
     /// The outcome of the request at this place of a queue has arrived: the requests that were passed on before it must be
     /// over as well.
     fn pass_up_to(&mut self, slot: Slot, connection: &mut Connection, place: usize) {
+        assert!(place < connection.queue.len(), "the request whose outcome arrived waits");
         let mut place = place;
         let mut index = 0;
         while index < place {
@@ -287,9 +301,12 @@ impl Service {
         connection: &mut Connection,
         request: &Forwarded,
     ) {
-        self.ensemble.passed_on.remove(request);
-        self.clients.large_bytes -= request.large as usize;
-        connection.held_bytes -= request.frame.len();
+        assert!(request.op == OpCode::Sync, "a request with the number of a sync is one");
+        assert!(
+            request.sync.is_some_and(|number| number < connection.synced),
+            "a sync is answered when it is done"
+        );
+        self.end_forwarded(connection, request);
         let body = request.frame.get(HEADER_BYTES..).unwrap_or_default();
         self.answer_read(now, slot, connection, request.xid, OpCode::Sync, body);
     }
@@ -301,6 +318,10 @@ impl Replica {
         if let Some(&slot) = self.service.clients.by_session.get(&txn.header().client_id)
             && let Some(connection) = self.connections.get_mut(slot)
         {
+            assert!(
+                connection.session == txn.header().client_id,
+                "a session leads to its connection"
+            );
             connection.tenure = Some(Tenure { since: txn.zxid(), turn: 0 });
         }
     }
@@ -313,6 +334,7 @@ impl Replica {
             return self.service.ensemble.on_orphan(txn);
         };
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        assert!(connection.session == session, "a session leads to its connection");
         let tenure = connection.tenure.filter(|_| header.op != OpCode::CreateSession);
         let is_earlier = tenure.map(|tenure| txn.zxid() <= tenure.since);
         let found = connection.queue.iter().position(|step| match step {
@@ -345,6 +367,8 @@ impl Replica {
         };
         while let Some((slot, number)) = self.service.ensemble.syncs.take_done(up_to) {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
+            assert!(number <= up_to, "the answer covers the syncs up to {up_to}, and not {number}");
+            assert!(number < connection.asked_syncs, "the connection has asked for sync {number}");
             connection.synced = connection.synced.max(number + 1);
             self.service.advance(now, slot, connection);
         }

@@ -27,6 +27,7 @@ impl Ensemble {
     /// requests, so it need not wait here for the requests of others. If it does wait here, the session's later requests
     /// wait behind it: a read between the two would otherwise see them.
     pub(super) fn on_forwarded_sync(&mut self, request: &ForwardedRequest) {
+        assert!(request.op == OpCode::Sync.number(), "a sync needs no transaction, a write does");
         let deferred = &mut self.deferred;
         let is_ordered_there = request.scope != SessionScope::Unsaid;
         // A learner matches the answers over a link to its syncs by their order.
@@ -86,6 +87,7 @@ impl Sessions {
         if tenure == asked {
             self.tracker.touch_with(session, timeout_ms, now.mono);
         }
+        assert!(tenure.turn == turn, "a tenure has the turn of its question");
         Some(tenure)
     }
 
@@ -123,6 +125,10 @@ impl Sessions {
             }
             other => other,
         };
+        assert!(
+            ephemerals.is_err() || any.is_ok(),
+            "who may own ephemeral nodes may ask for others"
+        );
         (any, ephemerals)
     }
 }
@@ -153,12 +159,15 @@ impl Service {
 
     /// Proposes a learner's request, or its failure.
     fn propose_forwarded(&mut self, now: Now, request: &ForwardedRequest) {
+        let role = self.ensemble.role;
+        assert!(role == ReplicaRole::Leading, "only a leader proposes for learners");
         let op = OpCode::from_i32(request.op);
         if self.pipeline.in_flight.len() >= limits::PROPOSALS_PENDING_MAX {
             return self.ensemble.peer.leave(now.mono, "too many transactions wait for a quorum");
         }
         // Without a next zxid, the epoch is used up or over. The learner passes the request on again, to the next leader.
         let Some(zxid) = self.ensemble.peer.zxid_after(self.pipeline.prep.last()) else { return };
+        assert!(zxid > self.pipeline.prep.last(), "zxids rise");
         let op = op.unwrap_or(OpCode::Error);
         self.stats.count_request(op);
         match op {
@@ -258,6 +267,7 @@ impl Service {
         op: OpCode,
         txn: Txn,
     ) {
+        assert!(txn.zxid() == zxid, "{zxid} was prepared, and {} came out", txn.zxid());
         let request = InFlight {
             zxid,
             digest_before: 0,
@@ -300,6 +310,7 @@ impl Replica {
     /// but the learner that has sent it.
     fn defer(&mut self, now: Now, request: ForwardedRequest, units: u32) {
         self.service.ensemble.deferred.push(request, units);
+        assert!(!self.service.ensemble.deferred.is_empty(), "a request that is kept waits");
         if !self.service.ensemble.deferred.is_too_much() {
             return;
         }

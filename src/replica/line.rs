@@ -30,6 +30,10 @@ impl Service {
                 (Weight::Light, false) => Line::Writers,
             };
             self.work.stand_in_line(slot, connection, line);
+            assert!(
+                connection.in_line,
+                "a connection whose write waits for its turn stands in line"
+            );
             return true;
         }
         self.claim_turn(slot, connection, cost)
@@ -70,6 +74,7 @@ impl Service {
         };
         self.clients.prepare_buffer(slot, connection);
         let (paths, is_last) = self.set_watches(connection, op, input.rest(), part);
+        assert!(paths <= limits::WATCHES_SET_PER_TURN, "a turn sets no more watches than it may");
         connection.watches_set += paths;
         // If this part fails, the caller meets the same error when it answers.
         is_last == Ok(false)
@@ -85,6 +90,10 @@ impl Service {
                 (Weight::Heavy, true) => Line::HeavyWriters,
             };
             self.work.stand_in_line(slot, connection, line);
+            assert!(
+                connection.in_line,
+                "a connection whose request waits for its turn stands in line"
+            );
         }
         waits
     }
@@ -141,6 +150,7 @@ impl Replica {
         if self.service.work.is_nobody_in_line() && self.service.ensemble.deferred.is_empty() {
             return;
         }
+        assert!(!self.service.work.is_serving, "a turn serves the line once");
         self.service.work.is_serving = true;
         if may_write {
             let Work { light, writers, served, .. } = &mut self.service.work;
@@ -182,6 +192,7 @@ impl Replica {
 
     /// Serves one heavy request, and returns its kind. The kinds take turns, so that none waits for all of another.
     fn serve_a_heavy_one(&mut self, now: Now) -> Option<Heavy> {
+        assert!(self.service.work.is_serving, "a heavy request is served from its line");
         for _ in 0..3 {
             let kind = self.service.work.next_kind;
             self.service.work.next_kind = kind.next();
@@ -208,6 +219,7 @@ impl Replica {
     /// Goes on with a connection that was the first in its line.
     fn leave_line(&mut self, now: Now, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        assert!(connection.in_line, "a connection in line says so");
         connection.in_line = false;
         self.go_on_with(now, slot);
     }

@@ -26,6 +26,7 @@ impl Lines {
         if second != self.second {
             (self.second, self.said) = (second, 0);
         }
+        assert!(self.said <= LINES_PER_SECOND_MAX, "a second has no more lines than it may");
         if self.said == LINES_PER_SECOND_MAX {
             self.unsaid += 1;
             return None;

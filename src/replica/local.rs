@@ -31,8 +31,10 @@ impl Service {
         slot: Slot,
         connection: &mut Connection,
     ) {
+        assert!(connection.session == SessionId::NONE, "a new session is for a new connection");
         self.stats.count_request(OpCode::CreateSession);
         let session = self.sessions.ids.next();
+        assert!(!self.sessions.local.contains(session), "{session} is the id of one session");
         connection.session = session;
         connection.local = true;
         self.sessions.local.add(session, connection.timeout_ms, now.mono);
@@ -48,6 +50,7 @@ impl Service {
         connection: &mut Connection,
         request: ClientRequest<'_>,
     ) {
+        assert!(connection.local, "only a local session ends without a transaction");
         self.sessions.local.set_closing(connection.session);
         let op = Some(request.op);
         let (xid, large) = (request.xid, request.large);
@@ -132,6 +135,7 @@ impl Replica {
     /// Ends local sessions that were silent for too long.
     pub(super) fn expire_local_sessions(&mut self, now: Now) {
         let mut expired = std::mem::take(&mut self.service.sessions.expired);
+        assert!(expired.is_empty(), "the sessions that expired before are ended");
         self.service.sessions.local.expire(now.mono, SESSIONS_EXPIRED_AT_ONCE_MAX, &mut expired);
         for session in expired.drain(..) {
             tracing::debug!(%session, "expiring a local session");

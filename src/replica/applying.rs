@@ -1,7 +1,7 @@
 //! Committed transactions that wait to be applied, and the rest of a `Ready` behind them.
 //!
-//! A turn applies only so many transactions, so that clients who read meanwhile do not wait for all of them. The rule that
-//! is easy to break: whatever follows a transaction in its `Ready`, or in a later one, waits until it is applied.
+//! A turn applies only so many transactions, so that clients who read meanwhile do not wait for all of them. The rule
+//! that is easy to break: whatever follows a transaction in its `Ready`, or in a later one, waits until it is applied.
 
 use std::collections::VecDeque;
 
@@ -13,10 +13,10 @@ use crate::proto::txn::Txn;
 use crate::time::{MonoUs, Now};
 use crate::zab::{ConfigChange, Inbound, Ready};
 
-/// The rest of `Ready`s whose transactions are more than a turn applies: those transactions, and what follows them. What
-/// these `Ready`s want of the disk and of other servers is done already, so that other servers hear of this one
-/// meanwhile. None of them changes this server's standing, or cuts the log: before such a `Ready`, everything is applied
-/// at once.
+/// The rest of `Ready`s whose transactions are more than a turn applies: those transactions, and what follows them.
+/// What these `Ready`s want of the disk and of other servers is done already, so that other servers hear of this one
+/// meanwhile. None of them changes this server's standing, or cuts the log: before such a `Ready`, everything is
+/// applied at once.
 #[derive(Default)]
 pub(super) struct Applying {
     /// The `Ready`s, oldest first.
@@ -65,9 +65,9 @@ impl Applying {
 }
 
 impl Service {
-    /// Doubts the tree if a committed transaction does not fit it: then the tree is not the leader's, or the sender is no
-    /// leader. Every server with this history passes over the transaction, and so does a start that finds it in the log.
-    /// A server that stopped here would meet it again under the next leader, and stop again.
+    /// Doubts the tree if a committed transaction does not fit it: then the tree is not the leader's, or the sender is
+    /// no leader. Every server with this history passes over the transaction, and so does a start that finds it in the
+    /// log. A server that stopped here would meet it again under the next leader, and stop again.
     // ZooKeeper: DataTree.processTxn takes the error for the transaction's result and goes on.
     fn doubt_misfit(&mut self, txn: &Txn) {
         if self.database.is_fuzzy() || self.database.fits(txn) {

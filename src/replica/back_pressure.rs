@@ -8,8 +8,8 @@
 //! [`Connection::output_bytes`] counts all memory that the answers to one connection take: answers that are made and
 //! not handed out, answers that the edge has not written yet, and the expected replies to the reads in its queue. While
 //! that is above `output_pause_bytes`, the connection's next requests wait in `early` as whole frames, and the edge
-//! stops reading once a certain number of bytes of requests is unanswered. So one connection holds at most the bound and
-//! one reply of any length. The session of a client that reads slowly lives on, because the server hears its pings.
+//! stops reading once a certain number of bytes of requests is unanswered. So one connection holds at most the bound
+//! and one reply of any length. The session of a client that reads slowly lives on, because the server hears its pings.
 //!
 //! Reads that wait behind a write in the queue become due together, and their nodes may have grown meanwhile. If no
 //! write of the session stands behind them, they are answered one after the other, as the client reads. Otherwise they

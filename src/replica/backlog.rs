@@ -12,8 +12,8 @@ use crate::proto::txn::Txn;
 ///   writer's end │ txns: before a cut … │ cut │ … behind it   end
 ///      appended ┘                                           end ┘
 /// ```
-/// A cut is a truncation or a restoration of the log. Transactions before the cut go to the log as if there were no cut;
-/// those behind it wait until the cut is done.
+/// A cut is a truncation or a restoration of the log. Transactions before the cut go to the log as if there were no
+/// cut; those behind it wait until the cut is done.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     /// The transactions, oldest first: [`Backlog::next`] offers them to the log.

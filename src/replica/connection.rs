@@ -234,7 +234,8 @@ pub(super) struct Connection {
     pub in_line: bool,
     /// When its client last did something: sent, read, or got its session.
     pub heard: MonoUs,
-    /// Requests finished since the last output entry, all older ones being finished too: the edge may read so many more.
+    /// Requests finished since the last output entry, all older ones being finished too: the edge may read so many
+    /// more.
     pub answered: u32,
     /// Requests that were finished before older ones in the queue. They are reported when the queue is empty, because
     /// the edge takes a finished request for the oldest that it has handed on, and for the bytes of that one.
@@ -372,8 +373,8 @@ impl Connection {
         }
     }
 
-    /// Counts an event of so many bytes for a connection while the server is behind, and has been since `since`. Whether
-    /// these are too many.
+    /// Counts an event of so many bytes for a connection while the server is behind, and has been since `since`.
+    /// Whether these are too many.
     pub fn gets_too_much(&mut self, since: MonoUs, bytes: usize) -> bool {
         if self.behind.0 != since {
             self.behind = (since, 0);

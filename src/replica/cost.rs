@@ -1,5 +1,5 @@
-//! What a request, a transaction and its events cost, in units of about a microsecond, estimated before they are carried
-//! out.
+//! What a request, a transaction and its events cost, in units of about a microsecond, estimated before they are
+//! carried out.
 //!
 //! A cost is a guess from lengths and counts that are at hand. It never depends on a clock, so that equal inputs give
 //! equal turns.

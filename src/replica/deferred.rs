@@ -2,10 +2,10 @@
 //!
 //! The requests of one session, syncs included, are kept in their order, in a lane. Lanes stand in line as the leader's
 //! own connections do ([`work`](super::work)): those whose next request is light in one line, the others in another. A
-//! learner of Apache ZooKeeper expects the commits of its own requests and the answers to its syncs in the order in which
-//! it has asked, whichever sessions they are of (`CommitProcessor.queuedWriteRequests`): so all that it passes on is one
-//! lane. A sync is answered when everything before it in its lane is proposed, and a fence when everything that came
-//! before it over its link is proposed: no server waits for the requests of another.
+//! learner of Apache ZooKeeper expects the commits of its own requests and the answers to its syncs in the order in
+//! which it has asked, whichever sessions they are of (`CommitProcessor.queuedWriteRequests`): so all that it passes on
+//! is one lane. A sync is answered when everything before it in its lane is proposed, and a fence when everything that
+//! came before it over its link is proposed: no server waits for the requests of another.
 //!
 //! ```text
 //! 1. A follower of Apache ZooKeeper passes on a write and a sync of one session.
@@ -209,8 +209,8 @@ impl Deferred {
         }
     }
 
-    /// Adds a fence. It waits until no request is left that came over its link before it; if there is none, it is due at
-    /// once.
+    /// Adds a fence. It waits until no request is left that came over its link before it; if there is none, it is due
+    /// at once.
     pub fn push_fence(&mut self, link: LinkId) {
         let next = self.next;
         self.count(link, 0).fences.push_back(next);

@@ -1,9 +1,9 @@
 //! The disk: transactions on their way to the log, completions, snapshots, and a full disk.
 //!
-//! While the disk is full, a server on its own refuses writes before anything of them is written. If the log then has no
-//! room for transactions that are already proposed, the server takes them back, because nobody has seen them. Their
-//! clients get SYSTEMERROR, which says that nothing was carried out. Reads go on, and the server tries to get room every
-//! second.
+//! While the disk is full, a server on its own refuses writes before anything of them is written. If the log then has
+//! no room for transactions that are already proposed, the server takes them back, because nobody has seen them. Their
+//! clients get SYSTEMERROR, which says that nothing was carried out. Reads go on, and the server tries to get room
+//! every second.
 
 use super::connection::{Answer, State, Waiting};
 use super::ensemble::Ensemble;
@@ -132,8 +132,8 @@ impl Replica {
 }
 
 impl Pipeline {
-    /// Logs that there was no room for a segment of the log, at most once a minute: the server tries every second, and a
-    /// disk may be full for days.
+    /// Logs that there was no room for a segment of the log, at most once a minute: the server tries every second, and
+    /// a disk may be full for days.
     pub(super) fn say_no_room(&mut self, now: Now, failure: &IoFailure) {
         if self.no_room_said_at.is_none_or(|at| now.mono >= at.plus_ms(NO_ROOM_LINES_MS)) {
             tracing::error!(%failure, "no room for the next segment of the transaction log");
@@ -456,8 +456,8 @@ impl Replica {
         self.follow_peer(now);
     }
 
-    /// For how long this thread was ready to run and did not, in µs, since it began. Such time within a write of the log
-    /// does not count as the disk's.
+    /// For how long this thread was ready to run and did not, in µs, since it began. Such time within a write of the
+    /// log does not count as the disk's.
     pub fn note_held(&mut self, held_us: u64) {
         // A figure from the middle of a turn may be a little higher than the one from its end.
         self.service.pipeline.held_us = self.service.pipeline.held_us.max(held_us);

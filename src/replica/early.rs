@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 
-/// The frames that wait. They are handled from the front, some at a time, and the rest stays where it is: it may be some
-/// MiB, and there may be a hundred such steps, because the client reads its answers in small pieces.
+/// The frames that wait. They are handled from the front, some at a time, and the rest stays where it is: it may be
+/// some MiB, and there may be a hundred such steps, because the client reads its answers in small pieces.
 #[derive(Debug, Default)]
 pub(super) struct Early {
     /// Whole frames, some bytes at the front of which are handled.

@@ -215,8 +215,8 @@ impl Ensemble {
         self.passed_on.requests() > 0 || self.peer.accepted() != self.peer.committed()
     }
 
-    /// Takes as many of the sessions heard of as fit one packet; the leader would end the link for a longer one. The next
-    /// packet names the others: the leader would take a second packet now for the answer to a later ping.
+    /// Takes as many of the sessions heard of as fit one packet; the leader would end the link for a longer one. The
+    /// next packet names the others: the leader would take a second packet now for the answer to a later ping.
     pub(super) fn take_touched(&mut self) -> BTreeMap<SessionId, i32> {
         let ReplicaOptions { frame_bytes_max, txn_extra_bytes_max, .. } = *self.options;
         let packet_bytes_max = frame_bytes_max as usize + txn_extra_bytes_max as usize;
@@ -314,8 +314,8 @@ impl Replica {
         self.follow_peer(now);
     }
 
-    /// The transactions of a [`LogRead`], in order. `None`: the log does not have them, they are more than may be read, or
-    /// the disk fails to read them.
+    /// The transactions of a [`LogRead`], in order. `None`: the log does not have them, they are more than may be read,
+    /// or the disk fails to read them.
     pub fn handle_log_read(&mut self, now: Now, id: u64, txns: Option<Vec<Txn>>) {
         self.service.now = now;
         self.service.ensemble.peer.handle_log_read(now.mono, id, txns);
@@ -331,8 +331,8 @@ impl Replica {
 
     /// Carries out what the peer wants done, as far as it may be done now.
     ///
-    /// Only the `handle_…` functions and [`Replica::take_output`] call it, at their ends: the code before tells the peer
-    /// what has happened, and never waits for the peer's answer.
+    /// Only the `handle_…` functions and [`Replica::take_output`] call it, at their ends: the code before tells the
+    /// peer what has happened, and never waits for the peer's answer.
     pub(super) fn follow_peer(&mut self, now: Now) {
         self.apply_more(now, false);
         while !self.service.pipeline.stopped {

@@ -1,9 +1,10 @@
 //! A learner's part in writes and syncs: it passes them on to the leader, and answers them when their outcome arrives
 //! (`FollowerRequestProcessor`, `CommitProcessor`).
 //!
-//! The rule that is easy to break: a transaction belongs to a request under way if it has the session and the xid of that
-//! request. No request before that one may then still be under way, because the leader takes them in order. Any other
-//! transaction of the session comes from another server, to which the client has moved, or from the leader itself.
+//! The rule that is easy to break: a transaction belongs to a request under way if it has the session and the xid of
+//! that request. No request before that one may then still be under way, because the leader takes them in order. Any
+//! other transaction of the session comes from another server, to which the client has moved, or from the leader
+//! itself.
 //!
 //! Xids distinguish only the requests of one connection; some clients count from 1 again on each:
 //!
@@ -13,8 +14,8 @@
 //! 3. The transaction of step 1 arrives at server 2, whose client waits for an answer to xid 2.
 //! ```
 //! If server 2 took it for that answer, it would report another write's success. But a connection's tenure says how far
-//! the leader had come when it gave the session to the connection: a transaction that is not behind that point was asked
-//! for on an earlier connection, whatever its xid ([`Forwarded::silent`]).
+//! the leader had come when it gave the session to the connection: a transaction that is not behind that point was
+//! asked for on an earlier connection, whatever its xid ([`Forwarded::silent`]).
 
 use super::Replica;
 use super::connection::{ClientRequest, Connection, Forwarded, Slot, State, Waiting};
@@ -57,8 +58,8 @@ impl Ensemble {
         self.passed_on.orphan(connection.session, orphans);
     }
 
-    /// A connection takes a session up again: its requests come after those that its session has under way, which go into
-    /// its queue.
+    /// A connection takes a session up again: its requests come after those that its session has under way, which go
+    /// into its queue.
     pub(super) fn adopt_orphans(&mut self, now: Now, connection: &mut Connection) {
         assert!(connection.session != SessionId::NONE, "a session that is taken up has an id");
         for orphan in self.passed_on.take_orphans(connection.session) {
@@ -105,8 +106,8 @@ impl Ensemble {
 }
 
 impl Pipeline {
-    /// The newest transaction of this server, which must be applied before a request that waits for everything proposed.
-    /// On a learner: none.
+    /// The newest transaction of this server, which must be applied before a request that waits for everything
+    /// proposed. On a learner: none.
     pub(super) fn newest_zxid(&self, ensemble: &Ensemble) -> Zxid {
         if ensemble.proposes() { self.prep.last() } else { Zxid::ZERO }
     }
@@ -253,8 +254,8 @@ impl Service {
         self.forward(now, slot, connection, request, None);
     }
 
-    /// The outcome of the request at this place of a queue has arrived: the requests that were passed on before it must be
-    /// over as well.
+    /// The outcome of the request at this place of a queue has arrived: the requests that were passed on before it must
+    /// be over as well.
     fn pass_up_to(&mut self, slot: Slot, connection: &mut Connection, place: usize) {
         assert!(place < connection.queue.len(), "the request whose outcome arrived waits");
         let mut place = place;
@@ -390,9 +391,9 @@ impl Replica {
     }
 }
 
-/// Whether a transaction of a session, which belongs to no request of the session's connection here, shows that the client
-/// has moved on. The requests of earlier connections were proposed before this connection got the session; a refusal
-/// shows nothing, because it may answer a stray request of one of those.
+/// Whether a transaction of a session, which belongs to no request of the session's connection here, shows that the
+/// client has moved on. The requests of earlier connections were proposed before this connection got the session; a
+/// refusal shows nothing, because it may answer a stray request of one of those.
 fn shows_a_later_connection(tenure: Tenure, txn: &Txn) -> bool {
     let header = txn.header();
     let is_refusal = match txn.body() {
@@ -407,8 +408,8 @@ fn shows_a_later_connection(tenure: Tenure, txn: &Txn) -> bool {
 ///
 /// A client may count its requests from 1 again on each connection. A leader of Apache ZooKeeper gives connections no
 /// tenure, and then the last request of an earlier connection can have the same xid as the first one of this.
-// ZooKeeper: CommitProcessor compares only session and cxid, so that a setData is answered with the outcome of a create.
-// A transaction that failed tells nothing else, here as there.
+// ZooKeeper: CommitProcessor compares only session and cxid, so that a setData is answered with the outcome of a
+// create. A transaction that failed tells nothing else, here as there.
 fn is_of(request: &Forwarded, txn: &Txn) -> bool {
     let op = txn.header().op;
     // Only the xid is known of a request whose connection is gone, and of a transaction that failed.

@@ -24,8 +24,8 @@ use crate::zab::{ForwardedRequest, SessionScope};
 
 impl Ensemble {
     /// A learner passes on a sync. A Ringkeeper keeps the sync in its session's queue, behind the session's earlier
-    /// requests, so it need not wait here for the requests of others. If it does wait here, the session's later requests
-    /// wait behind it: a read between the two would otherwise see them.
+    /// requests, so it need not wait here for the requests of others. If it does wait here, the session's later
+    /// requests wait behind it: a read between the two would otherwise see them.
     pub(super) fn on_forwarded_sync(&mut self, request: &ForwardedRequest) {
         assert!(request.op == OpCode::Sync.number(), "a sync needs no transaction, a write does");
         let deferred = &mut self.deferred;
@@ -57,8 +57,8 @@ impl Ensemble {
 }
 
 impl Pipeline {
-    /// Whether a leader can have given this tenure: it is not later than the last transaction, and this leader has given
-    /// no later turn. Otherwise anybody who reaches the port for learners could keep a client out:
+    /// Whether a leader can have given this tenure: it is not later than the last transaction, and this leader has
+    /// given no later turn. Otherwise anybody who reaches the port for learners could keep a client out:
     ///
     /// 1. An intruder says that it has held session S since the last turn that is possible in this epoch.
     /// 2. The client of S reopens it, again and again: each time its turn is earlier, and its server does not get S.
@@ -71,8 +71,8 @@ impl Pipeline {
 
 impl Sessions {
     /// A client has taken its session up on a new connection to the server `owner`, in this turn: requests from earlier
-    /// connections are refused from now on. If the client already has a later connection, that one keeps the session, and
-    /// requests from this one are refused. `None`: the session is unknown, or being closed.
+    /// connections are refused from now on. If the client already has a later connection, that one keeps the session,
+    /// and requests from this one are refused. `None`: the session is unknown, or being closed.
     pub(super) fn give_session(
         &mut self,
         now: Now,
@@ -93,9 +93,9 @@ impl Sessions {
 
     /// Whether a session may ask for anything through the server `owner`, and whether it may own ephemeral nodes
     /// (`LeaderSessionTracker`).
-    // ZooKeeper: if local sessions are enabled, LeaderSessionTracker takes every unknown session of another server for a
-    // local one. So a request of a global session from a connection that its client gave up is carried out even behind
-    // the session's end.
+    // ZooKeeper: if local sessions are enabled, LeaderSessionTracker takes every unknown session of another server for
+    // a local one. So a request of a global session from a connection that its client gave up is carried out even
+    // behind the session's end.
     pub(super) fn check_session(
         &mut self,
         session: SessionId,
@@ -134,8 +134,8 @@ impl Sessions {
 }
 
 impl Service {
-    /// Proposes the next of the learners' requests that wait and have this weight. False: there is none, or no room on the
-    /// disk.
+    /// Proposes the next of the learners' requests that wait and have this weight. False: there is none, or no room on
+    /// the disk.
     pub(super) fn propose_deferred(&mut self, now: Now, weight: Weight) -> bool {
         if self.pipeline.is_disk_full() {
             return false;
@@ -165,7 +165,8 @@ impl Service {
         if self.pipeline.in_flight.len() >= limits::PROPOSALS_PENDING_MAX {
             return self.ensemble.peer.leave(now.mono, "too many transactions wait for a quorum");
         }
-        // Without a next zxid, the epoch is used up or over. The learner passes the request on again, to the next leader.
+        // Without a next zxid, the epoch is used up or over. The learner passes the request on again, to the next
+        // leader.
         let Some(zxid) = self.ensemble.peer.zxid_after(self.pipeline.prep.last()) else { return };
         assert!(zxid > self.pipeline.prep.last(), "zxids rise");
         let op = op.unwrap_or(OpCode::Error);
@@ -230,8 +231,8 @@ impl Service {
         };
         let txn = match RequestBody::decode(op, &request.body) {
             Ok(Some(body)) => self.prepare(now, zxid, &requester, op, &body),
-            // ZooKeeper: PrepRequestProcessor logs the error under the zxid before, which then comes twice. Here it gets
-            // a zxid of its own: what counts is that the learner hears of the error.
+            // ZooKeeper: PrepRequestProcessor logs the error under the zxid before, which then comes twice. Here it
+            // gets a zxid of its own: what counts is that the learner hears of the error.
             Ok(None) | Err(_) => {
                 self.stats.requests_malformed += 1;
                 self.error_for(now, request, zxid, ErrorCode::MarshallingError)
@@ -306,8 +307,8 @@ impl Replica {
         self.service.propose_forwarded(now, &request);
     }
 
-    /// Keeps a request until there is room on the disk, or until its turn comes. It has no zxid yet, so nobody waits for it
-    /// but the learner that has sent it.
+    /// Keeps a request until there is room on the disk, or until its turn comes. It has no zxid yet, so nobody waits
+    /// for it but the learner that has sent it.
     fn defer(&mut self, now: Now, request: ForwardedRequest, units: u32) {
         self.service.ensemble.deferred.push(request, units);
         assert!(!self.service.ensemble.deferred.is_empty(), "a request that is kept waits");

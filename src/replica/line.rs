@@ -39,9 +39,9 @@ impl Service {
         self.claim_turn(slot, connection, cost)
     }
 
-    /// Carries out a part of the `setWatches` at the front of a connection's queue, whose turn has come. True: more than
-    /// that is left, and the connection stands in line again. Otherwise the caller answers the request: it carries out the
-    /// last part, and meets any error. A request of another kind is left to the caller entirely.
+    /// Carries out a part of the `setWatches` at the front of a connection's queue, whose turn has come. True: more
+    /// than that is left, and the connection stands in line again. Otherwise the caller answers the request: it carries
+    /// out the last part, and meets any error. A request of another kind is left to the caller entirely.
     fn goes_on_setting_watches(&mut self, slot: Slot, connection: &mut Connection) -> bool {
         // Only a `setWatches` is carried out in parts, and it waits as a request. It stays at the front; its bytes are
         // borrowed from the queue meanwhile.
@@ -98,8 +98,8 @@ impl Service {
         waits
     }
 
-    /// Whether the read at the front of a connection's queue, which is due, waits for its turn. It waits only if it `may`:
-    /// not if a write of its session stands behind it.
+    /// Whether the read at the front of a connection's queue, which is due, waits for its turn. It waits only if it
+    /// `may`: not if a write of its session stands behind it.
     pub(super) fn due_read_waits_for_turn(
         &mut self,
         slot: Slot,
@@ -125,9 +125,9 @@ impl Service {
         is_due.then_some(self.now.mono)
     }
 
-    /// Whether a client's next write of this weight may be proposed or passed on. A write is applied behind all that were
-    /// proposed before it, and a light write that is passed on waits behind heavy ones on its way: so what is under way is
-    /// bounded.
+    /// Whether a client's next write of this weight may be proposed or passed on. A write is applied behind all that
+    /// were proposed before it, and a light write that is passed on waits behind heavy ones on its way: so what is
+    /// under way is bounded.
     pub(super) fn may_write(&self, weight: Weight) -> bool {
         if self.ensemble.is_learning() {
             return self
@@ -229,8 +229,8 @@ impl Replica {
         self.service.next_in_line().is_some()
     }
 
-    /// What the last turn did for clients, in units of about a microsecond, as estimated before it was done: to be compared
-    /// with the time that it took.
+    /// What the last turn did for clients, in units of about a microsecond, as estimated before it was done: to be
+    /// compared with the time that it took.
     pub fn units_of_last_turn(&self) -> u64 {
         self.service.work.last_turn.unsigned_abs()
     }

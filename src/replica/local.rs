@@ -58,7 +58,8 @@ impl Service {
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
     }
 
-    /// Before a write of a local session: if the write creates an ephemeral node, the session first becomes a global one.
+    /// Before a write of a local session: if the write creates an ephemeral node, the session first becomes a global
+    /// one.
     ///
     /// # Errors
     /// If the session must not become a global one, or its beginning cannot be logged.
@@ -105,9 +106,9 @@ impl Service {
         Ok(())
     }
 
-    /// Makes a local session global before a write that may create an ephemeral node, if the epoch has only one zxid left:
-    /// the session's beginning and the write would need two. The beginning takes the last zxid, whatever the write wants,
-    /// and the write waits for the next leader.
+    /// Makes a local session global before a write that may create an ephemeral node, if the epoch has only one zxid
+    /// left: the session's beginning and the write would need two. The beginning takes the last zxid, whatever the
+    /// write wants, and the write waits for the next leader.
     pub(super) fn upgrade_at_the_end_of_an_epoch(
         &mut self,
         now: Now,

@@ -133,7 +133,7 @@ const ASSERTS: &[(&str, usize)] = &[
     ("peer", 28),
     ("processor", 28),
     ("quorum", 25),
-    ("replica", 3),
+    ("replica", 22),
     ("session", 26),
     ("snapshot", 28),
     ("tree", 32),

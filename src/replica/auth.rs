@@ -1,4 +1,4 @@
-//! Who a connection is: `auth`, `sasl`, and the demand to have shown something first.
+//! Authentication: `auth`, `sasl`, and the refusal of clients that have not authenticated where that is required.
 
 use super::Stats;
 use super::clients::Clients;
@@ -12,7 +12,7 @@ use crate::proto::request::{AuthPacket, SaslRequest};
 use crate::proto::response::ReplyHeader;
 
 impl Clients {
-    /// Whether the connection has shown an identity of a scheme that is demanded.
+    /// Whether the client has proved an identity of a required scheme (`enforce.auth.schemes`), or none is required.
     #[inline]
     pub(super) fn has_enforced_identity(&self, connection: &Connection) -> bool {
         let schemes = &self.options.enforced_auth_schemes;
@@ -25,7 +25,8 @@ impl Clients {
 }
 
 impl Clients {
-    /// A reply that does not go through the pipeline; its zxid is 0.
+    /// Writes a reply that does not wait for the requests before it; its zxid is 0. `null_token`: an empty SASL token
+    /// follows the header.
     pub(super) fn reply_at_once(
         &mut self,
         slot: Slot,
@@ -35,6 +36,7 @@ impl Clients {
         null_token: bool,
         stats: &mut Stats,
     ) {
+        assert!(connection.is_open(), "a closed connection gets no reply");
         self.prepare_buffer(slot, connection);
         let out = &mut connection.out;
         let start = begin_frame(out);
@@ -50,7 +52,7 @@ impl Clients {
 }
 
 impl Service {
-    /// Adds the identities that a client proves.
+    /// Adds the identities that the client proves to those of its connection, or closes the connection.
     pub(super) fn on_auth(
         &mut self,
         slot: Slot,
@@ -61,6 +63,7 @@ impl Service {
         let Ok(packet) = AuthPacket::from_bytes(body) else {
             return self.reject(slot, connection, "a malformed auth packet");
         };
+        assert!(!connection.identities.is_empty(), "a connection has its address as an identity");
         let remote = connection.remote.ip();
         let shown = &mut connection.identities;
         let proved = self.clients.authentication.authenticate(packet.scheme, packet.auth, remote);
@@ -76,7 +79,7 @@ impl Service {
                 }
                 let err = ErrorCode::AuthFailed.code();
                 self.clients.reply_at_once(slot, connection, xid, err, false, &mut self.stats);
-                self.close_taken(slot, connection);
+                self.close_connection(slot, connection);
             }
             Err(AuthFailed::WrongEnsemble) => {
                 self.stats.auth_failed += 1;
@@ -85,8 +88,9 @@ impl Service {
         }
     }
 
-    /// ZooKeeper: a server without a JAAS section has no SASL server, and answers every token with
-    /// a null one and no error.
+    /// Answers a SASL token.
+    // ZooKeeper: a server without a JAAS section has no SASL server. It answers every token with a null token and no
+    // error.
     pub(super) fn on_sasl(
         &mut self,
         slot: Slot,
@@ -104,12 +108,18 @@ impl Service {
         }
     }
 
+    /// Refuses a request of a client that has not authenticated although that is required, and closes its connection.
     pub(super) fn refuse_unauthenticated(
         &mut self,
         slot: Slot,
         connection: &mut Connection,
         xid: i32,
     ) {
+        let schemes = &self.options.enforced_auth_schemes;
+        assert!(
+            !schemes.is_empty(),
+            "a server that requires no scheme refuses nobody for want of one"
+        );
         let err = ErrorCode::SessionClosedRequireSaslAuth.code();
         self.clients.reply_at_once(slot, connection, xid, err, false, &mut self.stats);
         self.reject(slot, connection, "it has not authenticated");

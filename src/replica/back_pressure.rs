@@ -1,24 +1,23 @@
-//! What connections hold of the server's memory, and how a client that asks faster than it reads is
-//! slowed down instead of being cut off.
+//! Back-pressure: how much of the server's memory a connection may hold. A client that asks faster than it reads is
+//! slowed down instead of cut off.
 //!
 //! ```text
 //! request ─→ is output_bytes() above the bound? ─ no ──→ carried out ─→ out ─→ Send ─→ unread
 //!                     └ yes ─→ early ─→ handle_written ─→ (again)
 //! ```
-//! Everything that the answers to one connection hold is in [`Connection::output_bytes`]: what is made
-//! and not handed out, what the edge has not written yet, and what the reads in its queue will be
-//! worth. While that is above `output_pause_bytes` its next requests wait, still framed, in `early`;
-//! the edge reads on only until some bytes of requests are unanswered. So one connection holds the
-//! bound and one reply, of any length, and the session of a client that reads slowly lives on, for its
-//! pings are heard.
+//! [`Connection::output_bytes`] counts all memory that the answers to one connection take: answers that are made and
+//! not handed out, answers that the edge has not written yet, and the expected replies to the reads in its queue. While
+//! that is above `output_pause_bytes`, the connection's next requests wait in `early` as whole frames, and the edge
+//! stops reading once a certain number of bytes of requests is unanswered. So one connection holds at most the bound
+//! and one reply of any length. The session of a client that reads slowly lives on, because the server hears its pings.
 //!
-//! Reads that wait behind a write in the queue become due together, and their nodes may have grown.
-//! Those that no write of the session stands behind are answered one after the other, as the client
-//! reads. Others must be answered before that write is applied, for they must not see it: so a write is
-//! taken only while what is before it is worth a bounded number of bytes at most.
+//! Reads that wait behind a write in the queue become due together, and their nodes may have grown meanwhile. If no
+//! write of the session stands behind them, they are answered one after the other, as the client reads. Otherwise they
+//! must be answered before that write is applied, for they must not see it: so a connection takes a write only while
+//! the replies before it have a bounded total length.
 //!
-//! The rule that is easy to break: a read in the queue that is due and waits for its client has no
-//! write of its session behind it. Whoever puts one there has asked `waits_to_be_read` before.
+//! The rule that is easy to break: a read in the queue that is due and waits for its client has no write of its session
+//! behind it. Code that adds a write to the queue calls `waits_to_be_read` first.
 
 use super::clients::Clients;
 use super::connection::{Connection, Slot, State, Waiting};
@@ -35,29 +34,31 @@ use crate::proto::OpCode;
 use crate::proto::request::RequestHeader;
 use crate::time::Now;
 
-/// Bytes of a reply with nothing but a header, a Stat or a short list in it.
+/// Bytes of a reply that has only a header, a Stat or a short list.
 const SHORT_REPLY_BYTES: usize = 128;
-/// Of how many children the names are looked at, to know how long those of all are.
+/// How many children's names are measured, to estimate the length of all names.
 const CHILDREN_LOOKED_AT: usize = 8;
-/// By how much a list of nodes may grow, beside doubling, while a write is under way: some tens of
-/// thousands of names. A guess.
+/// By how much a list of nodes may grow, besides doubling, while a write is under way: some tens of thousands of names.
+/// A guess.
 const LIST_GROWTH_BYTES: usize = 1 << 20;
-/// Bytes of a string's length.
+/// Bytes of the length before a string.
 const STRING_BYTES: usize = 4;
-/// The shortest path that a client can watch has 4 bytes in its setWatches, and an event for it 8 times as many.
+/// How many times as long as its path in a setWatches an event may be: the shortest path that a client can watch takes
+/// 4 bytes there, and its event takes 8 times as many.
 const EVENT_PER_WATCH_BYTES: usize = 8;
 /// Bytes of the reply to a multiRead. A guess: a few nodes as large as ZooKeeper's users make them.
 const MULTI_READ_BYTES: usize = 64 * 1024;
 
 impl Clients {
-    /// Whether no more of a connection's requests may be kept for later.
+    /// Whether a connection's waiting requests take so many bytes that no more may be kept.
     pub(super) fn holds_too_much(&self, connection: &Connection) -> bool {
         connection.held_bytes > limits::connection_held_bytes_max(self.options.frame_bytes_max)
     }
 }
 
 impl Service {
-    /// Whether a connection's next request has to wait until its client has read.
+    /// Whether a connection's next request has to wait: until its client has read, until there is memory, or until its
+    /// turn comes.
     #[inline]
     pub(super) fn waits_to_be_read(
         &mut self,
@@ -65,6 +66,7 @@ impl Service {
         connection: &mut Connection,
         frame: &[u8],
     ) -> bool {
+        assert!(connection.state == State::Ready, "only a connection with a session has requests");
         if connection.waits_to_be_read {
             return true;
         }
@@ -80,7 +82,8 @@ impl Service {
         connection.waits_to_be_read || self.waits_for_turn(slot, connection, frame)
     }
 
-    /// Whether the read at the front of a connection's queue waits until its client has read.
+    /// Whether the read at the front of a connection's queue has to wait: until its client has read, until there is
+    /// memory, or until its turn comes. If it has to wait and must not, the connection is closed.
     pub(super) fn may_wait_to_be_read(&mut self, slot: Slot, connection: &mut Connection) -> bool {
         if !connection.begins_with_due_read(self.database.last_processed()) {
             return false;
@@ -93,7 +96,7 @@ impl Service {
         if is_short && waits {
             self.clients.starve(slot, connection);
         } else if is_short && connection.out.len() > limits::OUTPUT_REPORTED_BYTES {
-            // The next write is not applied before these are answered.
+            // The session's next write cannot be applied before these reads are answered.
             let reason = "its reads between two writes are worth more than there is room for";
             self.give_up_slow(slot, connection, reason);
             return true;
@@ -102,7 +105,7 @@ impl Service {
         waits
     }
 
-    /// What the reply to a read that has to wait will be worth.
+    /// What the reply to a read that has to wait is expected to take.
     pub(super) fn expected_bytes(&self, connection: &Connection, frame: &[u8]) -> Expected {
         let mut input = Decoder::new(frame);
         let mut units = self.cost_of(connection, frame).units;
@@ -142,14 +145,14 @@ impl Service {
                 let list = connection.identities.iter().map(bytes).sum();
                 (list, list)
             }
-            // Its path.
+            // The reply to a sync is its path.
             Some(OpCode::Sync) => (frame.len(), frame.len()),
             Some(OpCode::MultiRead) => (MULTI_READ_BYTES, self.options.multi_read_bytes_max),
-            // An event for each watch whose node has changed.
+            // Each watch whose node has changed makes an event.
             Some(OpCode::SetWatches | OpCode::SetWatches2) => {
                 (frame.len(), EVENT_PER_WATCH_BYTES * frame.len())
             }
-            // A number, a Stat, or nothing but the header.
+            // The other replies hold a number, a Stat, or only the header.
             _ => (0, 0),
         };
         let mut expected = Expected { units, ..short };
@@ -157,13 +160,15 @@ impl Service {
         expected
     }
 
-    /// An event was written for a client that did not ask whether there is room.
+    /// Counts an event that was written for a client, and closes the connection if it holds too many bytes of events:
+    /// events cannot wait until there is room.
     pub(super) fn on_event_written(
         &mut self,
         slot: Slot,
         connection: &mut Connection,
         bytes: usize,
     ) {
+        assert!(connection.out.len() >= bytes, "the connection's buffer holds the event");
         connection.owed.add_event(bytes);
         self.clients.memory.make(bytes);
         if connection.owed.events() > self.clients.memory.urgent_bytes_max(&self.options) {
@@ -171,18 +176,19 @@ impl Service {
         }
     }
 
-    /// Closes a connection that would hold too much.
+    /// Closes a connection that would take too much of the server's memory or time.
     pub(super) fn give_up_slow(&mut self, slot: Slot, connection: &mut Connection, reason: &str) {
         self.stats.connections_slow += 1;
-        // It is of no use to a client that does not read, and of much to others.
+        // A client that does not read does not miss these bytes, and others need the memory.
         connection.out = Vec::new();
         self.reject(slot, connection, reason);
+        assert!(!connection.is_open(), "a connection that is given up is closed");
     }
 }
 
 impl Replica {
-    /// The client has taken all bytes of a [`Outgoing`](super::Outgoing) whose
-    /// [`reported_bytes`](super::Outgoing::reported_bytes) are these.
+    /// The client has taken all bytes of an [`Outgoing`](super::Outgoing) that has so many
+    /// [`reported_bytes`](super::Outgoing::reported_bytes).
     pub fn handle_written(&mut self, now: Now, conn: ConnectionId, bytes: usize) {
         self.service.now = now;
         let Some(slot) = self.connections.find(conn) else { return };
@@ -190,7 +196,7 @@ impl Replica {
         connection.owed.take_off(bytes);
         connection.heard = now.mono;
         if connection.waits_to_be_read {
-            // Who reads is alive. Its pings may lie in the socket, for the edge does not read while too
+            // A client that reads is alive. Its pings may lie in the socket, because the edge does not read while too
             // many bytes of requests wait here.
             if connection.state == State::Ready {
                 self.service.sessions.touch(now, connection, &mut self.service.ensemble);
@@ -201,30 +207,30 @@ impl Replica {
         }
     }
 
-    /// The client will send nothing more, and may still read. What it has asked for is answered, and
-    /// then the connection is closed.
-    // ZooKeeper: NIOServerCnxn.doIO closes at once, and what is under way is answered to nobody.
+    /// The client will send nothing more, and may still read. The replica answers its requests and then closes the
+    /// connection.
+    // ZooKeeper: NIOServerCnxn.doIO closes at once, and requests under way get no answer.
     pub fn handle_end(&mut self, now: Now, conn: ConnectionId) {
         self.service.now = now;
         let Some(slot) = self.connections.find(conn) else { return };
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let waits_for_leader = connection.parked.is_some();
         if connection.state == State::New || waits_for_leader {
-            // As a rule the client is gone; elsewhere, perhaps, before there is a leader.
-            self.service.close_taken(slot, connection);
+            // The client has probably gone, and may connect to another server before this one has a leader.
+            self.service.close_connection(slot, connection);
         } else if connection.is_open() && !connection.input_over {
             connection.input_over = true;
             if matches!(connection.state, State::Connecting | State::Reopening) {
                 let until = now.mono.plus_ms(self.service.options.tick_ms.into());
                 self.service.clients.silence.watch_ended(until, slot);
             } else {
-                // If it has all its answers, it is closed when its bytes are handed out.
+                // If the client has all its answers, the connection is closed when its bytes are handed out.
                 self.service.clients.mark_dirty(slot, connection);
             }
         }
     }
 
-    /// Takes up what waited until clients had read, and what waited for memory.
+    /// Serves connections whose requests waited until their clients had read, and those that waited for memory.
     pub(super) fn go_on_reading(&mut self, now: Now) {
         for slot in std::mem::take(&mut self.service.clients.resumable) {
             self.go_on_with(now, slot);
@@ -232,14 +238,19 @@ impl Replica {
         for _ in 0..limits::STARVING_TAKEN_UP_MAX {
             let Some(slot) = self.service.clients.memory.next_to_take_up() else { return };
             let Some(connection) = self.connections.get_mut(slot) else { continue };
+            assert!(
+                connection.starves,
+                "a connection in the list of those that wait for memory says so"
+            );
             connection.starves = false;
             self.go_on_with(now, slot);
         }
     }
 
+    /// Carries out what waits on a connection, up to the first request that still has to wait.
     pub(super) fn go_on_with(&mut self, now: Now, slot: Slot) {
         let Some((connection, service)) = self.one(slot) else { return };
-        // A parked one takes up everything when there is a leader.
+        // A parked connection goes on with everything when there is a leader.
         if !connection.waits_to_be_read
             || connection.state != State::Ready
             || connection.parked.is_some()
@@ -255,7 +266,7 @@ impl Replica {
         }
     }
 
-    /// Looks at frames that waited, up to the first that still has to.
+    /// Handles frames that waited, up to the first that still has to wait.
     fn look_at_early(&mut self, now: Now, slot: Slot) {
         let Some((connection, service)) = self.one(slot) else { return };
         if connection.early.is_empty() || !connection.is_open() {
@@ -264,6 +275,7 @@ impl Replica {
         connection.heard = now.mono;
         service.sessions.touch(now, connection, &mut service.ensemble);
         let mut early = std::mem::take(&mut connection.early);
+        assert!(connection.held_bytes >= early.len(), "frames that wait are counted");
         connection.held_bytes -= early.len();
         let mut rest = &early[..];
         self.look_at_frames(now, slot, &mut rest);
@@ -271,34 +283,39 @@ impl Replica {
             return;
         };
         let left = rest.len();
+        assert!(left <= early.len(), "no more frames are left than there were");
         connection.held_bytes += left;
         if connection.early.is_empty() {
             early.keep_last(left);
             connection.early = early;
         } else {
-            // The last one waits for a leader, and those behind it.
+            // The last frame handled waits for a leader, and so do those behind it.
             connection.early.push(rest);
         }
     }
 }
 
-/// Bytes of the names of a node's children, from those of a few.
+/// Bytes of the names of a node's children, estimated from a few of them.
 fn children_bytes(node: &NodeRef<'_>) -> usize {
     let names = node.children().take(CHILDREN_LOOKED_AT);
     let (looked_at, bytes) =
         names.fold((0, 0), |(names, bytes), name| (names + 1, bytes + STRING_BYTES + name.len()));
-    // Of a few it is their sum, and nobody divides by none.
+    assert!(
+        looked_at <= node.num_children(),
+        "a node's list of children has no more names than it says"
+    );
+    // If there are only a few, this is exactly their sum. `max` avoids a division by zero.
     bytes * node.num_children() / looked_at.max(1)
 }
 
-/// Whether a request changes nothing: nothing of its session has to be applied behind it.
+/// Whether a request changes nothing: then its session has nothing to be applied behind it.
 fn is_read(frame: &[u8]) -> bool {
     let header = RequestHeader::decode(&mut Decoder::new(frame));
     header.is_ok_and(|header| OpCode::from_i32(header.op).is_some_and(read::is_read))
 }
 
 impl Connection {
-    /// Requests that are finished since the last entry, with all before them.
+    /// Takes the number of requests that were finished since the last output entry, all older ones being finished too.
     pub(super) fn take_answered(&mut self) -> u32 {
         if self.queue.is_empty() {
             self.answered += std::mem::take(&mut self.answered_early);
@@ -307,19 +324,19 @@ impl Connection {
         std::mem::take(&mut self.answered)
     }
 
-    /// Whether its next requests, of whatever kind, may be looked at.
+    /// Whether the connection's next requests, of any kind, may be handled.
     fn has_room(&self, options: &ReplicaOptions) -> bool {
         self.output_bytes() <= options.output_pause_bytes
             && self.owed.expected.at_most <= options.connection_output_bytes_max
             && self.owed.expected.units <= options.turn_work_units
     }
 
-    /// Whether its queue begins with a read that waits for nothing but its client.
+    /// Whether the connection's queue begins with a request that only its client holds up.
     fn begins_with_due_read(&self, last_processed: Zxid) -> bool {
         matches!(self.queue.front(), Some(Waiting::Request { after, .. }) if *after <= last_processed)
     }
 
-    /// Whether there is something to do if its requests wait until its client has read.
+    /// Whether a connection whose requests wait until its client has read has something to do.
     pub(super) fn may_go_on(&self, options: &ReplicaOptions, last_processed: Zxid) -> bool {
         if self.starves || self.in_line {
             return false;

@@ -1,4 +1,4 @@
-//! Transactions on their way to the log: those that its writer has not taken yet.
+//! Transactions on their way to the log: those that the log's writer has not taken yet.
 
 use std::collections::VecDeque;
 
@@ -6,29 +6,30 @@ use crate::id::Zxid;
 use crate::limits;
 use crate::proto::txn::Txn;
 
-/// See the module's words.
+/// The transactions that wait for the log's writer, and the cut among them, if one is planned.
 ///
 /// ```text
 ///   writer's end │ txns: before a cut … │ cut │ … behind it   end
 ///      appended ┘                                           end ┘
 /// ```
-/// A cut is a truncation or a restoration of the log. What lies before it goes to the log as if there were none; what
-/// lies behind it waits until the cut is done.
+/// A cut is a truncation or a restoration of the log. Transactions before the cut go to the log as if there were no
+/// cut; those behind it wait until the cut is done.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// Oldest first.
+    /// The transactions, oldest first: [`Backlog::next`] offers them to the log.
     ///
     /// Invariant: their zxids rise, before a cut and behind it.
     txns: VecDeque<Txn>,
-    /// The bytes of those transactions.
+    /// The bytes of `txns`, for the bounds on the backlog.
     ///
-    /// Invariant: their sum.
+    /// Invariant: the sum of their lengths.
     bytes: usize,
-    /// How many transactions lie before the cut that is planned. `None`: no cut is planned.
+    /// How many transactions lie before the planned cut, so that none behind it goes to the log too early. `None`: no
+    /// cut is planned.
     ///
-    /// Invariant: at most as many as there are.
+    /// Invariant: at most `txns.len()`.
     before_cut: Option<usize>,
-    /// Where the log ends once it has taken all of them, and the cut is done.
+    /// Where the log ends once it has taken all of `txns` and the cut is done. The next transaction comes behind it.
     ///
     /// Invariant: the last transaction's zxid, if one lies behind the cut or no cut is planned.
     end: Zxid,
@@ -40,7 +41,7 @@ impl Backlog {
         self.end
     }
 
-    /// The log ends at `zxid`: it begins there, was cut there, or lost what was behind that.
+    /// Says that the log ends at `zxid`: it begins there, was or will be cut there, or lost what was behind that.
     pub fn set_end(&mut self, zxid: Zxid) {
         self.end = zxid;
     }
@@ -53,13 +54,13 @@ impl Backlog {
         self.txns.push_back(txn);
     }
 
-    /// Plans a cut behind everything so far.
+    /// Plans a cut behind all transactions so far.
     pub fn plan_cut(&mut self) {
         assert!(self.before_cut.is_none(), "another cut waits until this one is done");
         self.before_cut = Some(self.txns.len());
     }
 
-    /// The cut is done: what lies behind it may go to the log.
+    /// The cut is done: the transactions behind it may go to the log.
     pub fn end_cut(&mut self) {
         assert!(self.before_cut == Some(0), "the log has taken what lies before its cut");
         self.before_cut = None;
@@ -74,27 +75,34 @@ impl Backlog {
     pub fn on_taken(&mut self) {
         assert!(self.before_cut != Some(0), "the log takes nothing before the cut is done");
         let txn = self.txns.pop_front().expect("the log took what was offered");
+        assert!(
+            self.bytes >= txn.bytes().len(),
+            "the bytes of a transaction that waits are counted"
+        );
         self.bytes -= txn.bytes().len();
         if let Some(before) = &mut self.before_cut {
             *before -= 1;
+            assert!(*before <= self.txns.len(), "what lies before a cut waits");
         }
         assert!(self.bytes == 0 || !self.txns.is_empty(), "no transaction, no bytes");
     }
 
-    /// Nothing of it goes to the log any more, which ends at `end`.
+    /// Drops all transactions: none of them goes to the log, which ends at `end`.
     pub fn take_back(&mut self, end: Zxid) {
         assert!(self.before_cut.is_none(), "a server on its own, which plans no cut, takes back");
+        assert!(end <= self.end, "{end} is taken back to, and the log was to end at {}", self.end);
         self.txns.clear();
         self.bytes = 0;
         self.end = end;
     }
 
+    /// Number of transactions that wait.
     pub fn len(&self) -> usize {
         self.txns.len()
     }
 
-    /// Whether so much waits that nothing more should be read from other servers: their sockets hold it, and in the
-    /// end the leader's.
+    /// Whether so much waits that nothing more should be read from other servers: the sockets hold it then, in the end
+    /// the leader's.
     pub fn is_behind(&self) -> bool {
         self.txns.len() > limits::BACKLOG_TXNS_MAX || self.bytes > limits::BACKLOG_BYTES_MAX
     }

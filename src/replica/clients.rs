@@ -16,44 +16,52 @@ use crate::acl::Authentication;
 use crate::id::{SessionId, Zxid};
 use crate::time::Now;
 
-/// What the server keeps for its clients.
+/// What the server keeps for its clients: queues of connections, and what all of them share.
 pub(super) struct Clients {
+    /// The bounds and the required schemes of authentication.
     pub options: Rc<ReplicaOptions>,
+    /// Checks what a client proves with `auth`.
     pub authentication: Authentication,
-    /// The connection of each session that has one here.
+    /// The connection of each session that has one here: whom the reply to a transaction of the session is for.
     ///
-    /// Invariant: the connection at that slot has this session.
+    /// Invariant: if the connection at that slot is still there, it has this session and is not closed.
     pub by_session: HashMap<SessionId, Slot>,
-    /// Connections with bytes or an end for the next output.
+    /// Connections with bytes or an end for the next output, which empties the list.
     ///
-    /// Invariant: each is listed once.
+    /// Invariant: a connection stands here, once, if its flag `dirty` is set.
     pub dirty: Vec<Slot>,
-    /// Connections whose requests waited until their client had read, and may go on now.
+    /// Connections whose requests waited until their client had read, and may go on: the next turn serves them.
     pub resumable: Vec<Slot>,
-    /// Connections whose queue begins with a request that waits for the writes of other sessions.
+    /// Connections whose queue begins with a request that waits for the writes of other sessions, with the zxid that
+    /// has to be applied first.
     ///
-    /// Invariant: the zxids that they wait for do not fall.
+    /// Invariant: the zxids do not fall from the front to the back.
     pub barriers: VecDeque<(Zxid, Slot)>,
-    /// Connections that have said nothing yet, and those that the server closes.
+    /// Connections that are closed if they stay silent, and when.
     pub silence: Silence,
-    /// The bytes that connections hold.
+    /// How many bytes this turn may still make for clients, and the connections that wait for room.
     pub memory: Memory,
+    /// Refuses new connections by chance when too many come at once.
     pub throttle: Throttle,
     /// The bytes of the large requests under way (`largeRequestMaxBytes`).
     ///
     /// Invariant: the sum of what the requests in flight and in the queues have claimed.
     pub large_bytes: usize,
-    /// Requests that wait in the connections' queues, without the writes.
+    /// Requests and answers that wait in the connections' queues; writes are counted elsewhere. A part of
+    /// `outstanding_requests`.
+    ///
+    /// Invariant: the number of queued steps of which [`is_held`](super::connection::Waiting::is_held) is true.
     pub requests_held: usize,
-    /// Reads answered in this turn without waiting.
+    /// Reads answered in this turn without waiting, until the statistics count them.
     pub prompt_reads: u64,
-    /// Empty buffers for connections.
+    /// Empty buffers for connections, kept for their allocations.
     pub spare: Vec<Vec<u8>>,
-    /// An event's frame; kept for its allocation.
+    /// The frame of the event that is being sent; kept for its allocation.
     pub frame: Vec<u8>,
 }
 
 impl Clients {
+    /// No clients yet.
     pub fn new(options: &Rc<ReplicaOptions>, now: Now, seed: u64) -> Clients {
         Clients {
             options: Rc::clone(options),

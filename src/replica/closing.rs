@@ -1,4 +1,4 @@
-//! The end of a connection: for what it did, or because its session is over.
+//! The end of a connection: because of what its client did, or because its session is over.
 
 use super::Replica;
 use super::clients::Clients;
@@ -22,14 +22,26 @@ impl Clients {
         connection.owed.expected = Expected::default();
     }
 
-    /// Gives back what these steps of a queue have claimed.
+    /// Gives back what these steps of a connection's queue have claimed.
     pub(super) fn release_steps(&mut self, steps: Queue, ensemble: &mut Ensemble) {
         for waiting in steps {
-            self.requests_held -= usize::from(waiting.is_held());
+            let held = usize::from(waiting.is_held());
+            assert!(self.requests_held >= held, "a step that is held is counted");
+            self.requests_held -= held;
             match waiting {
-                Waiting::Answer { answer, .. } => self.large_bytes -= answer.large as usize,
+                Waiting::Answer { answer, .. } => {
+                    assert!(
+                        self.large_bytes >= answer.large as usize,
+                        "a large request is counted"
+                    );
+                    self.large_bytes -= answer.large as usize;
+                }
                 Waiting::Forwarded(request) => {
                     ensemble.passed_on.remove(&request);
+                    assert!(
+                        self.large_bytes >= request.large as usize,
+                        "a large request is counted"
+                    );
                     self.large_bytes -= request.large as usize;
                 }
                 Waiting::Write | Waiting::Request { .. } => {}
@@ -37,7 +49,7 @@ impl Clients {
         }
     }
 
-    /// The connection's watches go, and its session has no connection.
+    /// Removes a connection's watches. If the session's connection is this one, the session has none from now on.
     pub(super) fn forget(&mut self, slot: Slot, session: SessionId, database: &mut Database) {
         database.watches_mut().remove_connection(slot.id);
         if self.by_session.get(&session) == Some(&slot) {
@@ -47,7 +59,7 @@ impl Clients {
 }
 
 impl Service {
-    /// Closes a connection for what it did, with a line that says so.
+    /// Closes a connection because of what its client did, and logs the reason.
     pub(super) fn reject(&mut self, slot: Slot, connection: &mut Connection, reason: &str) {
         if let Some(unsaid) = self.lines.allow(self.now.mono) {
             tracing::warn!(
@@ -55,12 +67,13 @@ impl Service {
                 reason, unsaid, "closing a connection"
             );
         }
+        assert!(!reason.is_empty(), "the log says why a connection is closed");
         self.stats.connections_rejected += 1;
-        self.close_taken(slot, connection);
+        self.close_connection(slot, connection);
     }
 
-    /// Closes a connection that is taken out: after the bytes written so far.
-    pub(super) fn close_taken(&mut self, slot: Slot, connection: &mut Connection) {
+    /// Closes a connection that the caller holds, after the bytes written so far. A closed one stays as it is.
+    pub(super) fn close_connection(&mut self, slot: Slot, connection: &mut Connection) {
         if !connection.is_open() {
             return;
         }
@@ -69,19 +82,22 @@ impl Service {
         self.clients.release_queue(connection, &mut self.ensemble);
         let is_looking = self.ensemble.role == ReplicaRole::Looking;
         if connection.parked.take().is_some() && is_looking {
-            // What was withheld may never have become true.
+            // These answers were withheld because a new leader may not have what they tell.
             connection.out.clear();
         }
         self.clients.forget(slot, connection.session, &mut self.database);
         self.clients.mark_dirty(slot, connection);
+        assert!(connection.queue.is_empty(), "nothing waits on a closed connection");
+        assert!(connection.held_bytes == 0, "a closed connection holds no requests");
+        assert!(connection.dirty, "the next output tells the edge that the connection is closed");
     }
 }
 
 impl Replica {
-    /// Closes a connection that is not taken out.
+    /// Closes the connection at a slot, if it is still there.
     pub(super) fn close(&mut self, slot: Slot) {
         if let Some(connection) = self.connections.get_mut(slot) {
-            self.service.close_taken(slot, connection);
+            self.service.close_connection(slot, connection);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From "committed" to what clients see: apply, events, the reply, the reads behind it.
+//! From a committed transaction to what clients see: the change, its events, the reply, the reads behind it.
 
 use super::Replica;
 use super::connection::{Slot, State, Waiting};
@@ -14,13 +14,14 @@ use crate::proto::event::encode_event_frame;
 use crate::proto::txn::Txn;
 use crate::time::Now;
 
-/// Why a connection is closed that watches too much.
+/// Why a connection is closed whose watches are too much work.
 const EVENTS_TOO_MANY: &str = "its watches and their events take more than a turn has for them";
 
 impl Replica {
-    /// Applies a transaction, which takes so many units, in zxid order, and tells those whom it concerns.
+    /// Applies the next transaction, which takes so many units, and tells the clients that it concerns.
     pub(super) fn on_committed(&mut self, now: Now, txn: &Txn, units: u32) {
         let mut fired = std::mem::take(&mut self.fired);
+        assert!(fired.is_empty(), "the events of the transaction before are sent");
         self.service.work.on_applying(units);
         let events_before = self.service.database.watches().spent();
         let applied = self.service.database.apply(txn, &mut fired);
@@ -52,7 +53,9 @@ impl Replica {
         if late {
             self.send_events(&fired);
         }
-        let events = self.service.database.watches().spent() - events_before;
+        let events_after = self.service.database.watches().spent();
+        assert!(events_after >= events_before, "a turn's work on watches only grows");
+        let events = events_after - events_before;
         let events = u32::try_from(events / EVENTS_PER_UNIT as u64).unwrap_or(u32::MAX);
         if events > units {
             self.service.work.on_events(events - units);
@@ -61,7 +64,7 @@ impl Replica {
         self.fired = fired;
     }
 
-    /// Closes those whose watches take more than a turn has for them.
+    /// Closes the connections whose watches take more work than a turn has for them.
     fn close_given_up(&mut self) {
         for id in self.service.database.watches_mut().take_given_up() {
             let Some(slot) = self.connections.find(id) else { continue };
@@ -76,7 +79,7 @@ impl Replica {
         }
     }
 
-    /// A transaction that was made here.
+    /// Answers a transaction that this server has proposed.
     fn answer_own(&mut self, now: Now, txn: &Txn, applied: &Applied) {
         let request = self
             .service
@@ -85,14 +88,18 @@ impl Replica {
             .pop_front()
             .expect("every proposal is noted as in flight");
         assert!(request.zxid == txn.zxid(), "{} is committed, {} waits", txn.zxid(), request.zxid);
-        self.service.clients.large_bytes -= request.large as usize;
+        let next = self.service.pipeline.in_flight.front();
+        assert!(next.is_none_or(|next| next.zxid > request.zxid), "the zxids in flight rise");
+        let large = request.large as usize;
+        assert!(self.service.clients.large_bytes >= large, "a large request is counted");
+        self.service.clients.large_bytes -= large;
         self.service.stats.record_update(now.mono.since_us(request.arrived));
         if let Some(slot) = request.slot {
             self.reply(now, slot, &request, txn, applied);
         }
     }
 
-    /// Writes an event into the buffer of everybody who watches and may read.
+    /// Writes an event into the buffer of each connection that watches and may read the node.
     fn send_event(&mut self, event: &Fired) {
         if event.watchers.is_empty() {
             return;
@@ -100,6 +107,7 @@ impl Replica {
         let mut frame = std::mem::take(&mut self.service.clients.frame);
         frame.clear();
         encode_event_frame(event.event, &event.path, event.zxid, &mut frame);
+        assert!(!frame.is_empty(), "an event has a frame");
         let mut sent = 0;
         let open_to_all = read::may(&event.acl, perms::READ, &[], self.service.options.skip_acl);
         let copied = EVENTS_PER_UNIT * frame.len() / limits::SENT_BYTES_PER_UNIT;
@@ -110,7 +118,7 @@ impl Replica {
             if !connection.is_open() {
                 continue;
             }
-            // One without a name is looked up in the list, and a long event is copied.
+            // Unless everybody may read, each identity is looked up in the ACL; and a long event is copied.
             let checks = match open_to_all {
                 true => 0,
                 false => connection.identities.len() / limits::IDENTITIES_PER_EVENT,
@@ -141,6 +149,7 @@ impl Replica {
         self.service.clients.frame = frame;
     }
 
+    /// Answers the client that asked for a transaction, if its connection is still there.
     fn reply(&mut self, now: Now, slot: Slot, request: &InFlight, txn: &Txn, applied: &Applied) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         match connection.state {
@@ -159,13 +168,18 @@ impl Replica {
         }
     }
 
-    /// Goes on with connections that waited for everybody's writes up to some zxid.
+    /// Goes on with connections that waited until the writes of all sessions up to some zxid were applied.
     pub(super) fn pass_barriers(&mut self, now: Now) {
         while let Some(&(zxid, slot)) = self.service.clients.barriers.front() {
             if zxid > self.service.database.last_processed() {
                 return;
             }
             self.service.clients.barriers.pop_front();
+            let next = self.service.clients.barriers.front();
+            assert!(
+                next.is_none_or(|next| next.0 >= zxid),
+                "those that wait stand in the order of zxids"
+            );
             if let Some(connection) = self.connections.get_mut(slot) {
                 self.service.advance(now, slot, connection);
             }

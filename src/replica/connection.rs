@@ -1,4 +1,4 @@
-//! Connections: what the replica keeps of each, and where they lie.
+//! Connections: what the replica knows about each, and the table that holds them.
 
 use std::net::SocketAddr;
 
@@ -20,39 +20,40 @@ use crate::zab::SessionScope;
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Its first frame is still to come.
+    /// Its first frame has not arrived yet.
     New,
-    /// Its session is being created; frames that arrive meanwhile wait in `early`.
+    /// Its session is being created; frames that arrive meanwhile wait in [`Connection::early`].
     Connecting,
-    /// The leader is asked whether the session that it takes up again is alive; frames wait as well.
+    /// The leader is asked whether the session that the client takes up again is alive; frames wait in `early`, too.
     Reopening,
-    /// Its requests are carried out.
+    /// It has a session, and its requests are carried out.
     Ready,
-    /// Its session is being closed by its own wish; what still arrives is dropped.
+    /// Its client has asked for the end of its session; what still arrives is dropped.
     Ending,
-    /// To be closed once its bytes are handed out; nothing more is written to it.
+    /// It will be removed once its bytes are handed out; nothing more is written to it.
     Closed,
 }
 
-/// One step of a connection's queue. The queue keeps the order of the session's replies; it is
-/// empty while nothing is in flight.
+/// One step of a connection's queue. The queue keeps the order of the session's replies; it is empty while the session
+/// waits for nothing.
 #[derive(Debug)]
 pub(super) enum Waiting {
-    /// The reply of a transaction on its way.
+    /// The reply to a write whose transaction this server has proposed; [`InFlight`](super::pipeline::InFlight) knows
+    /// the request.
     Write,
-    /// On a learner: the reply of a request that was passed on to the leader.
+    /// On a learner: the reply to a request that was passed on to the leader.
     Forwarded(Box<Forwarded>),
-    /// A request behind it, to be looked at when it comes to the front.
+    /// A read that waits for the steps before it, and is carried out when it comes to the front.
     Request {
         /// Header and body, without the length.
         frame: Box<[u8]>,
-        /// When it arrived.
+        /// When it arrived, for its latency.
         arrived: MonoUs,
-        /// Not before this is applied.
+        /// The transaction that has to be applied first.
         after: Zxid,
-        /// Bytes of its reply, as far as can be told.
+        /// What its reply is expected to take; counted in [`Owed::expected`] while it waits.
         expected: Expected,
-        /// So many identities its connection had shown when it arrived: it is carried out with those.
+        /// How many identities its connection had when it arrived: it is carried out with those.
         // ZooKeeper: a Request has a copy of its connection's identities.
         identities: usize,
     },
@@ -60,20 +61,20 @@ pub(super) enum Waiting {
     Answer {
         /// What it says.
         answer: Answer,
-        /// When the request arrived.
+        /// When the request arrived, for its latency.
         arrived: MonoUs,
-        /// Not before this is applied.
+        /// The transaction that has to be applied first.
         after: Zxid,
     },
 }
 
 impl Waiting {
-    /// Whether it is counted as held: it waits for nothing of its own.
+    /// Whether it counts as held (`Clients::requests_held`): it waits only for steps and transactions before it.
     pub fn is_held(&self) -> bool {
         matches!(self, Waiting::Request { .. } | Waiting::Answer { .. })
     }
 
-    /// Whether it may still be carried out, or not.
+    /// Whether it is a write whose outcome is open.
     pub fn is_write(&self) -> bool {
         match self {
             Waiting::Write => true,
@@ -86,34 +87,35 @@ impl Waiting {
 /// A request that was passed on to the leader.
 #[derive(Debug)]
 pub(super) struct Forwarded {
-    /// The client's xid; 0 for the wish for a session.
+    /// The client's xid; 0 for the creation of its session.
     pub xid: i32,
+    /// The operation. `Error`: it is unknown, for the connection that asked for it is gone.
     pub op: OpCode,
     /// Header and body, to be passed on again to another leader.
     pub frame: Box<[u8]>,
-    /// Bytes of what was passed on.
+    /// Bytes that were passed on, which count in `PassedOn`.
     pub passed_bytes: usize,
-    /// When it arrived.
+    /// When it arrived, for its latency.
     pub arrived: MonoUs,
-    /// Bytes of the request if it counts as large.
+    /// Bytes of the request if it counts as large, otherwise 0; claimed from `Clients::large_bytes`.
     pub large: u32,
-    /// The number of a sync; of anything else a transaction comes back.
+    /// The number of a sync. `None`: it is no sync, and a transaction comes back for it.
     pub sync: Option<u64>,
-    /// The error to be told if it fails.
+    /// The error that the client is told if the request fails, instead of the leader's.
     pub instead: Option<ErrorCode>,
-    /// Nobody is told: it was asked for on a connection of the session that is gone.
+    /// Nobody is told the outcome: a connection of the session that is gone has asked for it.
     pub silent: bool,
-    /// As of a request that waits here.
+    /// How many identities its connection had when it arrived: it is passed on again with those.
     pub identities: usize,
     /// It was passed on before, to a leader that is lost.
     pub again: bool,
-    /// Its leader was lost, and it may be the reason: nobody passes it on any more.
+    /// Its leader was lost, perhaps because of this request: it is not passed on any more.
     pub suspect: bool,
 }
 
 #[cfg(test)]
 impl Forwarded {
-    /// One that a test counts, without words.
+    /// A request that a test counts, with empty content.
     pub fn of_test(op: OpCode, sync: Option<u64>) -> Forwarded {
         Forwarded {
             xid: 1,
@@ -135,9 +137,9 @@ impl Forwarded {
 /// A client's request, as far as its header tells.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientRequest<'a> {
-    /// The client's number of it; 0 for the wish for a session.
+    /// The client's number for it; 0 for the creation of its session.
     pub xid: i32,
-    /// What it asks for.
+    /// The operation.
     pub op: OpCode,
     /// The bytes behind the header.
     pub body: &'a [u8],
@@ -165,88 +167,122 @@ impl ClientRequest<'_> {
 /// The reply to a request that is refused without being carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
+    /// The request's xid.
     pub xid: i32,
+    /// The request's operation, for the counters. `None`: it is unknown.
     pub op: Option<OpCode>,
+    /// The error code of the reply's header; 0 for success.
     pub err: i32,
-    /// What the reply has for its zxid; `None`: the newest.
+    /// The zxid of the reply's header. `None`: the newest.
     pub zxid: Option<Zxid>,
-    /// Whether the connection is then closed: the answer to an operation that is not known.
+    /// The connection is closed behind this answer, for the operation is unknown.
     pub unknown: bool,
-    /// Bytes of the request if it counts as large.
+    /// Bytes of the request if it counts as large, otherwise 0; claimed from `Clients::large_bytes`.
     pub large: u32,
-    /// Whether the session is over then: a local one was closed.
+    /// The session is over behind this answer: its client has closed a local session.
     pub ends: bool,
 }
 
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
+    /// The name by which the edge and the watches know it.
     pub id: ConnectionId,
+    /// Its client's address, for identities and the log.
     pub remote: SocketAddr,
+    /// How far it has come: what may arrive, and whether it may be written to.
     pub state: State,
+    /// Its session; `NONE` before its client has asked for one.
+    ///
+    /// Invariant: `Clients::by_session` leads from the session to no other open connection while this one is `Ready`.
     pub session: SessionId,
+    /// The session's timeout as negotiated: after so much silence the connection is closed.
     pub timeout_ms: i32,
-    /// Its session is known to this server alone.
+    /// Only this server knows its session.
     pub local: bool,
     /// A request was dropped because the session was being closed. If that end is given up, so is the connection:
     /// its client would get the next answer without the one before it.
     pub dropped: bool,
-    /// It waits for a leader, until then; what arrives waits in `early`.
+    /// Until when it waits for a leader; what arrives waits in `early`. `None`: it does not wait for one.
     pub parked: Option<MonoUs>,
-    /// Since when the session is this server's by way of this connection; `None`: its leader keeps
-    /// no tenures, or it has none to keep yet.
+    /// Since when this connection holds the session: a transaction up to then belongs to an earlier connection. `None`:
+    /// its leader keeps no tenures, or has not given it one yet.
     pub tenure: Option<Tenure>,
     /// The epoch in which its requests are passed on, or proposed.
     pub epoch: Epoch,
-    /// What the connect request said; the response has the field if the request had it.
+    /// The field `readOnly` of the connect request; the response has the field if the request had it.
     pub read_only: Option<bool>,
+    /// The identities that its client has proved, and its address: permissions are checked with them.
     pub identities: Vec<Identity>,
-    /// Paths of the `setWatches` at the front that were carried out in earlier turns.
+    /// How many paths of the `setWatches` at the front of `queue` earlier turns have handled.
     pub watches_set: usize,
-    /// Bytes for the client, since the last time they were taken.
+    /// Bytes for the client that are not handed out yet.
     pub out: Vec<u8>,
-    /// What it holds of the server's memory beside `out` and the frames that wait.
+    /// Bytes that its client has not read, besides `out`, and the replies still to be made.
     pub owed: Owed,
-    /// Its client will send nothing more; it is closed when everything is answered.
+    /// Its client will send nothing more; the connection is closed when everything is answered.
     pub input_over: bool,
-    /// Its requests wait until its client has read.
+    /// Its requests wait, in `early` and `queue`: until its client has read, until there is memory, or for their turn.
     pub waits_to_be_read: bool,
-    /// It stands among those who wait for memory.
+    /// It waits for memory.
+    ///
+    /// Invariant: it stands in the list of [`Memory`](super::memory::Memory) exactly if this is set.
     pub starves: bool,
-    /// It stands among those whose requests wait for their turn.
+    /// Its requests wait for their turn.
+    ///
+    /// Invariant: it stands in one of the lines of [`Work`](super::work::Work) exactly if this is set.
     pub in_line: bool,
-    /// When its client did something last: sent, read, or got its session.
+    /// When its client last did something: sent, read, or got its session.
     pub heard: MonoUs,
-    /// Requests finished since the last entry of the output, in their order.
+    /// Requests finished since the last output entry, all older ones being finished too: the edge may read so many
+    /// more.
     pub answered: u32,
-    /// Requests that were finished before what stands in the queue. They are told of when it is empty,
-    /// because the edge takes what is finished for the oldest of what it has handed on, with its bytes.
+    /// Requests that were finished before older ones in the queue. They are reported when the queue is empty, because
+    /// the edge takes a finished request for the oldest that it has handed on, and for the bytes of that one.
+    ///
+    /// Invariant: 0 when output is taken while `queue` is empty.
     pub answered_early: u32,
-    /// Whether it is in the list of those with something to take.
+    /// It has bytes or an end for the next output.
+    ///
+    /// Invariant: it stands in `Clients::dirty`, once, exactly if this is set.
     pub dirty: bool,
+    /// What waits, in the order of the session's replies.
     pub queue: Queue,
-    /// Bytes of the longest write since the queue was last empty: what is read behind it may be as long.
+    /// Bytes of the longest write since the queue was last empty: a read behind it may return as many.
     pub longest_write: usize,
-    /// See [`Connection::gets_too_much`].
+    /// How many events it got while the server was behind, and since when the server was behind then:
+    /// [`Connection::gets_too_much`] bounds them.
     behind: (MonoUs, usize),
-    /// Reads are not answered before this is applied: the session's last write of an earlier
-    /// connection that was still on its way when this one took the session up.
+    /// Reads are not answered before this is applied: the session's last write of an earlier connection, which was
+    /// still on its way when this connection took the session up.
     pub floor: Zxid,
     /// All its syncs so far have numbers below this.
     pub asked_syncs: u64,
     /// Syncs in `queue` whose numbers are below this are done.
+    ///
+    /// Invariant: never falls.
     pub synced: u64,
-    /// Bytes of frames in `queue` and `early`.
+    /// Bytes of the frames in `queue` and `early`, for the bound on a connection.
+    ///
+    /// Invariant: their sum between two events.
     pub held_bytes: usize,
-    /// Whole frames that are not looked at yet.
+    /// Whole frames that are not handled yet.
     pub early: Early,
+    /// When the socket was accepted (`cons`).
     pub established: WallMs,
+    /// Frames received (`cons`).
     pub received: u64,
+    /// Frames sent (`cons`).
     pub sent: u64,
+    /// The operation answered last (`cons`).
     pub last_op: Option<OpCode>,
+    /// The xid answered last (`cons`).
     pub last_cxid: i32,
+    /// The zxid of the last reply (`cons`).
     pub last_zxid: Zxid,
+    /// When the last reply was written (`cons`).
     pub last_response: WallMs,
+    /// How long requests took (`cons`).
     pub latency_ms: Latency,
 }
 
@@ -264,7 +300,7 @@ impl Connection {
             tenure: None,
             epoch: Epoch(-1),
             read_only: None,
-            // ZooKeeper: every connection is its address from the start.
+            // ZooKeeper: every connection has its address as an identity from the start.
             identities: vec![ip_identity(remote.ip())],
             watches_set: 0,
             out: Vec::new(),
@@ -296,29 +332,29 @@ impl Connection {
         }
     }
 
-    /// Bytes of answers that it holds, made or to be made: the one number that a bound on a
-    /// connection's memory, or on that of all of them, has to look at.
+    /// Bytes of answers that it holds, made or to be made: the one number that a bound on the memory of one connection,
+    /// or of all, has to look at.
     pub fn output_bytes(&self) -> usize {
         self.unread_bytes() + self.owed.expected.now
     }
 
-    /// Bytes of answers that are made, and that its client has not read.
+    /// Bytes of answers that are made and that its client has not read.
     pub fn unread_bytes(&self) -> usize {
         self.out.len() + self.owed.unread()
     }
 
-    /// What is said of its session to the leader.
+    /// What the leader is told about its session.
     pub fn scope(&self) -> SessionScope {
         if self.local { SessionScope::Local } else { SessionScope::Global }
     }
 
-    /// Whether everything that it asked for is answered.
+    /// Whether everything that its client asked for is answered.
     pub fn is_done(&self) -> bool {
         let settled = matches!(self.state, State::Ready | State::Ending);
         settled && self.queue.is_empty() && self.early.is_empty() && self.parked.is_none()
     }
 
-    /// The reply to the oldest request is written.
+    /// Counts the reply to the oldest request.
     pub fn note_reply(&mut self, now: WallMs, xid: i32, op: Option<OpCode>, zxid: Zxid) {
         self.answered += 1;
         self.sent += 1;
@@ -328,7 +364,7 @@ impl Connection {
         self.last_response = now;
     }
 
-    /// A request is finished the moment it is looked at, whatever is before it.
+    /// Counts a request that is finished at once, even if older ones are not.
     pub fn count_answered_at_once(&mut self) {
         if self.queue.is_empty() {
             self.answered += 1;
@@ -337,7 +373,8 @@ impl Connection {
         }
     }
 
-    /// It gets an event of so many bytes while the server is behind, since then: whether that are too many.
+    /// Counts an event of so many bytes for a connection while the server is behind, and has been since `since`.
+    /// Whether these are too many.
     pub fn gets_too_much(&mut self, since: MonoUs, bytes: usize) -> bool {
         if self.behind.0 != since {
             self.behind = (since, 0);
@@ -346,16 +383,19 @@ impl Connection {
         self.behind.1 > limits::EVENTS_BEHIND_MAX
     }
 
-    /// Whether bytes may still be written to it.
+    /// Whether bytes may still be written to the connection.
     pub fn is_open(&self) -> bool {
         self.state != State::Closed
     }
 
-    /// Whether what it asked for may still be carried out, or not.
+    /// Whether the outcome of one of its writes is open.
     pub fn awaits_writes(&self) -> bool {
-        self.queue.has_writes()
+        let has_writes = self.queue.has_writes();
+        assert!(!has_writes || !self.queue.is_empty(), "an empty queue holds no write");
+        has_writes
     }
 
+    /// What `cons` and the admin server show.
     pub fn facts(&self) -> ConnectionFacts {
         ConnectionFacts {
             conn: self.id,
@@ -374,6 +414,7 @@ impl Connection {
         }
     }
 
+    /// Clears the counters that `crst` clears.
     pub fn reset_stats(&mut self) {
         self.received = 0;
         self.sent = 0;
@@ -381,30 +422,40 @@ impl Connection {
     }
 }
 
-/// A connection's place, and its id to tell it from a later one in the same place.
+/// A connection's place in [`Connections`], and its id, which tells it from a later connection in the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
+    /// The place in `Connections::slots`.
     index: usize,
+    /// The connection's id.
     pub id: ConnectionId,
 }
 
-/// All connections.
+/// All connections that are open or still have bytes to send.
 ///
-/// One that is worked on is taken out, so that everything else of the replica can be used at the
-/// same time; it must be put back before the next event.
+/// [`Replica`](super::Replica) owns them and lends one at a time to [`Service`](super::service::Service). A connection
+/// keeps its place until it is removed; then the place is free for another, which has another id.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
+    /// The connections by place. `None`: the place is free.
     slots: Vec<Option<Box<Connection>>>,
+    /// The free places.
+    ///
+    /// Invariant: exactly the indices at which `slots` is `None`, each once.
     free: Vec<usize>,
+    /// Where the connection with an id lies.
+    ///
+    /// Invariant: leads to a connection with this id; has as many entries as there are connections.
     by_id: HashMap<ConnectionId, usize>,
 }
 
 impl Connections {
-    /// A new connection. Its id was never used before.
+    /// Adds a connection. Its id was never used before.
     pub fn open(&mut self, id: ConnectionId, remote: SocketAddr, now: Now) -> Slot {
         let connection = Box::new(Connection::new(id, remote, now));
         let index = match self.free.pop() {
             Some(index) => {
+                assert!(self.slots[index].is_none(), "a free place holds no connection");
                 self.slots[index] = Some(connection);
                 index
             }
@@ -415,30 +466,43 @@ impl Connections {
         };
         let before = self.by_id.insert(id, index);
         assert!(before.is_none(), "connection {id} was opened twice");
+        self.assert_places();
         Slot { index, id }
     }
 
+    /// The slot of a connection. `None`: the connection is gone.
     pub fn find(&self, id: ConnectionId) -> Option<Slot> {
         self.by_id.get(&id).map(|&index| Slot { index, id })
     }
 
-    /// `None`: it is gone, or taken out.
+    /// The connection at a slot. `None`: it is gone.
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Connection> {
         self.slots.get_mut(slot.index)?.as_deref_mut().filter(|found| found.id == slot.id)
     }
 
+    /// As [`Connections::get_mut`].
     pub fn get(&self, slot: Slot) -> Option<&Connection> {
         self.slots.get(slot.index)?.as_deref().filter(|found| found.id == slot.id)
     }
 
+    /// Removes a connection, if it is still there.
     pub fn remove(&mut self, slot: Slot) {
         if self.by_id.remove(&slot.id).is_some() {
-            self.slots[slot.index] = None;
+            let removed = self.slots[slot.index].take();
+            assert!(removed.is_some_and(|it| it.id == slot.id), "{} lies at its place", slot.id);
             self.free.push(slot.index);
+            self.assert_places();
         }
     }
 
-    /// The places of all that are there, in the order of the places.
+    /// # Panics
+    /// If a place is neither taken nor free, or both: another connection would get it, or nobody.
+    fn assert_places(&self) {
+        let (places, taken, free) = (self.slots.len(), self.by_id.len(), self.free.len());
+        assert!(taken + free == places, "of {places} places {taken} are taken and {free} free");
+    }
+
+    /// The slots of all connections, in the order of their places.
     pub fn slots(&self) -> Vec<Slot> {
         let places = self.slots.iter().enumerate();
         places

@@ -1,4 +1,5 @@
-//! What a request, a transaction and its events cost, in units of about a microsecond, told before they are done.
+//! What a request, a transaction and its events cost, in units of about a microsecond, estimated before they are
+//! carried out.
 //!
 //! A cost is a guess from lengths and counts that are at hand. It never depends on a clock, so that equal inputs give
 //! equal turns.
@@ -15,55 +16,58 @@ use crate::proto::request::RequestHeader;
 use crate::proto::txn::{Txn, TxnBody};
 use crate::zab::ForwardedRequest;
 
-/// Events that are written in one unit.
+/// How many events are written in one unit.
 pub(super) const EVENTS_PER_UNIT: usize = 10;
 
-/// What a request may cost.
+/// Whether a request costs much more than most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
-    /// Not much more than most do.
+    /// At most [`limits::HEAVY_WORK_UNITS`]: not much more than most requests.
     Light,
     /// More than [`limits::HEAVY_WORK_UNITS`].
     Heavy,
 }
 
-/// What a request costs at most, as far as can be told.
+/// What a request costs at most, as far as can be estimated.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cost {
-    /// Here.
+    /// Units that this server spends on it.
     pub units: u32,
-    /// Where it is carried out: of what a learner passes on, on the leader.
+    /// How heavy it is for the server that carries it out: the leader, if a learner passes it on.
     pub weight: Weight,
+    /// Whether it changes something.
     pub is_write: bool,
 }
 
-/// What it takes to ask the ACL of each node in a list of so many bytes about all of the identities.
+/// Units for checking all identities against the ACL of each node in a list of so many bytes.
 pub(super) fn units_of_checks(bytes: usize, identities: &[Identity]) -> usize {
-    /// The shortest operation on a node: its header, and a path.
+    /// The shortest operation on a node: its header and a path.
     const OPERATION_BYTES: usize = 16;
     let checks = bytes / OPERATION_BYTES * (identities.len() / limits::IDENTITIES_PER_EVENT);
     checks / EVENTS_PER_UNIT
 }
 
+/// As a number of units; a larger one becomes the largest.
 pub(super) fn in_units(units: usize) -> u32 {
     u32::try_from(units).unwrap_or(u32::MAX)
 }
 
 impl Weight {
+    /// How heavy work of so many units is.
     pub fn of(units: u32) -> Weight {
         if units > limits::HEAVY_WORK_UNITS { Weight::Heavy } else { Weight::Light }
     }
 }
 
 impl Service {
-    /// What it takes to apply a transaction beyond what each takes, with the events that it may make.
+    /// Units for applying a transaction, beyond what every transaction takes, and for the events that it may make.
     pub(super) fn units_of_applying(&self, txn: &Txn) -> u32 {
         let bytes_per_unit = match txn.header().op {
             OpCode::Multi | OpCode::CloseSession => limits::LIST_BYTES_PER_UNIT,
             _ => limits::COPIED_BYTES_PER_UNIT,
         };
         let (body, session) = (txn.body(), txn.header().client_id);
-        // A list that was too long for the log stands in the tree.
+        // A list of ephemeral nodes that was too long for the log is taken from the tree.
         let unlisted = match body {
             TxnBody::CloseSession { paths: None } => self.database.ephemerals_size(session).1,
             _ => 0,
@@ -76,7 +80,7 @@ impl Service {
         u32::try_from(units + events).unwrap_or(u32::MAX)
     }
 
-    /// In tenths of units: what takes an event that is not long.
+    /// What a transaction's events cost, in tenths of units: a short event takes one.
     fn tenths_of_events(&self, session: SessionId, body: &TxnBody<'_>) -> usize {
         let of_path = |path: Option<&str>| {
             let Some(path) = path else { return 0 };
@@ -96,7 +100,7 @@ impl Service {
             TxnBody::Multi(parts) => {
                 TxnBody::parts(parts).map(|(_, part)| self.tenths_of_events(session, &part)).sum()
             }
-            // Who watches is not told of these.
+            // These make no events.
             TxnBody::SetAcl(_)
             | TxnBody::Check(_)
             | TxnBody::CreateSession { .. }
@@ -104,14 +108,15 @@ impl Service {
         }
     }
 
-    /// Whether a request is carried out in parts, a turn for each: then it stands in its connection's queue meanwhile.
+    /// Whether a request of so many bytes is carried out in parts, a turn for each: then it stands in its connection's
+    /// queue meanwhile.
     pub(super) fn takes_turns(op: OpCode, bytes: usize) -> bool {
-        // The shortest path of a list takes five bytes.
+        // The shortest path in a list takes five bytes.
         matches!(op, OpCode::SetWatches | OpCode::SetWatches2)
             && bytes / 5 > limits::WATCHES_SET_PER_TURN
     }
 
-    /// What a request costs at most, as far as can be told, and whether it changes something.
+    /// What a request costs at most, as far as can be estimated, and whether it changes something.
     pub(super) fn cost_of(&self, connection: &Connection, frame: &[u8]) -> Cost {
         const LITTLE: Cost = Cost { units: 1, weight: Weight::Light, is_write: false };
         let mut input = Decoder::new(frame);
@@ -125,7 +130,7 @@ impl Service {
             self.database.node(path)
         };
         let units = match op {
-            // While nobody waits it is not worth a look at the node; what it was worth counts behind it.
+            // While nobody waits, a look at the node is not worth its time: the reply's length is counted afterwards.
             OpCode::GetData if self.work.is_serving || !self.work.is_nobody_in_line() => {
                 let data = node().and_then(|node| node.data().map(<[u8]>::len)).unwrap_or(0);
                 1 + bytes / limits::COPIED_BYTES_PER_UNIT + data / limits::SENT_BYTES_PER_UNIT
@@ -143,17 +148,18 @@ impl Service {
                 1 + bytes / limits::LIST_BYTES_PER_UNIT
                     + units_of_checks(bytes, &connection.identities)
             }
-            // A secret is hashed.
+            // The server hashes a secret.
             OpCode::Auth => 3 + bytes / limits::HASHED_BYTES_PER_UNIT,
             op if read::is_read(op) => 1 + bytes / limits::COPIED_BYTES_PER_UNIT,
             op => {
                 let carried_out =
                     self.units_of_write(op, bytes, connection.session, &connection.identities);
+                assert!(carried_out > 0, "every write costs something");
                 let weight = Weight::of(in_units(carried_out));
                 let names = acl::bytes_of(&connection.identities);
                 let units = match op {
                     _ if self.ensemble.proposes() => carried_out,
-                    // It is read, and passed on.
+                    // A learner decodes a multi and passes it on.
                     OpCode::Multi => {
                         2 + bytes / limits::READ_BYTES_PER_UNIT
                             + names / limits::WRITTEN_BYTES_PER_UNIT
@@ -163,10 +169,12 @@ impl Service {
                 return Cost { units: in_units(units), weight, is_write: true };
             }
         };
+        assert!(units > 0, "every request costs something");
         let units = in_units(units);
         Cost { units, weight: Weight::of(units), is_write: false }
     }
 
+    /// Units for a write of so many bytes at the server that proposes it.
     fn units_of_write(
         &self,
         op: OpCode,
@@ -191,8 +199,8 @@ impl Service {
         }
     }
 
-    /// What the identities of whoever asks may add to the lists of permissions in a request: each `auth` in them
-    /// stands for all.
+    /// Units for the identities that a write may add to its lists of permissions: each `auth` in them stands for all of
+    /// the client's identities.
     fn units_of_names(&self, bytes: usize, identities: &[Identity]) -> usize {
         /// The shortest entry of a list, and the shortest operation of a multi with a list.
         const ENTRY_BYTES: usize = 16;
@@ -205,12 +213,12 @@ impl Service {
         most.min(self.options.txn_extra_bytes_max as usize) / limits::NAME_BYTES_PER_UNIT
     }
 
-    /// The same of a request that a learner passes on.
+    /// Units for a request that a learner has passed on, at this leader.
     pub(super) fn units_of_forwarded(&self, request: &ForwardedRequest) -> u32 {
         let op = OpCode::from_i32(request.op).unwrap_or(OpCode::Error);
         let bytes = request.body.len();
         let carried_out = self.units_of_write(op, bytes, request.session, &request.identities);
-        // They came with it, and each is hashed.
+        // The identities came with the request, and the leader hashes each.
         let names = acl::bytes_of(&request.identities) / limits::HASHED_BYTES_PER_UNIT;
         in_units(carried_out + names)
     }

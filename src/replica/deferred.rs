@@ -1,17 +1,17 @@
-//! Requests of learners that wait in a leader: for room on the disk, or for their turn.
+//! Requests of learners that wait at a leader: for room on the disk, or for their turn.
 //!
-//! Each session's are kept in their order, its syncs among them, and sessions stand in line as connections do here
-//! ([`work`](super::work)): those whose next request is light in one, the others in another. A learner of Apache
-//! ZooKeeper expects commits of its own and answers to its syncs in the order in which it has asked, whichever sessions
-//! they are of (`CommitProcessor.queuedWriteRequests`): all that it passes on is one lane here, as a session's is. Its
-//! syncs are answered when everything is proposed that came before them in their lane, and its fences when everything
-//! is proposed that came before them over their link: nobody waits for the requests of another server.
+//! The requests of one session, syncs included, are kept in their order, in a lane. Lanes stand in line as the leader's
+//! own connections do ([`work`](super::work)): those whose next request is light in one line, the others in another. A
+//! learner of Apache ZooKeeper expects the commits of its own requests and the answers to its syncs in the order in
+//! which it has asked, whichever sessions they are of (`CommitProcessor.queuedWriteRequests`): so all that it passes on
+//! is one lane. A sync is answered when everything before it in its lane is proposed, and a fence when everything that
+//! came before it over its link is proposed: no server waits for the requests of another.
 //!
 //! ```text
 //! 1. A follower of Apache ZooKeeper passes on a write and a sync of one session.
 //! 2. The write waits here; the sync is answered.
-//! 3. The follower takes the answer for one that belongs to no request at the head of the session's queue, and
-//!    the sync that stands there waits for ever.
+//! 3. The follower takes the answer for one that does not belong to the request at the head of the session's queue, and
+//!    the sync in that queue waits for ever.
 //! ```
 
 use std::collections::{BTreeSet, VecDeque};
@@ -25,16 +25,16 @@ use crate::limits;
 use crate::link::LinkId;
 use crate::zab::{ForwardedRequest, SessionScope};
 
-/// What a session has asked for.
+/// What waits in a lane.
 enum Kept {
-    /// A request, and what it costs.
+    /// A request, its number among all, and what it costs.
     Request { number: u64, units: u32, request: ForwardedRequest },
-    /// A sync that came over this link: what comes behind it waits until that is answered.
+    /// A sync that came over this link: what stands behind it waits until the sync is answered.
     Sync(LinkId),
 }
 
 impl Kept {
-    /// In which line its session stands; in none while it is a sync.
+    /// In which line its lane stands while this is the next. `None`: in no line, because this is a sync.
     fn weight(&self) -> Option<Weight> {
         match self {
             Kept::Request { units, .. } => Some(Weight::of(*units)),
@@ -43,16 +43,17 @@ impl Kept {
     }
 }
 
-/// What is kept in its order.
+/// What is kept in one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Lane {
-    /// Of a session, at a learner that is a Ringkeeper.
+    /// The requests of a session, from a learner that is a Ringkeeper.
     Session(SessionId),
-    /// All of one that is not.
+    /// All requests of another learner.
     Link(LinkId),
 }
 
 impl Lane {
+    /// The lane in which a request waits.
     fn of(request: &ForwardedRequest) -> Lane {
         match request.scope {
             SessionScope::Unsaid => Lane::Link(request.link),
@@ -61,63 +62,85 @@ impl Lane {
     }
 }
 
-/// What came over a link and waits.
+/// Counts and order of what came over a link and waits.
 #[derive(Default)]
 struct OfLink {
-    /// Requests, syncs and fences.
+    /// Number of requests, syncs and fences.
+    ///
+    /// Invariant: never 0 between two calls, for the entry is then removed.
     count: usize,
+    /// Bytes of its requests.
     bytes: usize,
-    /// The numbers of its requests.
+    /// The numbers of its requests: a fence waits for those below its own.
     numbers: BTreeSet<u64>,
-    /// The lanes of its syncs, in the order in which they are answered.
+    /// The lanes of its syncs, in the order in which they came and are answered.
     syncs: VecDeque<Lane>,
     /// Its fences: for each the number of the first request that came behind it.
+    ///
+    /// Invariant: these do not fall.
     fences: VecDeque<u64>,
 }
 
-/// What a leader answers when nothing is before it any more.
+/// What a leader has to answer now, because nothing is before it any more, and over which link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Sync(LinkId),
     Fence(LinkId),
 }
 
-/// What a request takes while it waits, and took on its link.
+/// Bytes that a request takes while it waits, and took on its link.
 fn bytes_of(request: &ForwardedRequest) -> usize {
     request.body.len() + acl::bytes_of(&request.identities)
 }
 
+/// What learners have asked for and this leader has not proposed or answered.
 #[derive(Default)]
 pub(super) struct Deferred {
-    /// None is empty.
+    /// What waits, by lane, oldest first.
+    ///
+    /// Invariant: no lane is empty.
     lanes: HashMap<Lane, VecDeque<Kept>>,
-    /// Each of the lanes, once, but for those whose next is a sync.
+    /// The lanes whose next request is light, in the order of their turns.
+    ///
+    /// Invariant: each lane whose next is a request stands, once, in `light` or `heavy`; other lanes stand in neither.
     light: VecDeque<Lane>,
+    /// The lanes whose next request is heavy, in the order of their turns.
     heavy: VecDeque<Lane>,
-    /// The numbers of what each session has asked for at each server; none is empty.
+    /// The numbers of the requests of each session at each server: a question about the session waits for them.
+    ///
+    /// Invariant: no set is empty.
     of_sessions: HashMap<(SessionId, ServerId), BTreeSet<u64>>,
+    /// Bytes of all requests that wait.
+    ///
+    /// Invariant: the sum over `links`.
     bytes: usize,
-    /// The number of the next one that comes.
+    /// The number of the next request that comes.
     next: u64,
-    /// Requests that wait.
+    /// Number of requests that wait.
     requests: usize,
-    /// By the link over which they came; none is empty.
+    /// What waits, by the link over which it came.
+    ///
+    /// Invariant: no entry is empty.
     links: HashMap<LinkId, OfLink>,
-    /// Syncs and fences that are to be answered.
+    /// Syncs and fences that have to be answered, in this order.
     due: VecDeque<Due>,
 }
 
 impl Deferred {
+    /// Adds a request, which costs so many units.
     pub fn push(&mut self, request: ForwardedRequest, units: u32) {
         let number = self.next;
         self.next += 1;
         self.requests += 1;
         let asked_at = (request.session, request.server);
-        self.of_sessions.entry(asked_at).or_default().insert(number);
-        self.count(request.link, bytes_of(&request)).numbers.insert(number);
+        let is_first = self.of_sessions.entry(asked_at).or_default().insert(number);
+        assert!(is_first, "no request of a session has the number of another");
+        let is_first = self.count(request.link, bytes_of(&request)).numbers.insert(number);
+        assert!(is_first, "no request over a link has the number of another");
         self.keep(Lane::of(&request), Kept::Request { number, units, request });
     }
 
+    /// Counts something that came over a link and waits.
     fn count(&mut self, link: LinkId, bytes: usize) -> &mut OfLink {
         self.bytes += bytes;
         let of_link = self.links.entry(link).or_default();
@@ -126,9 +149,12 @@ impl Deferred {
         of_link
     }
 
+    /// Takes back what [`Deferred::count`] has counted: it waits no longer.
     fn discount(&mut self, link: LinkId, bytes: usize) {
         let of_link = self.links.get_mut(&link).expect("it was counted as it came");
+        assert!(of_link.count > 0, "what waits is counted at its link");
         of_link.count -= 1;
+        assert!(of_link.bytes >= bytes, "the bytes of what waits are counted at its link");
         of_link.bytes -= bytes;
         if of_link.count == 0 {
             let OfLink { bytes, numbers, syncs, fences, .. } = &*of_link;
@@ -137,10 +163,11 @@ impl Deferred {
             assert!(is_empty, "everything that waits is counted");
             self.links.remove(&link);
         }
+        assert!(self.bytes >= bytes, "the bytes of what waits are counted");
         self.bytes -= bytes;
     }
 
-    /// A sync waits; if nothing of its lane and no sync of its link does, it is due at once.
+    /// Adds a sync. It is due at once if nothing in its lane and no sync of its link waits before it.
     pub fn push_sync(&mut self, sync: &ForwardedRequest) {
         let (link, lane) = (sync.link, Lane::of(sync));
         self.count(link, 0).syncs.push_back(lane);
@@ -148,7 +175,7 @@ impl Deferred {
         self.look_at_syncs(link);
     }
 
-    /// Syncs of this link that are the next of their lanes are due, in their order.
+    /// Makes the syncs of this link due that are the next in their lanes, in their order.
     fn look_at_syncs(&mut self, link: LinkId) {
         let mut links = vec![link];
         while let Some(link) = links.pop() {
@@ -162,7 +189,7 @@ impl Deferred {
                 self.links.get_mut(&link).expect("its sync waits").syncs.pop_front();
                 self.discount(link, 0);
                 self.due.push_back(Due::Sync(link));
-                // Of a session that has moved, the next may have come over another link.
+                // If the session has moved, the next sync of its lane may have come over another link.
                 if let Some(Kept::Sync(other)) = self.lanes.get(&lane).and_then(VecDeque::front)
                     && *other != link
                 {
@@ -172,6 +199,7 @@ impl Deferred {
         }
     }
 
+    /// Adds something at the end of a lane.
     fn keep(&mut self, lane: Lane, kept: Kept) {
         let weight = kept.weight();
         let of_lane = self.lanes.entry(lane).or_default();
@@ -181,14 +209,15 @@ impl Deferred {
         }
     }
 
-    /// A fence waits until nothing is left that came over its link before it; if nothing is, it is due at once.
+    /// Adds a fence. It waits until no request is left that came over its link before it; if there is none, it is due
+    /// at once.
     pub fn push_fence(&mut self, link: LinkId) {
         let next = self.next;
         self.count(link, 0).fences.push_back(next);
         self.look_at_fences(link);
     }
 
-    /// Fences of this link that have nothing before them are due.
+    /// Makes the fences of this link due that have no request before them.
     fn look_at_fences(&mut self, link: LinkId) {
         while let Some(of_link) = self.links.get_mut(&link) {
             let first = of_link.numbers.first().copied().unwrap_or(u64::MAX);
@@ -200,7 +229,7 @@ impl Deferred {
         }
     }
 
-    /// A sync or a fence that is to be answered.
+    /// Takes the next sync or fence that has to be answered.
     pub fn pop_due(&mut self) -> Option<Due> {
         self.due.pop_front()
     }
@@ -210,6 +239,7 @@ impl Deferred {
         self.links.get(&link).is_some_and(|of_link| !of_link.syncs.is_empty())
     }
 
+    /// The line of requests of this weight.
     fn line(&mut self, weight: Weight) -> &mut VecDeque<Lane> {
         match weight {
             Weight::Light => &mut self.light,
@@ -217,13 +247,14 @@ impl Deferred {
         }
     }
 
+    /// Lets a lane stand in the line for its next request. `None`: its next is a sync, and it stands in none.
     fn stand_in_line(&mut self, lane: Lane, weight: Option<Weight>) {
         if let Some(weight) = weight {
             self.line(weight).push_back(lane);
         }
     }
 
-    /// Takes the oldest of a lane, and lets the next one stand in line.
+    /// Takes the oldest of a lane, and lets the lane stand in line for its next.
     fn take(&mut self, lane: Lane) -> Kept {
         let of_lane = self.lanes.get_mut(&lane).expect("it has something that waits");
         let kept = of_lane.pop_front().expect("no lane without anything is kept");
@@ -234,16 +265,18 @@ impl Deferred {
         kept
     }
 
-    /// The next of the one line or the other, and its cost.
+    /// Takes the next request of a line, with its cost. `None`: the line is empty.
     pub fn pop(&mut self, weight: Weight) -> Option<(ForwardedRequest, u32)> {
         let lane = self.line(weight).pop_front()?;
         let Kept::Request { number, units, request } = self.take(lane) else {
             unreachable!("a lane whose next is a sync stands in no line")
         };
+        assert!(Weight::of(units) == weight, "a lane stands in the line of its next request");
+        assert!(self.requests > 0, "a request that waits is counted");
         self.requests -= 1;
         let asked_at = (request.session, request.server);
         let numbers = self.of_sessions.get_mut(&asked_at).expect("it was counted as it came");
-        numbers.remove(&number);
+        assert!(numbers.remove(&number), "its session noted its number as it came");
         if numbers.is_empty() {
             self.of_sessions.remove(&asked_at);
         }
@@ -258,25 +291,29 @@ impl Deferred {
         Some((request, units))
     }
 
+    /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Deferred::default();
     }
 
+    /// Whether nothing waits but fences, and what is due.
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        let is_empty = self.lanes.is_empty();
+        assert!(!is_empty || self.requests == 0, "a request that waits stands in a lane");
+        is_empty
     }
 
-    /// Whether a light one waits.
+    /// Whether a light request waits for its turn.
     pub fn has_light(&self) -> bool {
         !self.light.is_empty()
     }
 
-    /// Whether it is more than a leader keeps.
+    /// Whether more waits than a leader keeps.
     pub fn is_too_much(&self) -> bool {
         self.requests > limits::DEFERRED_REQUESTS_MAX || self.bytes > limits::DEFERRED_BYTES_MAX
     }
 
-    /// Whether so much waits that came over this link, or over all of them, that no more should be read from it.
+    /// Whether so much waits that came over this link, or over all links, that no more should be read from this one.
     pub fn has_enough_of(&self, link: LinkId) -> bool {
         let (count, bytes) = self.links.get(&link).map_or((0, 0), |it| (it.count, it.bytes));
         let has_a_part = |of: usize| {
@@ -286,17 +323,18 @@ impl Deferred {
         has_a_part(1) || (self.is_half_full() && has_a_part(16)) || self.is_too_much()
     }
 
+    /// Whether half of what a leader keeps waits: then each link has a smaller share.
     fn is_half_full(&self) -> bool {
         self.requests >= limits::DEFERRED_REQUESTS_MAX / 2
             || self.bytes >= limits::DEFERRED_BYTES_MAX / 2
     }
 
-    /// The number of the next request that comes.
+    /// The number that the next request gets.
     pub fn next_number(&self) -> u64 {
         self.next
     }
 
-    /// Whether something waits that this session asked for at this server, of the requests before `number`.
+    /// Whether a request of this session at this server waits, with a number below `number`.
     pub fn has_of(&self, session: SessionId, server: ServerId, number: u64) -> bool {
         let numbers = self.of_sessions.get(&(session, server));
         numbers.and_then(BTreeSet::first).is_some_and(|first| *first < number)
@@ -327,7 +365,8 @@ mod tests {
         ForwardedRequest { link, ..request(session, 1) }
     }
 
-    /// A learner of Apache ZooKeeper takes a commit that is not its oldest request for somebody else's, and waits for ever.
+    /// A learner of Apache ZooKeeper takes a commit that is not its oldest request for another server's, and waits for
+    /// ever.
     #[test]
     fn what_apache_zookeeper_passes_on_keeps_its_order_across_sessions() {
         let mut deferred = Deferred::default();

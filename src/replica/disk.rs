@@ -1,8 +1,9 @@
 //! The disk: transactions on their way to the log, completions, snapshots, and a full disk.
 //!
-//! A full disk refuses writes before anything of them is written. Transactions that were proposed
-//! and for which the log then has no room are taken back: nobody has seen them. Their clients are
-//! told SYSTEMERROR, which says "not carried out"; reads go on; room is looked for every second.
+//! While the disk is full, a server on its own refuses writes before anything of them is written. If the log then has
+//! no room for transactions that are already proposed, the server takes them back, because nobody has seen them. Their
+//! clients get SYSTEMERROR, which says that nothing was carried out. Reads go on, and the server tries to get room
+//! every second.
 
 use super::connection::{Answer, State, Waiting};
 use super::ensemble::Ensemble;
@@ -22,39 +23,45 @@ use crate::snapshot;
 use crate::time::{MonoUs, Now};
 use crate::txnlog::{Append, Progress};
 
-/// Time between two attempts to get room on a full disk. A guess: an operator who made room sees
-/// it used at once, and a disk is not bothered by it.
+/// Time between two attempts to get room on a full disk. A guess: an operator who has made room sees it used at once,
+/// and the attempts do not load the disk.
 const RETRY_MS: u64 = 1000;
 
 /// Time between two lines that say that there is no room.
 const NO_ROOM_LINES_MS: u64 = 60_000;
 
-/// Ticks for which a leader whose disk is full goes on. A guess: `syncLimit`'s default, after which
-/// it would give a follower up that does not answer.
+/// For how many ticks a leader goes on whose disk is full. A guess: the default of `syncLimit`, after which a leader
+/// gives up a follower that does not answer.
 const FULL_TICKS_MAX: u64 = 5;
 
-/// The same where no other server has logged more than this one: all of them may lack room, and
-/// then readers are better off with this leader. But one that has room may have come meanwhile, and
-/// nothing is proposed that would show it.
+/// For how many ticks such a leader goes on if no other server has logged more than it: all of them may lack room, and
+/// then readers are better off with this leader. But a server that has room may have come meanwhile, and no proposal
+/// would show that.
 const FULL_TICKS_ALONE_MAX: u64 = 60;
 
-/// Snapshots: when one is due, and how far it is.
+/// Snapshots: when one is due, and how far the one under way is.
 pub(super) struct Snapshots {
+    /// Writes the snapshot under way.
     writer: snapshot::Writer,
+    /// A snapshot is to begin as soon as none is under way.
     requested: bool,
+    /// When the last snapshot began.
     started: MonoUs,
+    /// The state of a generator: it spreads the snapshots of the servers over time.
+    ///
+    /// Invariant: not 0, from which xorshift never departs.
     random: u64,
-    /// The log waits for the first snapshot: without one, ZooKeeper takes no log for its own.
+    /// The log waits for the first snapshot: ZooKeeper does not read a log whose folder holds no snapshot.
     log_waits: bool,
 }
 
 impl Snapshots {
-    /// `first`: the folder holds no snapshot yet. `alone`: the server is in no ensemble.
+    /// No snapshot is under way yet. `first`: the folder holds none. `alone`: the server is in no ensemble.
     pub fn new(options: snapshot::WriterOptions, first: bool, alone: bool, seed: u64) -> Snapshots {
         Snapshots {
             writer: snapshot::Writer::new(options),
-            // ZooKeeper: a server on its own writes one at every start. A member does not yet know
-            // whether its history is the ensemble's.
+            // ZooKeeper: a server on its own writes a snapshot at every start. A member does not know yet whether its
+            // history is the ensemble's.
             requested: first || alone,
             started: MonoUs(0),
             random: seed | 1,
@@ -62,32 +69,35 @@ impl Snapshots {
         }
     }
 
-    /// Whether a snapshot is under way, or the rest of one that was given up.
+    /// Whether a snapshot is under way, or is being cleaned up after it was given up.
     pub fn is_active(&self) -> bool {
         self.writer.is_active()
     }
 
+    /// Whether the snapshot under way still reads the database.
     pub fn holds_database(&self) -> bool {
         self.writer.holds_database()
     }
 
-    /// Gives the snapshot under way up. Another follows if the log waits for it.
+    /// Gives up the snapshot under way. Another follows if the log waits for it.
     pub fn give_up(&mut self, database: &mut Database) {
         self.writer.give_up(database);
         self.requested |= self.log_waits;
     }
 
+    /// Lets a snapshot begin as soon as none is under way.
     pub fn request(&mut self) {
         self.requested = true;
     }
 
-    /// Whether a slice may be written at once.
+    /// Whether the next slice may be written at once.
     pub fn wants_poll(&self) -> bool {
         self.writer.wants_poll()
     }
 
-    /// Any number (xorshift64).
+    /// Makes an arbitrary number (xorshift64).
     fn random(&mut self) -> u64 {
+        assert!(self.random != 0, "xorshift never departs from 0");
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -96,12 +106,12 @@ impl Snapshots {
 }
 
 impl Replica {
-    /// Everything after `cut` was taken back: what was to wait for it waits for `cut`.
+    /// Everything after `cut` was taken back: whatever waits for a later transaction waits for `cut` instead.
     ///
     /// ```text
-    /// 1. A write gets zxid 10, and another client's sync waits for that.
-    /// 2. The log has no room: the write is taken back.
-    /// 3. The sync, and what its client asks for behind it, waits until there is room and somebody writes.
+    /// 1. A write gets zxid 10, and another client's sync waits for zxid 10.
+    /// 2. The log has no room: the server takes the write back.
+    /// 3. The sync, and its client's requests behind it, would wait until there is room and somebody writes.
     /// ```
     pub(super) fn wait_for_no_more_than(&mut self, cut: Zxid) {
         for connection in self.connections.iter_mut() {
@@ -122,8 +132,8 @@ impl Replica {
 }
 
 impl Pipeline {
-    /// Says that a segment of the log found no room: seldom, for room is looked for every second, and a disk may be
-    /// full for days.
+    /// Logs that there was no room for a segment of the log, at most once a minute: the server tries every second, and
+    /// a disk may be full for days.
     pub(super) fn say_no_room(&mut self, now: Now, failure: &IoFailure) {
         if self.no_room_said_at.is_none_or(|at| now.mono >= at.plus_ms(NO_ROOM_LINES_MS)) {
             tracing::error!(%failure, "no room for the next segment of the transaction log");
@@ -131,8 +141,12 @@ impl Pipeline {
         }
     }
 
-    /// A write of the log took `us`, which is long.
+    /// Counts and logs a write of the log that took `us`, which is long, and whether the disk was slow.
     fn on_slow_write(&self, stats: &mut Stats, lines: &mut Limiter, now: Now, us: u64, bytes: u32) {
+        assert!(
+            self.held_us >= self.group_held_us,
+            "the time in which the thread was held only grows"
+        );
         let held_us = (self.held_us - self.group_held_us).min(us);
         let ms = us / 1000;
         let held_ms = held_us / 1000;
@@ -159,14 +173,14 @@ impl Pipeline {
         }
     }
 
-    /// Begins a snapshot of `database`, and a new file of the log behind it.
+    /// Begins a snapshot of `database`, and a new file of the log with the transactions behind it.
     pub fn begin_snapshot(&mut self, now: Now, database: &mut Database) {
         let random = self.snapshots.random();
         self.txnlog.roll(random);
         self.begin_snapshot_alone(now, database);
     }
 
-    /// The same while the log is closed.
+    /// Begins a snapshot while the log is closed.
     pub fn begin_snapshot_alone(&mut self, now: Now, database: &mut Database) {
         self.snapshots.requested = false;
         self.snapshots.started = now.mono;
@@ -184,6 +198,7 @@ impl Ensemble {
 }
 
 impl Pipeline {
+    /// An operation of the log is done, or has failed.
     pub(super) fn on_log_completion(
         &mut self,
         now: Now,
@@ -217,7 +232,7 @@ impl Pipeline {
         }
     }
 
-    /// Whether the log had no room, and has some now: then writes are accepted from here on.
+    /// Whether the log had no room and has some now: then the server accepts writes from now on.
     pub(super) fn has_room_again(&mut self, now: Now, ensemble: &mut Ensemble) -> bool {
         let has_room = !self.txnlog.is_out_of_space() && self.txnlog.is_ready();
         if !self.is_disk_full() || !has_room {
@@ -231,18 +246,19 @@ impl Pipeline {
         true
     }
 
-    /// The process must stop: nothing more is given to the disk, and so nothing is committed.
+    /// Stops the server for this reason: nothing more goes to the disk, and so nothing more is committed.
     pub(super) fn stop(&mut self, reason: String) {
         self.stop_as(Fatal { reason, lacks_room: false });
     }
 
+    /// As [`Pipeline::stop`], and says whether room on the disk would have helped.
     pub(super) fn stop_as(&mut self, fatal: Fatal) {
         tracing::error!(reason = fatal.reason, "the server must stop");
         self.stopped = true;
         self.fatal = Some(fatal);
     }
 
-    /// Gives the log what it takes. False: there is no room for the next transaction, and it can be taken back.
+    /// Gives the log as many transactions as it takes. False: it has no room for the next one, which can be taken back.
     pub(super) fn feed_log(&mut self, now: Now, ensemble: &mut Ensemble) -> bool {
         while let Some(txn) = self.steps.backlog.next() {
             if self.snapshots.log_waits || !self.txnlog.is_open() {
@@ -250,6 +266,7 @@ impl Pipeline {
             }
             match self.txnlog.append(txn) {
                 Append::Accepted => {
+                    assert!(self.txnlog.appended() == txn.zxid(), "the log ends at what it took");
                     self.prep.on_logged(txn.zxid());
                     self.steps.backlog.on_taken();
                 }
@@ -273,8 +290,13 @@ impl Pipeline {
         true
     }
 
-    /// The log has no room for what other servers have as well, so that it cannot be taken back: it waits.
+    /// Lets transactions wait for which the log has no room: other servers have them as well, so they cannot be taken
+    /// back.
     pub(super) fn wait_for_room(&mut self, now: Now, ensemble: &mut Ensemble) {
+        assert!(
+            ensemble.role != ReplicaRole::Alone,
+            "a server on its own takes back what has no room"
+        );
         if !self.is_disk_full() {
             tracing::error!(
                 waiting = self.steps.backlog.len(),
@@ -286,12 +308,13 @@ impl Pipeline {
         }
     }
 
-    /// Whether what was under way at a shutdown is done, or has had its time.
+    /// Whether the requests under way at a shutdown are done, or have had their time.
     pub(super) fn is_done(&self, now: Now, ensemble: &Ensemble) -> bool {
         let has_waited = ensemble.quiet_at.is_some_and(|at| now.mono >= at);
         (self.in_flight.is_empty() && ensemble.passed_on.requests() == 0) || has_waited
     }
 
+    /// An operation of the snapshot is done, or has failed.
     pub(super) fn on_snapshot_completion(
         &mut self,
         now: Now,
@@ -320,7 +343,7 @@ impl Pipeline {
                 }
             }
             snapshot::Progress::Failed(failure) => {
-                tracing::error!(%failure, "gave a snapshot up");
+                tracing::error!(%failure, "gave up a snapshot");
                 stats.snapshot_errors += 1;
                 let what = match self.steps.writes_tree() {
                     true => "the tree",
@@ -335,9 +358,10 @@ impl Pipeline {
         }
     }
 
+    /// Tries again to get room on a full disk, when it is time.
     pub(super) fn on_disk_timeout(&mut self, now: Now, ensemble: &mut Ensemble) {
         self.look_for_room(now);
-        // There may be room long before the segment is needed.
+        // The disk may have room again long before the log needs the segment.
         if self.prepare_again_at.is_some_and(|at| now.mono >= at) {
             self.prepare_again_at = None;
             self.txnlog.retry_prepare();
@@ -357,15 +381,16 @@ impl Pipeline {
 }
 
 impl Service {
-    /// Collects what the log wants done.
+    /// Collects the operations that the log wants done.
     fn poll_log(&mut self, now: Now) {
         if self.shutting_down && self.pipeline.is_done(now, &self.ensemble) {
             self.pipeline.txnlog.close();
         }
         let before = self.pipeline.ops.len();
         self.pipeline.txnlog.poll(&mut self.pipeline.ops);
-        // A log that has nothing to close is closed now, and no completion will say so.
+        // If the log had nothing to close, it is closed now, and no completion will tell.
         self.pipeline.run_steps(now, &mut self.database, &mut self.ensemble);
+        assert!(self.pipeline.ops.len() >= before, "no operation is lost before the edge has it");
         if self.pipeline.ops[before..].iter().any(|op| matches!(op, Op::LogWrite { .. })) {
             self.pipeline.group_started = now.mono;
             self.pipeline.group_held_us = self.pipeline.held_us;
@@ -431,14 +456,14 @@ impl Replica {
         self.follow_peer(now);
     }
 
-    /// How long, in µs, this thread was to run and did not, since it began: the disk has nothing to do with
-    /// what of that falls into a write of the log.
+    /// For how long this thread was ready to run and did not, in µs, since it began. Such time within a write of the
+    /// log does not count as the disk's.
     pub fn note_held(&mut self, held_us: u64) {
-        // What was told amid a turn may be a little more than what is counted at its end.
+        // A figure from the middle of a turn may be a little higher than the one from its end.
         self.service.pipeline.held_us = self.service.pipeline.held_us.max(held_us);
     }
 
-    /// Gives the log what it takes, and collects the operations to be done.
+    /// Gives the log as many transactions as it takes, and collects the operations that the disk is to carry out.
     pub(super) fn poll_disk(&mut self, now: Now) {
         if self.service.pipeline.stopped {
             return;
@@ -460,15 +485,20 @@ impl Replica {
         self.service.poll_snapshot(now);
     }
 
-    /// Takes back what the log has no room for.
+    /// Takes back the transactions for which the log has no room, and refuses their clients' writes.
     fn refuse_backlog(&mut self, now: Now) {
+        let role = self.service.ensemble.role;
+        assert!(role == ReplicaRole::Alone, "only a server on its own takes transactions back");
         let first =
             self.service.pipeline.steps.backlog.next().expect("something did not fit").zxid();
         let cut = Zxid(first.0 - 1);
         let at = self.service.pipeline.in_flight.partition_point(|request| request.zxid < first);
-        let digest = self.service.pipeline.in_flight[at].digest_before;
+        let first_refused = &self.service.pipeline.in_flight[at];
+        assert!(first_refused.zxid == first, "a transaction that waits for the log is in flight");
+        let digest = first_refused.digest_before;
+        let waiting = self.service.pipeline.steps.backlog.len();
         tracing::error!(
-            refused = self.service.pipeline.steps.backlog.len(), after = %cut,
+            refused = waiting, after = %cut,
             "the disk is full: writes are refused until there is room"
         );
         self.service.pipeline.prep.take_back(cut, digest);
@@ -480,8 +510,10 @@ impl Replica {
         while self.service.pipeline.in_flight.back().is_some_and(|request| request.zxid > cut) {
             refused.extend(self.service.pipeline.in_flight.pop_back());
         }
+        assert!(refused.len() >= waiting, "a transaction that waits for the log is in flight");
+        assert!(self.service.pipeline.prep.last() == cut, "the next write comes behind {cut}");
         self.service.stats.writes_refused_disk_full += refused.len() as u64;
-        // The newest first, so that the last write of a queue is the one that is meant.
+        // The newest first: then the last write in the queue of a connection is this one.
         for request in &refused {
             self.refuse(now, request);
         }
@@ -494,14 +526,19 @@ impl Replica {
         self.pass_barriers(now);
     }
 
+    /// Turns a write that was taken back into a refusal, at its place in its connection's queue.
     fn refuse(&mut self, now: Now, request: &InFlight) {
+        let applied = self.service.database.last_processed();
+        assert!(request.zxid > applied, "{} is applied, and is not taken back", request.zxid);
+        let large = request.large as usize;
+        assert!(self.service.clients.large_bytes >= large, "a large request is counted");
         match request.op {
             OpCode::CreateSession => self.keep_unlogged(now, request),
             OpCode::CloseSession => self.revive_session(now, request.session),
             _ => {}
         }
         let Some(connection) = request.slot.and_then(|slot| self.connections.get_mut(slot)) else {
-            self.service.clients.large_bytes -= request.large as usize;
+            self.service.clients.large_bytes -= large;
             return;
         };
         if connection.state == State::Ending {
@@ -525,7 +562,7 @@ impl Replica {
                 let step = Waiting::Answer { answer, arrived: request.arrived, after };
                 connection.queue.replace(place, step);
             }
-            None => self.service.clients.large_bytes -= request.large as usize,
+            None => self.service.clients.large_bytes -= large,
         }
     }
 }

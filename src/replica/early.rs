@@ -1,28 +1,32 @@
-//! Whole frames of one connection that wait to be looked at.
+//! Whole frames of one connection that wait to be handled.
 
 use std::ops::Deref;
 
-/// They are looked at from the front, some at a time, and what is left stays where it is: it may be
-/// some MiB, and its client may read in a hundred pieces what is to be read before.
+/// The frames that wait. They are handled from the front, some at a time, and the rest stays where it is: it may be
+/// some MiB, and there may be a hundred such steps, because the client reads its answers in small pieces.
 #[derive(Debug, Default)]
 pub(super) struct Early {
+    /// Whole frames, some bytes at the front of which are handled.
     bytes: Vec<u8>,
-    /// So many at the front are done with.
+    /// How many bytes at the front are handled.
+    ///
+    /// Invariant: at most `bytes.len()`, and less unless both are 0.
     done: usize,
 }
 
 impl Early {
-    /// More came.
+    /// Adds frames behind the others.
     pub fn push(&mut self, bytes: &[u8]) {
+        assert!(self.done <= self.bytes.len(), "no more bytes are handled than came");
         if self.done > self.len() {
-            // Each byte that is moved here stands for one that goes.
+            // For each byte that moves here, at least one goes.
             self.bytes.drain(..self.done);
             self.done = 0;
         }
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// All but the last `left` bytes are done with.
+    /// Drops all but the last `left` bytes, because the others are handled.
     pub fn keep_last(&mut self, left: usize) {
         assert!(left <= self.len(), "{left} bytes are to be left of {}", self.len());
         self.done = self.bytes.len() - left;

@@ -1,5 +1,5 @@
-//! The replica as a member of an ensemble: what comes from other servers and what the peer makes of
-//! it, carried out in the order of durability.
+//! The replica as a member of an ensemble. Other servers' messages go to the peer, and the replica carries out what the
+//! peer then wants (`Ready`), in the order in which it must become durable.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 
+use super::applying::Applying;
 use super::connection::Slot;
 use super::deferred::Deferred;
 use super::passed_on::PassedOn;
@@ -19,7 +20,6 @@ use super::unlogged::Unlogged;
 use super::{Replica, ReplicaOptions};
 use crate::database::Database;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
-use crate::limits;
 use crate::link::{LinkEvent, LinkOp};
 use crate::peer::{History, Peer};
 use crate::planted::{self, PlantedBug};
@@ -33,134 +33,111 @@ use crate::zab::Epochs;
 use crate::zab::packets::TOUCH_BYTES;
 use crate::zab::{ConfigChange, Inbound, LogRead, Ready};
 
-/// What a server now is, as far as its clients are concerned.
+/// The role of this server, as far as its clients are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReplicaRole {
-    /// On its own.
+    /// The server is in no ensemble.
     Alone,
-    /// Without a leader. Nobody is served, or, after a while, clients that only read.
+    /// The server has no leader. It serves nobody, or, after a while, clients that only read.
     Looking,
-    /// The leader.
+    /// The server is the leader.
     Leading,
-    /// A follower or an observer.
+    /// The server is a follower or an observer.
     Learning,
 }
 
-/// What a member of an ensemble has beyond a server on its own.
+/// This server's place in its ensemble, and what it exchanges with the other servers.
 pub(super) struct Ensemble {
+    /// The limits and switches of an ensemble.
     pub options: Rc<ReplicaOptions>,
+    /// What this server may do for its clients.
     pub role: ReplicaRole,
+    /// The number of this server: the owner of the sessions of its own clients.
     pub me: ServerId,
-    /// The member, or the stand-in of a server on its own.
+    /// The agreement: a member of an ensemble, or the stand-in for one at a server on its own.
     pub peer: Peer,
-    /// An empty one, kept for its allocations.
+    /// A `Ready` for the peer to fill; kept for its allocations.
+    ///
+    /// Invariant: empty.
     pub ready: Ready,
-    /// The epoch in which it served last.
+    /// The epoch in which the server last began to serve: the requests of a connection with another are of a lost
+    /// leader.
     pub epoch: Epoch,
-    /// Since when it has no leader.
+    /// Since when the server has had no leader: after a while it serves clients that only read.
     pub looking_since: MonoUs,
-    /// It has no leader and serves clients that only read.
+    /// The server has no leader and serves clients that only read.
+    ///
+    /// Invariant: set only while the server is `Looking`.
     pub read_only: bool,
-    /// What it does not log; `None`: it keeps a transaction log. An observer need not (`syncEnabled`).
+    /// What an observer without a transaction log has not saved yet (`syncEnabled`). `None`: the server keeps a log.
     pub unlogged: Option<Unlogged>,
 
-    /// The `Ready` that waits for a cut.
+    /// The `Ready` that waits for a cut of the log. `None`: none waits, and the peer may make the next one.
     pub held: Option<Held>,
     /// What is committed and not applied.
     pub applying: Applying,
 
-    // For the next output.
+    /// What to do to links to other servers, for the next output.
     pub links: Vec<LinkOp>,
+    /// Parts of the log to read for learners, for the next output.
     pub log_reads: Vec<LogRead>,
+    /// Configurations that became known or active, for the next output.
     pub configs: Vec<ConfigChange>,
 
-    /// The leader's tree on its way to us.
+    /// The leader's tree on its way to this server. `None`: none is on its way.
     pub incoming: Option<(Box<StreamReader>, Transfer)>,
-    /// It is whole, and takes the place of ours with the next `Ready::restore`.
+    /// The leader's whole tree, which replaces the database with the next `Ready::restore`.
     pub received: Option<Box<Database>>,
-    /// Our tree on its way to learners.
+    /// The tree of this server on its way to learners. `None`: none is on its way.
     pub outgoing: Option<(StreamWriter, Transfer)>,
 
-    /// On a learner: the sessions heard of since the leader last asked, and their timeouts; those of
-    /// the observers that learn from it as well.
+    /// On a learner: the sessions heard of since the leader last asked, and their timeouts, with those of the observers
+    /// that learn from this server. The answer to the leader's next ping names them.
     pub touched: BTreeMap<SessionId, i32>,
-    /// Of those, the last that was named to the leader when not all of them fitted one packet.
+    /// The last session of `touched` that was named to the leader when one packet could not hold all: the next packet
+    /// goes on behind it.
     pub named_last: SessionId,
-    /// On a learner: connections whose session the leader was asked about, by session, in the order
-    /// of the questions.
+    /// On a learner: the connections whose session the leader was asked about, by session, in the order of the
+    /// questions.
     pub revalidating: HashMap<SessionId, VecDeque<Slot>>,
     /// On a learner: the syncs that are not done.
     pub syncs: Syncs,
-    /// On a learner: what was passed on and is not answered.
+    /// On a learner: the requests that were passed on and whose outcome is not known.
     pub passed_on: PassedOn,
 
-    /// Where sessions are decided about: questions that wait for the end of their session.
+    /// On a server that decides about sessions: questions that wait for the end of their session.
     pub questions: Questions,
 
-    /// On a leader: requests of learners for which there is no room on the disk.
+    /// On a leader: requests of learners that wait for room on the disk, or for their turn.
     pub deferred: Deferred,
 
     /// How often a new connection, here or at a learner, has asked for its session: a part of tenures.
+    ///
+    /// Invariant: never falls within one lead.
     pub turns: u64,
 
-    /// Connections that wait for a leader, and until when. One that no longer does, or that does
-    /// again, may have an entry with another time.
+    /// Connections that wait for a leader, and until when. A connection that no longer waits, or that waits again, may
+    /// have an entry with another time.
     pub parked: Vec<(MonoUs, Slot)>,
 
-    /// For whoever needs any number.
+    /// The state of [`Ensemble::random`].
+    ///
+    /// Invariant: not 0, from which xorshift never departs.
     pub random: u64,
-    /// After a shutdown: until when requests in flight are waited for.
+    /// After a shutdown: until when the server waits for requests in flight.
     pub quiet_at: Option<MonoUs>,
 }
 
-/// A `Ready` that waits.
+/// A `Ready` that waits for a cut of the log.
 pub(super) enum Held {
-    /// Nothing of it is carried out.
+    /// No part of it is carried out.
     Whole(Ready),
-    /// What concerns the disk is planned.
+    /// The disk's part of it is planned; the rest waits.
     InMemory(Ready),
 }
 
-/// What is left of `Ready`s whose transactions are more than a turn applies: what is committed, and what follows it.
-/// What they want of the disk and of other servers is done, so that this server is heard meanwhile. None of them says
-/// that it stands otherwise, or cuts: then everything before is applied at once.
-#[derive(Default)]
-pub(super) struct Applying {
-    readies: VecDeque<Ready>,
-    /// Of the transactions in them.
-    bytes: usize,
-    /// Since when there has always been something.
-    since: Option<MonoUs>,
-    /// One is being carried out: what comes of that waits behind it.
-    is_busy: bool,
-    /// One of them says that this server stands otherwise: all are carried out at once.
-    is_urgent: bool,
-}
-
-impl Applying {
-    /// Bytes of a transaction beside its own.
-    const TXN_BYTES: usize = 100;
-
-    pub fn is_empty(&self) -> bool {
-        self.readies.is_empty()
-    }
-
-    /// Whether it is so much that no more should be read from a leader.
-    pub fn is_too_much(&self) -> bool {
-        self.bytes > limits::APPLYING_BYTES_MAX
-    }
-
-    /// Since when this server is behind what is committed, if that is for long.
-    pub fn behind_since(&self, now: MonoUs) -> Option<MonoUs> {
-        self.since.filter(|since| now.since_us(*since) > limits::APPLYING_MS_MAX * 1000)
-    }
-
-    fn bytes_of(txn: &Txn) -> usize {
-        Self::TXN_BYTES + txn.bytes().len()
-    }
-}
-
 impl Ensemble {
+    /// A server in this role, which has no link yet.
     pub fn new(
         options: &Rc<ReplicaOptions>,
         role: ReplicaRole,
@@ -169,6 +146,8 @@ impl Ensemble {
         now: Now,
         seed: u64,
     ) -> Self {
+        let begins = matches!(role, ReplicaRole::Alone | ReplicaRole::Looking);
+        assert!(begins, "a server finds out whether it leads: it does not begin as {role:?}");
         Ensemble {
             options: Rc::clone(options),
             role,
@@ -201,20 +180,22 @@ impl Ensemble {
         }
     }
 
-    /// Whether transactions are made here.
+    /// Whether this server makes transactions.
     pub fn proposes(&self) -> bool {
         matches!(self.role, ReplicaRole::Alone | ReplicaRole::Leading)
     }
 
+    /// Whether this server has a leader.
     pub fn is_learning(&self) -> bool {
         self.role == ReplicaRole::Learning
     }
 
-    /// Any number (xorshift64).
+    /// Makes an arbitrary number (xorshift64).
     pub fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
+        assert!(self.random != 0, "xorshift never comes to 0");
         self.random
     }
 
@@ -223,19 +204,19 @@ impl Ensemble {
         !self.applying.is_empty()
     }
 
-    /// Whether it has no leader and serves clients that only read (`isro`).
+    /// Whether the server has no leader and serves clients that only read (`isro`).
     pub fn is_read_only(&self) -> bool {
         self.read_only
     }
 
-    /// Whether other servers are to say something before what is under way here can go on: that
-    /// they have logged it, that it is committed, what became of a request.
+    /// Whether something under way here waits for other servers to say that they have logged a transaction, that it is
+    /// committed, or what became of a request.
     pub fn awaits_others(&self) -> bool {
         self.passed_on.requests() > 0 || self.peer.accepted() != self.peer.committed()
     }
 
-    /// The sessions heard of that fit one packet, whose leader would end the link for a longer one. The
-    /// others are named in the next: a second one now would be taken for the answer to a later ping.
+    /// Takes as many of the sessions heard of as fit one packet; the leader would end the link for a longer one. The
+    /// next packet names the others: the leader would take a second packet now for the answer to a later ping.
     pub(super) fn take_touched(&mut self) -> BTreeMap<SessionId, i32> {
         let ReplicaOptions { frame_bytes_max, txn_extra_bytes_max, .. } = *self.options;
         let packet_bytes_max = frame_bytes_max as usize + txn_extra_bytes_max as usize;
@@ -244,15 +225,20 @@ impl Ensemble {
         if touched.len() <= sessions_max {
             return std::mem::take(touched);
         }
-        // In turns, for the first may have been heard of again before the last is named.
+        // The sessions take turns, because the first may be heard of again before the last is named.
         let behind = (Bound::Excluded(*named_last), Bound::Unbounded);
         let in_turn = touched.range(behind).chain(touched.range(..=*named_last));
         let named: Vec<SessionId> = in_turn.take(sessions_max).map(|(id, _)| *id).collect();
         *named_last = named.last().copied().unwrap_or(*named_last);
-        named.iter().filter_map(|session| touched.remove_entry(session)).collect()
+        assert!(named.len() <= sessions_max, "the sessions that are named fit one packet");
+        let before = touched.len();
+        let named: BTreeMap<SessionId, i32> =
+            named.iter().filter_map(|session| touched.remove_entry(session)).collect();
+        assert!(touched.len() + named.len() == before, "a session is named once, or later");
+        named
     }
 
-    /// Whether clients are served, if only readers.
+    /// Whether the server serves clients, be it only readers.
     pub fn serves(&self) -> bool {
         match self.role {
             ReplicaRole::Alone | ReplicaRole::Learning => true,
@@ -263,36 +249,17 @@ impl Ensemble {
 }
 
 impl Ensemble {
-    /// Whether this server votes from now on, and has kept no log so far.
+    /// Whether this server has kept no log, and has to keep one because it votes from now on.
     pub(super) fn begins_log(&self) -> bool {
         self.unlogged.is_some() && !self.peer.only_observes()
     }
 }
 
 impl Pipeline {
-    /// Whether nothing of a `Ready` may be carried out while a cut is under way.
+    /// Whether a cut of the log is under way that must end before any part of a `Ready` is carried out.
     pub(super) fn has_to_wait_for_cut(&self, ready: &Ready, ensemble: &Ensemble) -> bool {
         let steps = &self.steps;
         steps.is_frozen() || (steps.has_cut() && (ensemble.begins_log() || ready.cuts()))
-    }
-}
-
-impl Service {
-    /// A leader has committed what does not fit this tree: then that is not the leader's, or the leader is none. All
-    /// who have this history pass over it, as a start does that finds it in the log; who ended here would find it
-    /// again behind the next leader, and end again.
-    // ZooKeeper: DataTree.processTxn takes the error for the transaction's result, and goes on.
-    fn doubt_misfit(&mut self, txn: &Txn) {
-        if self.database.is_fuzzy() || self.database.fits(txn) {
-            return;
-        }
-        let zxid = txn.zxid();
-        tracing::error!(
-            %zxid, op = ?txn.header().op,
-            "a committed transaction does not fit the tree of this server, and is passed over: the tree is not its \
-             leader's, or somebody has led who is no member of this ensemble"
-        );
-        self.database.set_tolerant(true);
     }
 }
 
@@ -347,15 +314,15 @@ impl Replica {
         self.follow_peer(now);
     }
 
-    /// The transactions of a [`LogRead`], in order; `None`: not there, more than may be read, or they
-    /// cannot be read.
+    /// The transactions of a [`LogRead`], in order. `None`: the log does not have them, they are more than may be read,
+    /// or the disk fails to read them.
     pub fn handle_log_read(&mut self, now: Now, id: u64, txns: Option<Vec<Txn>>) {
         self.service.now = now;
         self.service.ensemble.peer.handle_log_read(now.mono, id, txns);
         self.follow_peer(now);
     }
 
-    /// What the outside witness says (`oraclePath`): told by the edge each tick.
+    /// What the outside witness says (`oraclePath`). The edge calls this each tick.
     pub fn set_oracle(&mut self, now: Now, says_yes: bool) {
         self.service.now = now;
         self.service.ensemble.peer.set_oracle(now.mono, says_yes);
@@ -364,8 +331,8 @@ impl Replica {
 
     /// Carries out what the peer wants done, as far as it may be done now.
     ///
-    /// Only the `handle_…` functions and [`Replica::take_output`] call it, at their ends: what they do tells the peer
-    /// what has happened, and never waits for what the peer makes of it.
+    /// Only the `handle_…` functions and [`Replica::take_output`] call it, at their ends: the code before tells the
+    /// peer what has happened, and never waits for the peer's answer.
     pub(super) fn follow_peer(&mut self, now: Now) {
         self.apply_more(now, false);
         while !self.service.pipeline.stopped {
@@ -387,6 +354,7 @@ impl Replica {
                 }
                 None => {
                     let mut ready = std::mem::take(&mut self.service.ensemble.ready);
+                    assert!(ready.is_empty(), "the peer fills an empty `Ready`");
                     let more = self.service.ensemble.peer.take_ready(&mut ready);
                     if ready.is_empty() && !more {
                         self.service.ensemble.ready = ready;
@@ -400,6 +368,7 @@ impl Replica {
 
     /// Carries a `Ready` out, or holds it where it must wait for a cut.
     fn carry_out(&mut self, now: Now, mut ready: Ready) {
+        assert!(self.service.ensemble.held.is_none(), "one `Ready` waits for a cut at a time");
         for op in &ready.send {
             if let LinkOp::Close { link } = op {
                 self.service.ensemble.questions.forget(*link);
@@ -407,8 +376,8 @@ impl Replica {
         }
         let begins_log = self.service.ensemble.begins_log();
         if begins_log || ready.cuts() || !ready.standing.is_empty() {
-            // The peer is what it says already: in a turn in which this were not, a leader would propose that leads
-            // no more. And what is cut stands still.
+            // The peer already has its new standing. If this server took it only in a later turn, it could propose as a
+            // leader that leads no more. And nothing may be applied while the log is cut.
             self.apply_more(now, true);
         }
         if self.service.pipeline.has_to_wait_for_cut(&ready, &self.service.ensemble) {
@@ -417,6 +386,7 @@ impl Replica {
         }
         if begins_log {
             self.service.begin_log();
+            assert!(self.service.ensemble.unlogged.is_none(), "a server that votes keeps a log");
             return self.carry_out(now, ready);
         }
         if let Some(zxid) = ready.restore {
@@ -424,104 +394,23 @@ impl Replica {
         }
         self.service.pipeline.plan_disk(now, &mut ready, &mut self.service.ensemble);
         if self.service.pipeline.steps.is_frozen() {
+            assert!(self.service.ensemble.held.is_none(), "nothing is held behind this `Ready`");
             self.service.ensemble.held = Some(Held::InMemory(ready));
             return;
         }
         self.begin_in_memory(now, ready);
     }
 
-    /// What waits for no disk, behind what is committed before it.
-    fn begin_in_memory(&mut self, now: Now, mut ready: Ready) {
-        if planted::is(self.service.options.planted, PlantedBug::CommitOutOfOrder)
-            && self.service.ensemble.is_learning()
-            && ready.commit.len() > 1
-        {
-            ready.commit.swap(0, 1);
-        }
-        if !self.service.ensemble.applying.is_empty() {
-            // The leader takes who does not answer for dead.
-            let is_ping = |inbound: &mut Inbound| matches!(inbound, Inbound::Ping { .. });
-            for ping in ready.inbound.extract_if(.., is_ping).collect::<Vec<_>>() {
-                self.on_inbound(now, ping);
-            }
-        }
-        let applying = &mut self.service.ensemble.applying;
-        applying.is_urgent |= !ready.standing.is_empty();
-        applying.bytes += ready.commit.iter().map(Applying::bytes_of).sum::<usize>();
-        applying.readies.push_back(ready);
-        self.apply_more(now, false);
-    }
-
-    /// Goes on with what is committed: as much as a turn applies, or everything.
-    fn apply_more(&mut self, now: Now, is_all: bool) {
-        if std::mem::replace(&mut self.service.ensemble.applying.is_busy, true) {
-            return;
-        }
-        while let Some(mut ready) = self.service.ensemble.applying.readies.pop_front() {
-            let is_all = is_all || self.service.ensemble.applying.is_urgent;
-            self.follow_in_memory(now, &mut ready, is_all);
-            if !ready.is_empty() {
-                self.service.ensemble.applying.readies.push_front(ready);
-                break;
-            }
-            self.service.ensemble.ready = ready;
-        }
-        let applying = &mut self.service.ensemble.applying;
-        applying.is_busy = false;
-        applying.is_urgent = false;
-        applying.since = if applying.is_empty() { None } else { applying.since.or(Some(now.mono)) };
-    }
-
-    /// Of a `Ready`, what waits for no disk: all of it, or as many of its transactions as a turn applies. Nothing that
-    /// follows is looked at before the last of them.
-    fn follow_in_memory(&mut self, now: Now, ready: &mut Ready, is_all: bool) {
-        let mut applied = 0;
-        for txn in &ready.commit {
-            let units = self.service.units_of_applying(txn);
-            if !is_all && !self.service.work.may_apply(units) {
-                break;
-            }
-            // What was proposed here was decided against this tree.
-            if !self.service.ensemble.proposes() {
-                self.service.doubt_misfit(txn);
-            }
-            self.on_committed(now, txn, units);
-            self.service.ensemble.applying.bytes -= Applying::bytes_of(txn);
-            applied += 1;
-        }
-        ready.commit.drain(..applied);
-        if !ready.commit.is_empty() {
-            return;
-        }
-        self.answer_questions(now);
-        if let Some(unlogged) = &mut self.service.ensemble.unlogged {
-            unlogged.on_applied(self.service.database.last_processed());
-        }
-        for standing in ready.standing.drain(..) {
-            self.on_standing(now, standing);
-        }
-        let is_new = ready.config.iter().any(|change| matches!(change, ConfigChange::Active(_)));
-        if is_new && self.service.options.reconfig {
-            // ZooKeeper: QuorumPeer.processReconfig. The first version has no transaction, and a
-            // learner may hear of a configuration before its transaction.
-            self.service.show_config(now);
-        }
-        self.service.ensemble.configs.append(&mut ready.config);
-        for inbound in ready.inbound.drain(..) {
-            self.on_inbound(now, inbound);
-        }
-        assert!(ready.is_empty(), "everything that a peer wants is carried out");
-    }
-
-    fn on_inbound(&mut self, now: Now, inbound: Inbound) {
+    /// Something came from another server that concerns clients, sessions or trees.
+    pub(super) fn on_inbound(&mut self, now: Now, inbound: Inbound) {
         match inbound {
             Inbound::Request(request) => self.on_forwarded_request(now, request),
             Inbound::Touch { session, timeout_ms } => match self.service.ensemble.role {
                 ReplicaRole::Leading => {
                     _ = self.service.sessions.tracker.touch_with(session, timeout_ms, now.mono)
                 }
-                // From an observer that learns from this follower: the leader hears of it with the
-                // follower's own. What it does not know is not worth passing on, nor keeping.
+                // An observer that learns from this follower has named the session; the follower names it to the leader
+                // with its own sessions. It drops a session that it does not know.
                 ReplicaRole::Learning
                     if self.service.database.session_timeout(session).is_some() =>
                 {
@@ -564,7 +453,7 @@ impl Replica {
         }
     }
 
-    /// What it is in its ensemble, for `mntr` and the admin server.
+    /// The peer, for `mntr` and the admin server.
     pub fn peer(&self) -> &Peer {
         &self.service.ensemble.peer
     }

@@ -1,21 +1,21 @@
-//! A learner's part in writes and syncs: they are passed on to the leader, and answered when what
-//! became of them arrives (`FollowerRequestProcessor`, `CommitProcessor`).
+//! A learner's part in writes and syncs: it passes them on to the leader, and answers them when their outcome arrives
+//! (`FollowerRequestProcessor`, `CommitProcessor`).
 //!
-//! The rule that is easy to break: a transaction belongs to a request if it has the session and the
-//! xid of a request of that session that is under way, and then nothing before that may still be
-//! under way, for the leader takes them in order. Anything else with that session comes from another
-//! server, to which the client has moved, or from the leader itself.
+//! The rule that is easy to break: a transaction belongs to a request under way if it has the session and the xid of
+//! that request. No request before that one may then still be under way, because the leader takes them in order. Any
+//! other transaction of the session comes from another server, to which the client has moved, or from the leader
+//! itself.
 //!
-//! Xids tell apart the requests of one connection only; some clients count from 1 again on each:
+//! Xids distinguish only the requests of one connection; some clients count from 1 again on each:
 //!
 //! ```text
 //! 1. Server 1 passes on a client's request with xid 2; the leader proposes it.
-//! 2. The client gives server 1 up, goes on at server 2, and its next request has xid 2 as well.
+//! 2. The client leaves server 1 and goes on at server 2, and its next request has xid 2 as well.
 //! 3. The transaction of step 1 arrives at server 2, whose client waits for an answer to xid 2.
 //! ```
-//! Taken for that answer it tells the client of another write's success. But a connection's tenure
-//! says how far the leader had come when it gave it the session: what is not behind that was asked for
-//! on an earlier connection, whatever its xid ([`Forwarded::silent`]).
+//! If server 2 took it for that answer, it would report another write's success. But a connection's tenure says how far
+//! the leader had come when it gave the session to the connection: a transaction that is not behind that point was
+//! asked for on an earlier connection, whatever its xid ([`Forwarded::silent`]).
 
 use super::Replica;
 use super::connection::{ClientRequest, Connection, Forwarded, Slot, State, Waiting};
@@ -39,13 +39,13 @@ use crate::session::Tenure;
 use crate::time::Now;
 use crate::zab::PassedRequest;
 
-/// Length of a request's header.
+/// Bytes of a request's header.
 const HEADER_BYTES: usize = 8;
 
 impl Ensemble {
-    /// A connection goes while requests of its session are under way.
+    /// A connection ends while requests of its session are under way: remembers them as orphans.
     pub(super) fn note_orphans(&mut self, connection: &Connection) {
-        // What was passed on to a leader that is lost may never come.
+        // A parked connection's requests went to a leader that is lost: their outcome may never arrive.
         if !self.is_learning() || connection.parked.is_some() {
             return;
         }
@@ -58,9 +58,10 @@ impl Ensemble {
         self.passed_on.orphan(connection.session, orphans);
     }
 
-    /// A connection takes a session up again: what it asks for comes after what its session has
-    /// under way.
+    /// A connection takes a session up again: its requests come after those that its session has under way, which go
+    /// into its queue.
     pub(super) fn adopt_orphans(&mut self, now: Now, connection: &mut Connection) {
+        assert!(connection.session != SessionId::NONE, "a session that is taken up has an id");
         for orphan in self.passed_on.take_orphans(connection.session) {
             let request = Box::new(Forwarded {
                 xid: orphan.xid,
@@ -81,8 +82,9 @@ impl Ensemble {
         }
     }
 
+    /// Passes on a sync that was kept back.
     pub(super) fn pass_sync_on(&mut self, held: &HeldSync) {
-        // Who may ask is of no interest to the leader: a sync shows nothing.
+        // The leader needs no identities for a sync, because it shows nothing.
         self.peer.forward(&PassedRequest {
             session: held.session,
             scope: held.scope,
@@ -93,7 +95,7 @@ impl Ensemble {
         });
     }
 
-    /// A transaction for a session whose connection here is gone.
+    /// A transaction was applied of a session that has no connection here.
     pub(super) fn on_orphan(&mut self, txn: &Txn) {
         if planted::is(self.options.planted, PlantedBug::OrphanKept) {
             return;
@@ -104,15 +106,16 @@ impl Ensemble {
 }
 
 impl Pipeline {
-    /// What a request may not be told before it is applied here: nothing, on a learner.
+    /// The newest transaction of this server, which must be applied before a request that waits for everything
+    /// proposed. On a learner: none.
     pub(super) fn newest_zxid(&self, ensemble: &Ensemble) -> Zxid {
         if ensemble.proposes() { self.prep.last() } else { Zxid::ZERO }
     }
 }
 
 impl Service {
-    /// Answers the request at the front of a queue, whose transaction is applied. True: it was the wish for a session, which
-    /// is there now.
+    /// Answers the request at the front of a queue, whose transaction is applied. True: it created the connection's
+    /// session.
     fn answer_forwarded(
         &mut self,
         now: Now,
@@ -124,9 +127,8 @@ impl Service {
         let Some(Waiting::Forwarded(request)) = connection.queue.pop_front() else {
             unreachable!("everything before it was answered")
         };
-        self.ensemble.passed_on.remove(&request);
-        self.clients.large_bytes -= request.large as usize;
-        connection.held_bytes -= request.frame.len();
+        assert!(request.sync.is_none(), "no transaction answers a sync");
+        self.end_forwarded(connection, &request);
         self.stats.record_update(now.mono.since_us(request.arrived));
         if request.silent {
             self.advance(now, slot, connection);
@@ -166,7 +168,17 @@ impl Service {
         false
     }
 
-    /// Passes a request on. `instead`: the error to be told whatever becomes of it.
+    /// Gives back what a request has claimed that was passed on and has left its connection's queue.
+    fn end_forwarded(&mut self, connection: &mut Connection, request: &Forwarded) {
+        self.ensemble.passed_on.remove(request);
+        let (large, bytes) = (request.large as usize, request.frame.len());
+        assert!(self.clients.large_bytes >= large, "a large request is counted");
+        self.clients.large_bytes -= large;
+        assert!(connection.held_bytes >= bytes, "the bytes of a request that waits are counted");
+        connection.held_bytes -= bytes;
+    }
+
+    /// Passes a request on to the leader. `instead`: the error that the client is told if the request fails.
     pub(super) fn forward(
         &mut self,
         now: Now,
@@ -175,7 +187,9 @@ impl Service {
         request: ClientRequest<'_>,
         instead: Option<ErrorCode>,
     ) {
+        assert!(self.ensemble.is_learning(), "only a learner passes requests on");
         let ClientRequest { xid, op, body, large } = request;
+        assert!(self.clients.large_bytes >= large as usize, "a large request is counted");
         let mut frame = RequestHeader { xid, op: op.number() }.to_bytes();
         frame.extend_from_slice(body);
         if self.clients.holds_too_much(connection) {
@@ -187,6 +201,7 @@ impl Service {
         let (session, scope) = (connection.session, connection.scope());
         let (sync, passes) = if op == OpCode::Sync {
             let (number, passes) = self.ensemble.syncs.ask(slot, session, scope, xid, body);
+            assert!(number >= connection.asked_syncs, "the numbers of a connection's syncs rise");
             connection.asked_syncs = number + 1;
             (Some(number), passes)
         } else {
@@ -195,7 +210,7 @@ impl Service {
             }
             (None, true)
         };
-        // A sync needs nobody's permission.
+        // A sync needs no permission.
         let identities = if sync.is_some() { &[][..] } else { &connection.identities };
         if passes {
             let op = op.number();
@@ -227,7 +242,7 @@ impl Service {
         connection.queue.push_back(Waiting::Forwarded(request));
     }
 
-    /// Passes on the wish for a session.
+    /// Asks the leader to create the connection's session.
     pub(super) fn forward_create_session(
         &mut self,
         now: Now,
@@ -239,15 +254,15 @@ impl Service {
         self.forward(now, slot, connection, request, None);
     }
 
-    /// What became of the request at this place of a queue has arrived: what it was passed on behind
-    /// must be over as well.
+    /// The outcome of the request at this place of a queue has arrived: the requests that were passed on before it must
+    /// be over as well.
     fn pass_up_to(&mut self, slot: Slot, connection: &mut Connection, place: usize) {
+        assert!(place < connection.queue.len(), "the request whose outcome arrived waits");
         let mut place = place;
         let mut index = 0;
         while index < place {
             match &connection.queue[index] {
-                // The leader knows of the sync, because the transaction came behind it: everything
-                // that it asked for is applied.
+                // The leader had the sync before this transaction: everything for which the sync waits is applied.
                 Waiting::Forwarded(request) if request.sync.is_some() => {
                     let done = request.sync.map_or(0, |number| number + 1);
                     connection.synced = connection.synced.max(done);
@@ -259,9 +274,9 @@ impl Service {
                     continue;
                 }
                 Waiting::Forwarded(_) => {
-                    // Were it passed on again some day, it might be carried out twice.
+                    // If this write were passed on again, the leader might carry it out twice.
                     self.reject(slot, connection, "the leader left one of its writes out");
-                    // It never comes, and what its session reads next must not wait for it.
+                    // Its outcome never arrives, and the session's next reads must not wait for it.
                     self.ensemble.passed_on.take_orphans(connection.session);
                     return;
                 }
@@ -271,15 +286,15 @@ impl Service {
         }
     }
 
-    /// The session is somebody else's now.
-    // ZooKeeper: FinalRequestProcessor tells the client nothing, or else it would take the reply for
-    // one of its new connection (ZOOKEEPER-710).
+    /// Closes a connection whose session has moved to another server.
+    // ZooKeeper: FinalRequestProcessor tells the client nothing, because the client would take the reply for one of its
+    // new connection (ZOOKEEPER-710).
     pub(super) fn on_session_moved(&mut self, slot: Slot, connection: &mut Connection) {
         self.stats.session_errors += 1;
         self.reject(slot, connection, "its session has moved to another server");
     }
 
-    /// A sync that is done and whose turn it is.
+    /// Answers a sync that is done and was at the front of its connection's queue.
     pub(super) fn answer_sync(
         &mut self,
         now: Now,
@@ -287,25 +302,32 @@ impl Service {
         connection: &mut Connection,
         request: &Forwarded,
     ) {
-        self.ensemble.passed_on.remove(request);
-        self.clients.large_bytes -= request.large as usize;
-        connection.held_bytes -= request.frame.len();
+        assert!(request.op == OpCode::Sync, "a request with the number of a sync is one");
+        assert!(
+            request.sync.is_some_and(|number| number < connection.synced),
+            "a sync is answered when it is done"
+        );
+        self.end_forwarded(connection, request);
         let body = request.frame.get(HEADER_BYTES..).unwrap_or_default();
         self.answer_read(now, slot, connection, request.xid, OpCode::Sync, body);
     }
 }
 
 impl Replica {
-    /// A session begins, and is its connection's from this transaction on.
+    /// The transaction that creates a session is applied: the session's connection here holds it from then on.
     pub(super) fn note_tenure(&mut self, txn: &Txn) {
         if let Some(&slot) = self.service.clients.by_session.get(&txn.header().client_id)
             && let Some(connection) = self.connections.get_mut(slot)
         {
+            assert!(
+                connection.session == txn.header().client_id,
+                "a session leads to its connection"
+            );
             connection.tenure = Some(Tenure { since: txn.zxid(), turn: 0 });
         }
     }
 
-    /// A transaction was applied that was not made here: perhaps a client of ours waits for it.
+    /// A transaction was applied that this server has not proposed: perhaps one of its clients waits for it.
     pub(super) fn on_foreign_txn(&mut self, now: Now, txn: &Txn, applied: &Applied) {
         let header = txn.header();
         let session = header.client_id;
@@ -313,6 +335,7 @@ impl Replica {
             return self.service.ensemble.on_orphan(txn);
         };
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        assert!(connection.session == session, "a session leads to its connection");
         let tenure = connection.tenure.filter(|_| header.op != OpCode::CreateSession);
         let is_earlier = tenure.map(|tenure| txn.zxid() <= tenure.since);
         let found = connection.queue.iter().position(|step| match step {
@@ -340,11 +363,13 @@ impl Replica {
     /// The oldest sync that was passed on is done.
     pub(super) fn on_sync_done(&mut self, now: Now) {
         let Some(up_to) = self.service.ensemble.syncs.on_answer() else {
-            tracing::warn!("the leader answers a sync that was not asked for");
+            tracing::warn!("the leader answers a sync that this server has not passed on");
             return;
         };
         while let Some((slot, number)) = self.service.ensemble.syncs.take_done(up_to) {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
+            assert!(number <= up_to, "the answer covers the syncs up to {up_to}, and not {number}");
+            assert!(number < connection.asked_syncs, "the connection has asked for sync {number}");
             connection.synced = connection.synced.max(number + 1);
             self.service.advance(now, slot, connection);
         }
@@ -353,22 +378,22 @@ impl Replica {
         }
     }
 
-    /// The follower by way of which this observer learns has left out what it passed on for a session, for the session's
-    /// client has gone on at that follower or at another observer of it.
+    /// The follower from which this observer learns has dropped the requests of a session that the observer passed on,
+    /// because the session's client has moved to that follower or to another of its observers.
     pub(super) fn on_left_out(&mut self, session: SessionId) {
         if let Some(&slot) = self.service.clients.by_session.get(&session)
             && let Some(connection) = self.connections.get_mut(slot)
         {
             self.service.on_session_moved(slot, connection);
         }
-        // Nothing will come back for them.
+        // The outcome of these requests will not arrive.
         self.service.ensemble.passed_on.take_orphans(session);
     }
 }
 
-/// Whether a transaction of a session that no request of its connection here became shows that the
-/// client has moved on. What its earlier connections asked for was proposed before this one was
-/// given the session; and a stray request of one of those that is refused shows nothing.
+/// Whether a transaction of a session, which belongs to no request of the session's connection here, shows that the
+/// client has moved on. The requests of earlier connections were proposed before this connection got the session; a
+/// refusal shows nothing, because it may answer a stray request of one of those.
 fn shows_a_later_connection(tenure: Tenure, txn: &Txn) -> bool {
     let header = txn.header();
     let is_refusal = match txn.body() {
@@ -379,16 +404,15 @@ fn shows_a_later_connection(tenure: Tenure, txn: &Txn) -> bool {
     txn.zxid() > tenure.since && !is_refusal && !about_session
 }
 
-/// Whether a transaction can be what became of a request.
+/// Whether a transaction can be the outcome of a request.
 ///
-/// A client may count its requests from 1 again on each connection. A leader of Apache ZooKeeper gives
-/// its connections no tenure, and what an earlier one had asked for last can then have the xid of what
-/// this one asks for first.
-// ZooKeeper: CommitProcessor compares session and cxid alone, so that a setData is answered with what
-// became of a create. Of one that failed nothing else is known, here as there.
+/// A client may count its requests from 1 again on each connection. A leader of Apache ZooKeeper gives connections no
+/// tenure, and then the last request of an earlier connection can have the same xid as the first one of this.
+// ZooKeeper: CommitProcessor compares only session and cxid, so that a setData is answered with the outcome of a
+// create. A transaction that failed tells nothing else, here as there.
 fn is_of(request: &Forwarded, txn: &Txn) -> bool {
     let op = txn.header().op;
-    // Of a request whose connection is gone nothing but the xid is known.
+    // Only the xid is known of a request whose connection is gone, and of a transaction that failed.
     if request.op == OpCode::Error || op == OpCode::Error {
         return true;
     }
@@ -398,7 +422,7 @@ fn is_of(request: &Forwarded, txn: &Txn) -> bool {
     };
     request.op == op
         && txn.path_ahead().zip(asked()).is_none_or(|(path, asked)| match op {
-            // A sequential one has its number behind it.
+            // A sequential node has its number behind the path that was asked for.
             OpCode::Create | OpCode::Create2 => path.starts_with(asked),
             _ => path == asked,
         })

@@ -1,4 +1,4 @@
-//! The leader's part for clients of other servers: their requests, and whose their sessions are.
+//! The leader's part for clients of learners: their requests, and which server owns their sessions.
 
 use super::Replica;
 use super::cost::Weight;
@@ -23,13 +23,14 @@ use crate::time::{MonoUs, Now};
 use crate::zab::{ForwardedRequest, SessionScope};
 
 impl Ensemble {
-    /// Another Ringkeeper keeps a sync in its session's queue, behind what that has asked for before; so it need not
-    /// wait here for what others ask for. Where it does, what its session asks for next waits behind it: a read between
-    /// the two would see that.
+    /// A learner passes on a sync. A Ringkeeper keeps the sync in its session's queue, behind the session's earlier
+    /// requests, so it need not wait here for the requests of others. If it does wait here, the session's later
+    /// requests wait behind it: a read between the two would otherwise see them.
     pub(super) fn on_forwarded_sync(&mut self, request: &ForwardedRequest) {
+        assert!(request.op == OpCode::Sync.number(), "a sync needs no transaction, a write does");
         let deferred = &mut self.deferred;
         let is_ordered_there = request.scope != SessionScope::Unsaid;
-        // Answers belong to a link's syncs in their order.
+        // A learner matches the answers over a link to its syncs by their order.
         if is_ordered_there && !deferred.has_sync_of(request.link) {
             self.peer.answer_sync(request.link);
         } else {
@@ -48,7 +49,7 @@ impl Ensemble {
         }
     }
 
-    /// A learner wants to know when all before its fence is proposed.
+    /// A learner wants to know when everything before its fence is proposed.
     pub(super) fn on_fence(&mut self, link: LinkId) {
         self.deferred.push_fence(link);
         self.answer_due();
@@ -56,11 +57,11 @@ impl Ensemble {
 }
 
 impl Pipeline {
-    /// Whether a leader can have given this tenure: nothing is later than the last transaction, and this leader has
-    /// given no later turn. Otherwise whoever reaches the port of learners keeps a client out:
+    /// Whether a leader can have given this tenure: it is not later than the last transaction, and this leader has
+    /// given no later turn. Otherwise anybody who reaches the port for learners could keep a client out:
     ///
-    /// 1. He says that he has held session S since the last turn of all that can be in this epoch.
-    /// 2. S's client reopens it, again and again: each time its turn is an earlier one, and S is not its server's.
+    /// 1. An intruder says that it has held session S since the last turn that is possible in this epoch.
+    /// 2. The client of S reopens it, again and again: each time its turn is earlier, and its server does not get S.
     pub(super) fn may_have_been_given(&self, tenure: Tenure, ensemble: &Ensemble) -> bool {
         let last = self.prep.last();
         let is_of_reign = tenure.since.epoch() == last.epoch();
@@ -69,10 +70,9 @@ impl Pipeline {
 }
 
 impl Sessions {
-    /// A client has taken its session up on a new connection to the server `owner`, in this turn: what
-    /// it asks for on earlier ones is refused from now on. If it has gone on to a later one, that one
-    /// keeps the session, and what is asked for on this one is refused. `None`: the session is
-    /// unknown, or being closed.
+    /// A client has taken its session up on a new connection to the server `owner`, in this turn: requests from earlier
+    /// connections are refused from now on. If the client already has a later connection, that one keeps the session,
+    /// and requests from this one are refused. `None`: the session is unknown, or being closed.
     pub(super) fn give_session(
         &mut self,
         now: Now,
@@ -87,14 +87,15 @@ impl Sessions {
         if tenure == asked {
             self.tracker.touch_with(session, timeout_ms, now.mono);
         }
+        assert!(tenure.turn == turn, "a tenure has the turn of its question");
         Some(tenure)
     }
 
-    /// Whether a session may ask for anything through the server `owner`, and whether it may own
-    /// ephemeral nodes (`LeaderSessionTracker`).
-    // ZooKeeper: where sessions may be local, LeaderSessionTracker takes every unknown session of
-    // another server for a local one, so that what a global session asked for on a connection that its
-    // client gave up is carried out behind the session's end.
+    /// Whether a session may ask for anything through the server `owner`, and whether it may own ephemeral nodes
+    /// (`LeaderSessionTracker`).
+    // ZooKeeper: if local sessions are enabled, LeaderSessionTracker takes every unknown session of another server for
+    // a local one. So a request of a global session from a connection that its client gave up is carried out even
+    // behind the session's end.
     pub(super) fn check_session(
         &mut self,
         session: SessionId,
@@ -124,13 +125,17 @@ impl Sessions {
             }
             other => other,
         };
+        assert!(
+            ephemerals.is_err() || any.is_ok(),
+            "who may own ephemeral nodes may ask for others"
+        );
         (any, ephemerals)
     }
 }
 
 impl Service {
-    /// Proposes the request whose turn it is among those that wait, light ones or heavy ones. False: there is
-    /// none, or no room on the disk.
+    /// Proposes the next of the learners' requests that wait and have this weight. False: there is none, or no room on
+    /// the disk.
     pub(super) fn propose_deferred(&mut self, now: Now, weight: Weight) -> bool {
         if self.pipeline.is_disk_full() {
             return false;
@@ -144,7 +149,7 @@ impl Service {
         next.is_some()
     }
 
-    /// When requests of learners that wait are to be looked at.
+    /// When the requests and questions of learners that wait can go on.
     pub(super) fn next_deferred(&self) -> Option<MonoUs> {
         let waits = !self.ensemble.deferred.is_empty()
             && !self.pipeline.is_disk_full()
@@ -152,14 +157,18 @@ impl Service {
         (waits || self.ensemble.questions.is_due()).then_some(self.now.mono)
     }
 
+    /// Proposes a learner's request, or its failure.
     fn propose_forwarded(&mut self, now: Now, request: &ForwardedRequest) {
+        let role = self.ensemble.role;
+        assert!(role == ReplicaRole::Leading, "only a leader proposes for learners");
         let op = OpCode::from_i32(request.op);
         if self.pipeline.in_flight.len() >= limits::PROPOSALS_PENDING_MAX {
             return self.ensemble.peer.leave(now.mono, "too many transactions wait for a quorum");
         }
-        // None: the epoch is used up, or over. The learner passes the request on again, to the next
+        // Without a next zxid, the epoch is used up or over. The learner passes the request on again, to the next
         // leader.
         let Some(zxid) = self.ensemble.peer.zxid_after(self.pipeline.prep.last()) else { return };
+        assert!(zxid > self.pipeline.prep.last(), "zxids rise");
         let op = op.unwrap_or(OpCode::Error);
         self.stats.count_request(op);
         match op {
@@ -183,6 +192,7 @@ impl Service {
         }
     }
 
+    /// Proposes the creation of a session for a learner's client.
     fn create_session_for(&mut self, now: Now, request: &ForwardedRequest, zxid: Zxid) {
         let op = OpCode::CreateSession;
         let Ok(timeout_ms) = i32::from_bytes(&request.body) else {
@@ -190,7 +200,7 @@ impl Service {
             return self.propose_for(now, request, zxid, op, txn);
         };
         self.sessions.tracker.add(request.session, timeout_ms, now.mono);
-        // An unknown session has just been added; of one that is being closed nobody is the owner.
+        // The tracker knows the session by now; it fails only for a session that is being closed, which has no owner.
         let tenure = Tenure { since: zxid, turn: 0 };
         let _ = self.sessions.tracker.set_owner(request.session, request.server, tenure);
         let (database, wall) = (&self.database, now.wall);
@@ -204,6 +214,7 @@ impl Service {
         self.propose_for(now, request, zxid, op, txn);
     }
 
+    /// Proposes a write of a learner's client, or the error that refuses it.
     fn write_for(&mut self, now: Now, request: &ForwardedRequest, zxid: Zxid, op: OpCode) {
         let (allowed, allowed_ephemerals) = self.sessions.check_session(
             request.session,
@@ -220,8 +231,8 @@ impl Service {
         };
         let txn = match RequestBody::decode(op, &request.body) {
             Ok(Some(body)) => self.prepare(now, zxid, &requester, op, &body),
-            // ZooKeeper logs it under the zxid before, which comes twice then. One of its own does as
-            // well: what counts is that the learner hears of it.
+            // ZooKeeper: PrepRequestProcessor logs the error under the zxid before, which then comes twice. Here it
+            // gets a zxid of its own: what counts is that the learner hears of the error.
             Ok(None) | Err(_) => {
                 self.stats.requests_malformed += 1;
                 self.error_for(now, request, zxid, ErrorCode::MarshallingError)
@@ -230,6 +241,7 @@ impl Service {
         self.propose_for(now, request, zxid, op, txn);
     }
 
+    /// The transaction that tells a learner that a request has failed.
     fn error_for(
         &mut self,
         now: Now,
@@ -247,6 +259,7 @@ impl Service {
         self.pipeline.prep.prepare_error(&self.database, now.wall, zxid, &requester, error)
     }
 
+    /// Proposes the transaction that a learner's request became.
     fn propose_for(
         &mut self,
         now: Now,
@@ -255,6 +268,7 @@ impl Service {
         op: OpCode,
         txn: Txn,
     ) {
+        assert!(txn.zxid() == zxid, "{zxid} was prepared, and {} came out", txn.zxid());
         let request = InFlight {
             zxid,
             digest_before: 0,
@@ -273,7 +287,10 @@ impl Replica {
     /// A learner passes a request on.
     pub(super) fn on_forwarded_request(&mut self, now: Now, request: ForwardedRequest) {
         if self.service.ensemble.role != ReplicaRole::Leading {
-            tracing::debug!(server = request.server.0, "a request for a leader that is none");
+            tracing::debug!(
+                server = request.server.0,
+                "dropping a learner's request: this server does not lead"
+            );
             return;
         }
         if OpCode::from_i32(request.op) == Some(OpCode::Sync) {
@@ -290,10 +307,11 @@ impl Replica {
         self.service.propose_forwarded(now, &request);
     }
 
-    /// Keeps a request until there is room on the disk, or until its turn comes: it was not given a zxid, so
-    /// that nobody waits for it, but the learner that sent it.
+    /// Keeps a request until there is room on the disk, or until its turn comes. It has no zxid yet, so nobody waits
+    /// for it but the learner that has sent it.
     fn defer(&mut self, now: Now, request: ForwardedRequest, units: u32) {
         self.service.ensemble.deferred.push(request, units);
+        assert!(!self.service.ensemble.deferred.is_empty(), "a request that is kept waits");
         if !self.service.ensemble.deferred.is_too_much() {
             return;
         }
@@ -303,21 +321,21 @@ impl Replica {
                 .peer
                 .leave(now.mono, "the disk is full, and too many requests wait for room");
         } else {
-            // Turns become longer, but what waits does not become more.
+            // Turns become longer, but no more requests wait.
             let _ = self.service.propose_deferred(now, Weight::Light)
                 || self.service.propose_deferred(now, Weight::Heavy);
             self.on_deferred_proposed(now);
         }
     }
 
-    /// Some wait until what their sessions have asked for is proposed.
+    /// Requests of learners were proposed: answers the questions that waited for them.
     pub(super) fn on_deferred_proposed(&mut self, now: Now) {
         self.service.ensemble.questions.on_decided();
         self.answer_questions(now);
     }
 }
 
-/// The server that made a session's id.
+/// The server that has made a session's id.
 fn server_of(session: SessionId) -> ServerId {
     ServerId(session.0 >> 56)
 }

@@ -13,7 +13,7 @@ use crate::proto::request::RequestHeader;
 use crate::time::{MonoUs, Now};
 
 impl Service {
-    /// Whether a request has to wait for its turn; its connection stands in line then.
+    /// Whether a request has to wait for its turn: its connection then stands in line.
     #[inline]
     pub(super) fn waits_for_turn(
         &mut self,
@@ -30,16 +30,21 @@ impl Service {
                 (Weight::Light, false) => Line::Writers,
             };
             self.work.stand_in_line(slot, connection, line);
+            assert!(
+                connection.in_line,
+                "a connection whose write waits for its turn stands in line"
+            );
             return true;
         }
         self.claim_turn(slot, connection, cost)
     }
 
-    /// Carries out a part of the `setWatches` at the front of a connection's queue, whose turn has come. Whether more
-    /// than that is left: the connection stands in line again then. The reply, and an error, is left to whoever
-    /// answers; of any other request everything is.
+    /// Carries out a part of the `setWatches` at the front of a connection's queue, whose turn has come. True: more
+    /// than that is left, and the connection stands in line again. Otherwise the caller answers the request: it carries
+    /// out the last part, and meets any error. A request of another kind is left to the caller entirely.
     fn goes_on_setting_watches(&mut self, slot: Slot, connection: &mut Connection) -> bool {
-        // The request stays at the front; its bytes are out of the connection's hands meanwhile.
+        // Only a `setWatches` is carried out in parts, and it waits as a request. It stays at the front; its bytes are
+        // borrowed from the queue meanwhile.
         let Some(Waiting::Request { frame, .. }) = connection.queue.iter_mut().next() else {
             return false;
         };
@@ -54,6 +59,7 @@ impl Service {
         is_left
     }
 
+    /// Sets the next part of the watches of a `setWatches`. Whether more is left.
     fn set_a_part(&mut self, slot: Slot, connection: &mut Connection, frame: &[u8]) -> bool {
         let mut input = Decoder::new(frame);
         let Ok(RequestHeader { op, .. }) = RequestHeader::decode(&mut input) else { return false };
@@ -68,12 +74,13 @@ impl Service {
         };
         self.clients.prepare_buffer(slot, connection);
         let (paths, is_last) = self.set_watches(connection, op, input.rest(), part);
+        assert!(paths <= limits::WATCHES_SET_PER_TURN, "a turn sets no more watches than it may");
         connection.watches_set += paths;
-        // Whoever answers meets an error once more.
+        // If this part fails, the caller meets the same error when it answers.
         is_last == Ok(false)
     }
 
-    /// Takes the units of a request, or lets it wait: true.
+    /// Takes the units of a request from the turn. True: the request has to wait, and its connection stands in line.
     fn claim_turn(&mut self, slot: Slot, connection: &mut Connection, cost: Cost) -> bool {
         let waits = !self.work.claim(cost.units, cost.weight);
         if waits {
@@ -83,12 +90,16 @@ impl Service {
                 (Weight::Heavy, true) => Line::HeavyWriters,
             };
             self.work.stand_in_line(slot, connection, line);
+            assert!(
+                connection.in_line,
+                "a connection whose request waits for its turn stands in line"
+            );
         }
         waits
     }
 
-    /// Whether the read at the front of a connection's queue, which is due, waits for its turn: only one
-    /// that `may` wait does, for a write of its session may stand behind it.
+    /// Whether the read at the front of a connection's queue, which is due, waits for its turn. It waits only if it
+    /// `may`: not if a write of its session stands behind it.
     pub(super) fn due_read_waits_for_turn(
         &mut self,
         slot: Slot,
@@ -104,7 +115,7 @@ impl Service {
         self.claim_turn(slot, connection, cost) || self.goes_on_setting_watches(slot, connection)
     }
 
-    /// When somebody in line is to be served.
+    /// When a connection in line can be served.
     pub(super) fn next_in_line(&self) -> Option<MonoUs> {
         let Work { light, heavy, heavy_writers, writers, served, .. } = &self.work;
         let is_due = !light.is_empty()
@@ -114,8 +125,9 @@ impl Service {
         is_due.then_some(self.now.mono)
     }
 
-    /// Whether a client's next write may be proposed, for a write is applied behind all that were proposed before it; or
-    /// passed on, for what is light would wait with it on its way.
+    /// Whether a client's next write of this weight may be proposed or passed on. A write is applied behind all that
+    /// were proposed before it, and a light write that is passed on waits behind heavy ones on its way: so what is
+    /// under way is bounded.
     pub(super) fn may_write(&self, weight: Weight) -> bool {
         if self.ensemble.is_learning() {
             return self
@@ -131,13 +143,14 @@ impl Service {
 }
 
 impl Replica {
-    /// Serves those in line, as far as this turn may.
+    /// Serves the connections in line, and the requests of learners, as far as the turn's work goes.
     pub(super) fn serve_line(&mut self, now: Now) {
         let may_write = self.service.may_write(Weight::Light);
         self.service.work.has_ended_a_session &= !may_write;
         if self.service.work.is_nobody_in_line() && self.service.ensemble.deferred.is_empty() {
             return;
         }
+        assert!(!self.service.work.is_serving, "a turn serves the line once");
         self.service.work.is_serving = true;
         if may_write {
             let Work { light, writers, served, .. } = &mut self.service.work;
@@ -177,8 +190,9 @@ impl Replica {
         }
     }
 
-    /// Of which kind it was; those of one kind do not wait for those of another.
+    /// Serves one heavy request, and returns its kind. The kinds take turns, so that none waits for all of another.
     fn serve_a_heavy_one(&mut self, now: Now) -> Option<Heavy> {
+        assert!(self.service.work.is_serving, "a heavy request is served from its line");
         for _ in 0..3 {
             let kind = self.service.work.next_kind;
             self.service.work.next_kind = kind.next();
@@ -202,20 +216,21 @@ impl Replica {
         None
     }
 
+    /// Goes on with a connection that was the first in its line.
     fn leave_line(&mut self, now: Now, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        assert!(connection.in_line, "a connection in line says so");
         connection.in_line = false;
         self.go_on_with(now, slot);
     }
 
-    /// Whether clients wait for their turn and for nothing else: more of what they ask for would only lie
-    /// here.
+    /// Whether clients wait for their turn and for nothing else: further requests would only wait here, too.
     pub fn has_somebody_in_line(&self) -> bool {
         self.service.next_in_line().is_some()
     }
 
-    /// What the last turn did for clients, in units of about a microsecond, as far as it was told before it
-    /// was done: for whoever compares that with what it took.
+    /// What the last turn did for clients, in units of about a microsecond, as estimated before it was done: to be
+    /// compared with the time that it took.
     pub fn units_of_last_turn(&self) -> u64 {
         self.service.work.last_turn.unsigned_abs()
     }

@@ -1,4 +1,4 @@
-//! Local sessions: known to one server alone, until they want an ephemeral node
+//! Local sessions: only one server knows them, until they create an ephemeral node
 //! (`UpgradeableSessionTracker`, `LocalSessionTracker`).
 
 use super::Replica;
@@ -16,7 +16,7 @@ use crate::time::Now;
 use crate::zab::{PassedRequest, SessionScope};
 
 impl Sessions {
-    /// A session is known to everybody now.
+    /// A session is global: all servers know it.
     pub(super) fn on_global_session(&mut self, session: SessionId) {
         self.upgrading.remove(&session);
         self.local.remove(session);
@@ -24,15 +24,17 @@ impl Sessions {
 }
 
 impl Service {
-    /// A session that nobody else hears of.
+    /// Creates a session of which no other server hears.
     pub(super) fn create_local_session(
         &mut self,
         now: Now,
         slot: Slot,
         connection: &mut Connection,
     ) {
+        assert!(connection.session == SessionId::NONE, "a new session is for a new connection");
         self.stats.count_request(OpCode::CreateSession);
         let session = self.sessions.ids.next();
+        assert!(!self.sessions.local.contains(session), "{session} is the id of one session");
         connection.session = session;
         connection.local = true;
         self.sessions.local.add(session, connection.timeout_ms, now.mono);
@@ -40,7 +42,7 @@ impl Service {
         self.begin_requests(slot, connection);
     }
 
-    /// A client closes its local session: in its turn, and without anybody else.
+    /// A client closes its local session: in the order of its replies, and without another server.
     pub(super) fn close_local_session(
         &mut self,
         now: Now,
@@ -48,6 +50,7 @@ impl Service {
         connection: &mut Connection,
         request: ClientRequest<'_>,
     ) {
+        assert!(connection.local, "only a local session ends without a transaction");
         self.sessions.local.set_closing(connection.session);
         let op = Some(request.op);
         let (xid, large) = (request.xid, request.large);
@@ -55,11 +58,11 @@ impl Service {
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
     }
 
-    /// Before a write of a local session: if it wants an ephemeral node, the session becomes a global
-    /// one first.
+    /// Before a write of a local session: if the write creates an ephemeral node, the session first becomes a global
+    /// one.
     ///
     /// # Errors
-    /// It may not.
+    /// If the session must not become a global one, or its beginning cannot be logged.
     pub(super) fn maybe_upgrade(
         &mut self,
         now: Now,
@@ -72,7 +75,7 @@ impl Service {
         }
         let session = connection.session;
         if self.ensemble.role == ReplicaRole::Alone {
-            // It began without room. If there still is none, so is its write refused.
+            // The session began while the disk was full. If it still is, the write is refused as well.
             connection.local = !self.log_session(now, session);
             return Ok(());
         }
@@ -103,9 +106,9 @@ impl Service {
         Ok(())
     }
 
-    /// Two transactions do not fit into an epoch that has one zxid left: where a local session may need two, for its
-    /// beginning and for an ephemeral node, the first takes that zxid, whatever the write wants, and the write waits
-    /// for the next leader.
+    /// Makes a local session global before a write that may create an ephemeral node, if the epoch has only one zxid
+    /// left: the session's beginning and the write would need two. The beginning takes the last zxid, whatever the
+    /// write wants, and the write waits for the next leader.
     pub(super) fn upgrade_at_the_end_of_an_epoch(
         &mut self,
         now: Now,
@@ -130,9 +133,10 @@ impl Service {
 }
 
 impl Replica {
-    /// Local sessions that nothing was heard of.
+    /// Ends local sessions that were silent for too long.
     pub(super) fn expire_local_sessions(&mut self, now: Now) {
         let mut expired = std::mem::take(&mut self.service.sessions.expired);
+        assert!(expired.is_empty(), "the sessions that expired before are ended");
         self.service.sessions.local.expire(now.mono, SESSIONS_EXPIRED_AT_ONCE_MAX, &mut expired);
         for session in expired.drain(..) {
             tracing::debug!(%session, "expiring a local session");
@@ -142,6 +146,7 @@ impl Replica {
         self.service.sessions.expired = expired;
     }
 
+    /// Removes a local session, and closes its connection.
     pub(super) fn end_local_session(&mut self, session: SessionId) {
         self.service.sessions.local.remove(session);
         if let Some(slot) = self.service.clients.by_session.remove(&session) {

@@ -14,6 +14,7 @@
 //! request behind one of its own writes waits in the connection's queue; an event is written into
 //! a connection's buffer while the transaction is applied, before any reply that could show it.
 
+mod applying;
 mod auth;
 mod back_pressure;
 mod backlog;
@@ -242,7 +243,7 @@ impl Replica {
         for slot in dirty.drain(..) {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
             if connection.input_over && connection.is_done() {
-                self.service.close_taken(slot, connection);
+                self.service.close_connection(slot, connection);
             }
             if connection.parked.is_some() && is_looking {
                 // Without a leader nobody knows whether what is being applied will stay.

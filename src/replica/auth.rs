@@ -76,7 +76,7 @@ impl Service {
                 }
                 let err = ErrorCode::AuthFailed.code();
                 self.clients.reply_at_once(slot, connection, xid, err, false, &mut self.stats);
-                self.close_taken(slot, connection);
+                self.close_connection(slot, connection);
             }
             Err(AuthFailed::WrongEnsemble) => {
                 self.stats.auth_failed += 1;

@@ -211,7 +211,7 @@ impl Replica {
         let waits_for_leader = connection.parked.is_some();
         if connection.state == State::New || waits_for_leader {
             // As a rule the client is gone; elsewhere, perhaps, before there is a leader.
-            self.service.close_taken(slot, connection);
+            self.service.close_connection(slot, connection);
         } else if connection.is_open() && !connection.input_over {
             connection.input_over = true;
             if matches!(connection.state, State::Connecting | State::Reopening) {

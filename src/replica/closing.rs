@@ -56,11 +56,11 @@ impl Service {
             );
         }
         self.stats.connections_rejected += 1;
-        self.close_taken(slot, connection);
+        self.close_connection(slot, connection);
     }
 
     /// Closes a connection that is taken out: after the bytes written so far.
-    pub(super) fn close_taken(&mut self, slot: Slot, connection: &mut Connection) {
+    pub(super) fn close_connection(&mut self, slot: Slot, connection: &mut Connection) {
         if !connection.is_open() {
             return;
         }
@@ -81,7 +81,7 @@ impl Replica {
     /// Closes a connection that is not taken out.
     pub(super) fn close(&mut self, slot: Slot) {
         if let Some(connection) = self.connections.get_mut(slot) {
-            self.service.close_taken(slot, connection);
+            self.service.close_connection(slot, connection);
         }
     }
 }

@@ -243,7 +243,7 @@ impl Replica {
         for slot in dirty.drain(..) {
             let Some(connection) = self.connections.get_mut(slot) else { continue };
             if connection.input_over && connection.is_done() {
-                self.service.close_taken(slot, connection);
+                self.service.close_connection(slot, connection);
             }
             if connection.parked.is_some() && is_looking {
                 // Without a leader nobody knows whether what is being applied will stay.

@@ -123,7 +123,7 @@ impl Service {
         if matches!(op, OpCode::SetWatches | OpCode::SetWatches2)
             && result == Err(ErrorCode::QuotaExceeded)
         {
-            self.close_taken(slot, connection);
+            self.close_connection(slot, connection);
         }
     }
 
@@ -186,11 +186,11 @@ impl Service {
         connection.note_reply(now.wall, answer.xid, answer.op, zxid);
         self.on_reply_written(slot, connection, bytes);
         if answer.unknown {
-            self.close_taken(slot, connection);
+            self.close_connection(slot, connection);
         }
         if answer.ends {
             self.sessions.local.remove(connection.session);
-            self.close_taken(slot, connection);
+            self.close_connection(slot, connection);
         }
     }
 

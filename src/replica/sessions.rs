@@ -126,12 +126,12 @@ impl Service {
             return None;
         };
         if self.shutting_down || !self.ensemble.serves() {
-            self.close_taken(slot, connection);
+            self.close_connection(slot, connection);
             return None;
         }
         // ZooKeeper: told nothing, such a client tries another server.
         if self.ensemble.read_only && request.read_only != Some(true) {
-            self.close_taken(slot, connection);
+            self.close_connection(slot, connection);
             return None;
         }
         if !self.clients.throttle.admit(now.mono, request.session_id != SessionId::NONE) {
@@ -142,7 +142,7 @@ impl Service {
                 );
             }
             self.stats.connections_rejected += 1;
-            self.close_taken(slot, connection);
+            self.close_connection(slot, connection);
             return None;
         }
         connection.read_only = request.read_only;
@@ -156,7 +156,7 @@ impl Service {
                 );
             }
             self.stats.connections_rejected += 1;
-            self.close_taken(slot, connection);
+            self.close_connection(slot, connection);
             return None;
         }
         connection.timeout_ms = self.sessions.timeouts.clamp(request.timeout_ms);
@@ -251,7 +251,7 @@ impl Service {
             ConnectResponse::refused(read_only),
             &mut self.stats,
         );
-        self.close_taken(slot, connection);
+        self.close_connection(slot, connection);
     }
 
     pub(super) fn begin_requests(&mut self, slot: Slot, connection: &mut Connection) {
@@ -379,14 +379,14 @@ impl Replica {
         match service.ensemble.role {
             // ZooKeeper: a global session is not refused, it may go on elsewhere.
             ReplicaRole::Looking if service.database.session_timeout(session).is_some() => {
-                service.close_taken(slot, connection);
+                service.close_connection(slot, connection);
             }
             // ZooKeeper: ReadOnlyZooKeeperServer says that it has expired. This server may only not have
             // heard of it. With local sessions it may be one of another reader's, which its client has
             // to give up before it can read here; of one that became global elsewhere and is not
             // known here yet, this is said too early.
             ReplicaRole::Looking if !service.options.local_sessions => {
-                service.close_taken(slot, connection);
+                service.close_connection(slot, connection);
             }
             ReplicaRole::Looking => service.refuse_session(slot, connection, session),
             ReplicaRole::Learning | ReplicaRole::Alone | ReplicaRole::Leading => {
@@ -432,7 +432,7 @@ impl Replica {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         if !is_last {
             // The client has left this connection as well.
-            self.service.close_taken(slot, connection);
+            self.service.close_connection(slot, connection);
         } else if connection.is_open() {
             self.on_session_confirmed(now, slot, valid, tenure);
         }
@@ -480,7 +480,7 @@ impl Replica {
             (State::Reopening, false) => service.refuse_session(slot, connection, session),
             (_, true) if connection.parked.is_some() => self.unpark(now, slot),
             (_, true) => {}
-            (_, false) => service.close_taken(slot, connection),
+            (_, false) => service.close_connection(slot, connection),
         }
     }
 

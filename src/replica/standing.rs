@@ -138,7 +138,7 @@ impl Service {
     }
 
     fn close_parked(&mut self, slot: Slot, connection: &mut Connection) -> Next {
-        self.close_taken(slot, connection);
+        self.close_connection(slot, connection);
         Next::Closed
     }
 
@@ -211,7 +211,7 @@ impl Service {
         }
         if connection.input_over {
             // Its client is gone, as far as anybody knows, and may be elsewhere when there is a leader.
-            return self.close_taken(slot, connection);
+            return self.close_connection(slot, connection);
         }
         let timeout_ms = u64::try_from(connection.timeout_ms).unwrap_or(0);
         let wait_ms = (u64::from(self.options.tick_ms) * PARKED_TICKS).min(timeout_ms);
@@ -298,9 +298,9 @@ impl Replica {
                 State::New | State::Closed => {}
                 // The question was lost. Asked anew, it might take the session from a connection
                 // that the client has made meanwhile.
-                State::Reopening => self.service.close_taken(slot, connection),
+                State::Reopening => self.service.close_connection(slot, connection),
                 // The end of its session may be lost with the lead.
-                _ if connection.dropped => self.service.close_taken(slot, connection),
+                _ if connection.dropped => self.service.close_connection(slot, connection),
                 State::Connecting | State::Ready | State::Ending => {
                     self.service.park(now, slot, connection);
                 }
@@ -347,7 +347,7 @@ impl Replica {
             if self.service.ensemble.serves() {
                 self.go_on(now, slot, until);
             } else {
-                self.service.close_taken(slot, connection);
+                self.service.close_connection(slot, connection);
             }
         }
     }

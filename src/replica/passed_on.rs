@@ -1,8 +1,8 @@
 //! The requests that a learner has passed on to its leader and whose outcome it has not seen.
 //!
-//! A leader that holds enough requests of a learner reads no more from that learner. The learner's acknowledgements then
-//! wait behind the requests that it passes on. So a learner passes on less than that, and further requests wait at the
-//! learner, where clients that ask for little go first ([`work`](super::work)).
+//! A leader that holds enough requests of a learner reads no more from that learner. The learner's acknowledgements
+//! then wait behind the requests that it passes on. So a learner passes on less than that, and further requests wait at
+//! the learner, where clients that ask for little go first ([`work`](super::work)).
 //!
 //! ```text
 //! client ─→ learner ─→ passed on: at most some MiB ─→ leader: light line, heavy line

@@ -182,8 +182,8 @@ impl Ensemble {
     /// 2. It reconnects to server 1, counts from the beginning, and asks for another write with xid 2.
     /// 3. There is room. Server 1 takes the outcome of the first write for that of the second.
     /// ```
-    /// Requests that come later, or at another server, do not count: a client that keeps asking elsewhere would keep the
-    /// answer, and all behind it, waiting for as long as it likes.
+    /// Requests that come later, or at another server, do not count: a client that keeps asking elsewhere would keep
+    /// the answer, and all behind it, waiting for as long as it likes.
     fn is_ahead_of_its_requests(&self, question: &Question) -> bool {
         // Connections here are told apart without xids, and a connection that was kept has its tenure already.
         let Asker::Learner { server, .. } = question.asker else { return false };

@@ -125,7 +125,8 @@ impl Service {
         let bytes = out.len() - start;
         connection.note_reply(now.wall, xid, Some(op), zxid);
         self.on_reply_written(slot, connection, bytes);
-        // No client looks at this reply, and the client would wait for ever for the events of watches that were not set.
+        // No client looks at this reply, and the client would wait for ever for the events of watches that were not
+        // set.
         if matches!(op, OpCode::SetWatches | OpCode::SetWatches2)
             && result == Err(ErrorCode::QuotaExceeded)
         {

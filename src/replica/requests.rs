@@ -25,8 +25,8 @@ use crate::time::Now;
 const LENGTH_BYTES: usize = 4;
 
 impl Clients {
-    /// Counts a request of `bytes` among the large ones, if it is one, and returns the bytes that it claims. `None`: too
-    /// many are under way already.
+    /// Counts a request of `bytes` among the large ones, if it is one, and returns the bytes that it claims. `None`:
+    /// too many are under way already.
     pub(super) fn claim_large(&mut self, bytes: usize) -> Option<u32> {
         let Some(threshold) = self.options.large_request_bytes else { return Some(0) };
         let bytes = u32::try_from(bytes).expect("a frame's length comes in 4 bytes");
@@ -51,8 +51,8 @@ impl Clients {
 }
 
 impl Pipeline {
-    /// Whether this leader makes no more transactions in its epoch: all zxids of the epoch are used up, or the leader is
-    /// about to stop leading.
+    /// Whether this leader makes no more transactions in its epoch: all zxids of the epoch are used up, or the leader
+    /// is about to stop leading.
     pub(super) fn epoch_is_over(&self, ensemble: &Ensemble) -> bool {
         ensemble.role == ReplicaRole::Leading
             && !self.is_disk_full()
@@ -522,8 +522,8 @@ impl Replica {
 }
 
 impl Service {
-    /// Looks at frames up to the first that has to wait, and leaves the rest. A connect request is returned to the caller,
-    /// because it may end another connection.
+    /// Looks at frames up to the first that has to wait, and leaves the rest. A connect request is returned to the
+    /// caller, because it may end another connection.
     fn look_at_frames<'f>(
         &mut self,
         now: Now,

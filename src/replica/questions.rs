@@ -257,8 +257,8 @@ impl Sessions {
 }
 
 impl Service {
-    /// Answers a question: since when the connection at the server `owner` has the session. `None`: the session is over,
-    /// or another connection has it.
+    /// Answers a question: since when the connection at the server `owner` has the session. `None`: the session is
+    /// over, or another connection has it.
     fn decide(
         &mut self,
         now: Now,
@@ -318,7 +318,8 @@ impl Replica {
         kept: Option<Tenure>,
     ) {
         if self.service.ensemble.role != ReplicaRole::Leading {
-            tracing::debug!(server = server.0, %session, "a question about a session for a leader that is none");
+            let server = server.0;
+            tracing::debug!(server, %session, "a learner asks about a session, and this server does not lead");
             return;
         }
         let asker = Asker::Learner { link, server };

@@ -251,7 +251,7 @@ impl Service {
             self.give_up_slow(
                 slot,
                 connection,
-                "its reads behind a write are worth too many bytes",
+                "the answers to its reads behind a write have too many bytes",
             );
         }
     }

@@ -92,7 +92,7 @@ impl Service {
     fn keep_early(&mut self, slot: Slot, connection: &mut Connection, pieces: &[&[u8]]) {
         assert!(connection.is_open(), "a closed connection keeps no frames");
         if self.clients.holds_too_much(connection) {
-            return self.reject(slot, connection, "too many requests that wait");
+            return self.reject(slot, connection, "too many requests wait");
         }
         for piece in pieces {
             connection.held_bytes += piece.len();

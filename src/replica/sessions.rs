@@ -132,7 +132,7 @@ impl Service {
         assert_eq!(connection.state, State::New, "only the first frame is a connect request");
         self.work.add(limits::CONNECT_WORK_UNITS);
         let Ok(request) = ConnectRequest::from_bytes(frame) else {
-            self.reject(slot, connection, "its first frame is no connect request");
+            self.reject(slot, connection, "its first frame is not a connect request");
             return None;
         };
         if self.shutting_down || !self.ensemble.serves() {

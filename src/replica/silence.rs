@@ -98,7 +98,7 @@ impl Replica {
                 tracing::info!(
                     conn = slot.id.0, remote = %connection.remote, session = %connection.session,
                     timeout_ms, unsaid,
-                    "closing a connection: nothing was heard of it for its session's timeout"
+                    "closing a connection: its client was silent for the timeout of its session"
                 );
             }
             self.close(slot);

@@ -387,7 +387,7 @@ impl Replica {
             }
             (true, false) => {
                 tracing::warn!(
-                    "clients that only read are served no more: a leader says that the data here is of \
+                    "clients that only read are no longer served: a leader says that the data here is of \
                      another history"
                 );
                 self.service.ensemble.read_only = false;

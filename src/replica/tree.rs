@@ -68,7 +68,10 @@ impl Ensemble {
     /// Stops sending the tree.
     pub(super) fn give_up_outgoing(&mut self, database: &mut Database) {
         if let Some((writer, transfer)) = self.outgoing.take() {
-            tracing::info!(bytes = transfer.bytes(), "nobody gets the whole tree any more");
+            tracing::info!(
+                bytes = transfer.bytes(),
+                "no learner wants the whole tree any more: giving it up"
+            );
             writer.abandon(database);
         }
     }

@@ -96,7 +96,7 @@ impl Service {
         if zxid != Zxid::NONE {
             tracing::info!(
                 %zxid,
-                "this server may vote now: from here on it keeps a log, behind a snapshot of what it has"
+                "this server may vote now: it writes a snapshot of its state, and keeps a log from here on"
             );
             self.pipeline.steps.push_restore(zxid);
         }

@@ -110,7 +110,8 @@ impl Replica {
         Replica { connections: Connections::default(), service, fired: Vec::new() }
     }
 
-    /// A connection, and the service that serves it. `None`: the connection is gone.
+    /// A connection, and the service that serves it. `None`: the connection has gone since the caller got its slot, and
+    /// there is nothing to do for it.
     #[inline]
     fn one(&mut self, slot: Slot) -> Option<(&mut Connection, &mut Service)> {
         Some((self.connections.get_mut(slot)?, &mut self.service))

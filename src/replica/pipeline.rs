@@ -90,7 +90,7 @@ pub(super) struct Pipeline {
     pub room: Room,
     /// Whether the log has room.
     pub disk_full: DiskFull,
-    /// Since when the log has had no room; a leader that gives up its lead for that counts anew.
+    /// Since when the log has had no room; a leader that gives up its lead for that starts to count again.
     pub full_since: Option<MonoUs>,
     /// When to prepare a segment for which there was no room, although the log may not need it yet.
     pub prepare_again_at: Option<MonoUs>,

@@ -28,6 +28,7 @@ impl Clients {
     /// Counts a request of `bytes` among the large ones, if it is one, and returns the bytes that it claims. `None`:
     /// too many are under way already.
     pub(super) fn claim_large(&mut self, bytes: usize) -> Option<u32> {
+        // Without the option no request counts as large.
         let Some(threshold) = self.options.large_request_bytes else { return Some(0) };
         let bytes = u32::try_from(bytes).expect("a frame's length comes in 4 bytes");
         if bytes <= threshold {
@@ -424,7 +425,9 @@ impl Service {
 
     /// Logs that a write was refused because it goes beyond a limit of this server.
     fn say_beyond(&mut self, requester: &Requester<'_>) {
+        // The write went beyond no limit.
         let Some(beyond) = self.pipeline.prep.take_beyond() else { return };
+        // The log takes no more lines in this second.
         let Some(unsaid) = self.lines.allow(self.now.mono) else { return };
         let (remote, session) = (requester.address(), requester.session);
         match beyond {
@@ -443,6 +446,7 @@ impl Service {
 
     /// Logs that a write exceeds a quota.
     fn say_quota_excess(&mut self) {
+        // The write exceeded no quota.
         let Some((path, excess)) = self.pipeline.prep.take_quota_excess() else { return };
         if let Some(unsaid) = self.lines.allow(self.now.mono) {
             let limit = if excess.is_hard { "hard" } else { "soft" };

@@ -360,6 +360,7 @@ impl Replica {
     /// Handles the first frame of a connection.
     pub(super) fn on_connect_request(&mut self, now: Now, slot: Slot, frame: &[u8]) {
         let Some((connection, service)) = self.one(slot) else { return };
+        // The client is refused, and its connection is being closed.
         let Some(request) = service.admit(now, slot, connection, frame) else { return };
         if request.session_id != SessionId::NONE {
             self.reopen_session(now, slot, &request);
@@ -444,13 +445,12 @@ impl Replica {
             tracing::warn!(%session, "the leader answers a question that was not asked");
             return;
         };
-        let slot = slots.pop_front();
+        assert!(!slots.is_empty(), "a session is listed while a question about it is under way");
+        let slot = slots.pop_front().expect("the list is not empty");
         let is_last = slots.is_empty();
         if is_last {
             self.service.ensemble.revalidating.remove(&session);
         }
-        assert!(slot.is_some(), "a session is listed while a question about it is under way");
-        let Some(slot) = slot else { return };
         // The client has closed its socket, and needs no answer.
         let Some(connection) = self.connections.get_mut(slot) else { return };
         if !is_last {

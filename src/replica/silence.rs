@@ -86,6 +86,7 @@ impl Replica {
                 bucket.remove();
                 continue;
             };
+            // The connection is gone, and was listed until now.
             let Some(connection) = self.connections.get(slot) else { continue };
             let (heard, timeout_ms) = (connection.heard, connection.timeout_ms);
             if due_ms(heard, timeout_ms) >= now.mono.as_ms() {
@@ -111,6 +112,7 @@ impl Replica {
             && until <= now.mono
         {
             self.service.clients.silence.ended.pop_front();
+            // The connection is gone, and was listed until now.
             let Some(connection) = self.connections.get(slot) else { continue };
             if matches!(connection.state, State::Connecting | State::Reopening) {
                 if let Some(unsaid) = self.service.lines.allow(now.mono) {

@@ -360,6 +360,7 @@ impl Replica {
         }
         let parked = std::mem::take(&mut self.service.ensemble.parked);
         for (until, slot) in parked {
+            // The connection is gone, or it has been parked again: then a later entry is its own.
             let Some(connection) = self.connections.get_mut(slot) else { continue };
             if connection.parked != Some(until) {
                 continue;

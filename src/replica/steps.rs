@@ -328,6 +328,7 @@ impl Pipeline {
         let mut moved = false;
         while !self.stopped {
             let steps = &mut self.steps;
+            // All steps are done.
             let Some(first) = steps.planned.front() else { return moved };
             if steps.phase == StepPhase::Waiting && self.txnlog.synced() < first.after {
                 return moved;

@@ -30,6 +30,7 @@ pub(super) enum Proposed {
 impl Proposed {
     /// Whether the leader proposed this request of the connection.
     fn has(&self, connection: &Connection, request: &Forwarded) -> bool {
+        // Of a leader that has used up its zxids no request is suspect.
         let Proposed::Pending(pending) = self else { return true };
         let since = connection.tenure.map_or(Zxid::NONE, |tenure| tenure.since);
         // A request of an earlier connection of the session may have the same xid.

@@ -17,6 +17,7 @@ pub(super) const WARMED_TOGETHER: usize = 8;
 /// Loads the nodes of the first requests in `frames`.
 pub(super) fn warm(database: &Database, mut frames: &[u8]) {
     for at in 0..WARMED_TOGETHER {
+        // These were all the frames.
         let Some(frame) = split_frame(&mut frames) else { return };
         if at == 0 && frames.is_empty() {
             // A single search gains nothing.

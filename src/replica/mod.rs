@@ -1,8 +1,7 @@
 //! The replica: the one owner of the server's state, without I/O and without a clock.
 //!
-//! Frames of clients, completions of the disk and the passing of time come in; bytes for clients
-//! and operations of the disk come out through [`Replica::take_output`]. One event at a time, on
-//! one thread.
+//! Frames of clients, completions of the disk and the time come in; bytes for clients and operations of the disk go out
+//! through [`Replica::take_output`]. The replica handles one event at a time, on one thread.
 //!
 //! ```text
 //! handle_frames ─→ requests ─┬─ reads ──────────────────────────────────→ bytes
@@ -10,9 +9,9 @@
 //! handle_completion ─→ txnlog ─→ peer ─→ database.apply ─→ events ─→ reply ─→ held reads
 //! ```
 //!
-//! The rule that is easy to break: everything a client is sent is in the order of its session. A
-//! request behind one of its own writes waits in the connection's queue; an event is written into
-//! a connection's buffer while the transaction is applied, before any reply that could show it.
+//! The rule that is easy to break: a client receives everything in the order of its session. A request behind a write
+//! of the same session waits in the connection's queue. An event is written into a connection's buffer while its
+//! transaction is applied, before any reply that could show the change.
 
 mod applying;
 mod auth;
@@ -86,20 +85,21 @@ use connection::{Connection, Connections, Slot, State};
 use ensemble::ReplicaRole;
 use service::Service;
 
-/// See the module's header. It owns the connections; [`Service`] owns everything else, and is handed one of them at a
-/// time.
+/// The owner of the server's state: it has the connections itself, and the rest in a [`Service`], to which it hands one
+/// connection at a time.
 pub struct Replica {
     /// Every connection that is open or still has bytes to send.
     connections: Connections,
+    /// Everything else, as one connection sees it.
     service: Service,
-    /// Watches that a transaction fired; kept for its allocation.
+    /// The watches that the transaction under way fires; kept for its allocation.
     ///
-    /// Invariant: empty between events.
+    /// Invariant: empty between transactions.
     fired: Vec<Fired>,
 }
 
 impl Replica {
-    /// A replica over what recovery found. `seed` is any number that differs from run to run.
+    /// A replica of a server on its own, over what recovery found. `seed` is any number that differs from run to run.
     pub fn new(options: ReplicaOptions, recovered: Recovered, now: Now, seed: u64) -> Replica {
         let peer = Peer::standalone(recovered.database.last_processed());
         let me = options.server_id;
@@ -110,13 +110,14 @@ impl Replica {
         Replica { connections: Connections::default(), service, fired: Vec::new() }
     }
 
-    /// A connection, and what serves it. `None`: the connection is gone.
+    /// A connection, and the service that serves it. `None`: the connection has gone since the caller got its slot, and
+    /// there is nothing to do for it.
     #[inline]
     fn one(&mut self, slot: Slot) -> Option<(&mut Connection, &mut Service)> {
         Some((self.connections.get_mut(slot)?, &mut self.service))
     }
 
-    /// A socket was accepted. Nothing is answered before its first frame.
+    /// The edge has accepted a socket. The replica sends nothing before the first frame arrives.
     pub fn handle_open(&mut self, now: Now, conn: ConnectionId, remote: SocketAddr) {
         self.service.now = now;
         let slot = self.connections.open(conn, remote, now);
@@ -126,19 +127,22 @@ impl Replica {
         }
     }
 
-    /// The socket is gone: its watches go, its session stays until it expires. For a connection
+    /// The socket is gone: its watches go, and its session stays until it expires. For a connection
     /// that the replica closed itself ([`Outgoing::close`]) this does nothing.
     pub fn handle_close(&mut self, now: Now, conn: ConnectionId) {
         self.service.now = now;
+        // The replica has closed the connection itself, and forgotten it.
         let Some(slot) = self.connections.find(conn) else { return };
         if let Some(connection) = self.connections.get_mut(slot) {
             self.service.clients.release_queue(connection, &mut self.service.ensemble);
             self.service.clients.forget(slot, connection.session, &mut self.service.database);
+            assert!(connection.queue.is_empty(), "a connection that goes leaves no claims behind");
         }
         self.connections.remove(slot);
+        assert!(self.connections.find(conn).is_none(), "a connection that is gone is not found");
     }
 
-    /// Time has passed. To be called at [`Replica::next_timeout`]; earlier or later does no harm.
+    /// Does what is due by now. To be called at [`Replica::next_timeout`]; earlier or later does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         self.service.now = now;
         self.service.ensemble.peer.handle_timeout(now.mono);
@@ -154,7 +158,7 @@ impl Replica {
         }
     }
 
-    /// When [`Replica::handle_timeout`] has something to do. May be in the past: then at once.
+    /// When [`Replica::handle_timeout`] has something to do. A time in the past means at once.
     pub fn next_timeout(&self) -> Option<MonoUs> {
         let applying = self.service.ensemble.is_applying().then_some(self.service.now.mono);
         if self.service.shutting_down {
@@ -188,22 +192,22 @@ impl Replica {
         all.into_iter().flatten().min()
     }
 
-    /// Begins to stop: new connections and requests are refused, what is in flight is finished.
-    /// Done when [`Replica::is_quiet`].
+    /// Begins to stop: the replica refuses new connections and requests, and finishes what is in flight. It has
+    /// stopped when [`Replica::is_quiet`] says so.
     pub fn shutdown(&mut self, now: Now) {
         self.service.now = now;
         self.service.shutting_down = true;
         if self.service.ensemble.role != ReplicaRole::Alone
             && self.service.ensemble.quiet_at.is_none()
         {
-            // What is under way may wait for servers that do not answer.
+            // What is under way may wait for servers that never answer.
             self.service.ensemble.quiet_at =
                 Some(now.mono.plus_ms(self.service.options.tick_ms.into()));
         }
     }
 
-    /// Whether everything is finished after [`Replica::shutdown`]: no write in flight, no log file
-    /// open. A snapshot under way is left unfinished; the next start removes what there is of it.
+    /// Whether everything is finished after [`Replica::shutdown`]: no write is in flight and no log file is
+    /// open. A snapshot under way is left unfinished; the next start removes its files.
     pub fn is_quiet(&self) -> bool {
         self.service.shutting_down
             && self.service.pipeline.is_done(self.service.now, &self.service.ensemble)
@@ -212,8 +216,8 @@ impl Replica {
             && self.service.clients.dirty.is_empty()
     }
 
-    /// Moves what the turn produced into `out`, whose former content was carried out. To be
-    /// called once after each batch of `handle_…`: one turn's writes become one group.
+    /// Moves what the turn produced into `out`, whose former content was carried out. To be called once after each
+    /// batch of `handle_…` calls, so that the writes of one turn become one group of the log.
     pub fn take_output(&mut self, out: &mut Output) {
         self.service.clients.spare.append(out.spare_mut());
         self.service.clients.spare.truncate(output::SPARE_BUFFERS_MAX);
@@ -222,8 +226,9 @@ impl Replica {
         self.service.database.watches_mut().remove_gone(crate::limits::WATCHES_REMOVED_PER_TURN);
         self.poll_disk(self.service.now);
         self.service.poll_outgoing();
-        // What was told to the peer meanwhile has its consequences in this turn.
+        // What the peer has heard since has its consequences in this turn.
         self.follow_peer(self.service.now);
+        assert!(self.fired.is_empty(), "every event was sent when its transaction was applied");
         let positions = self.service.positions();
         positions.assert_order();
         self.service.pipeline.assert_order(&positions, self.service.ensemble.proposes());
@@ -241,12 +246,14 @@ impl Replica {
         let mut withheld = Vec::new();
         let mut dirty = std::mem::take(&mut self.service.clients.dirty);
         for slot in dirty.drain(..) {
+            // The client has closed its socket since the connection was listed.
             let Some(connection) = self.connections.get_mut(slot) else { continue };
+            assert!(connection.dirty, "a connection is listed while its flag says so");
             if connection.input_over && connection.is_done() {
                 self.service.close_connection(slot, connection);
             }
             if connection.parked.is_some() && is_looking {
-                // Without a leader nobody knows whether what is being applied will stay.
+                // Without a leader nobody knows whether the transactions that these bytes show will stay.
                 if !self.service.shutting_down {
                     withheld.push(slot);
                     continue;
@@ -255,6 +262,7 @@ impl Replica {
             }
             connection.dirty = false;
             let close = connection.state == State::Closed;
+            assert!(!close || connection.queue.is_empty(), "a closed connection waits for nothing");
             let is_reported = connection.owed.hand_out(connection.out.len());
             out.sends.push(Outgoing {
                 conn: slot.id,
@@ -273,12 +281,13 @@ impl Replica {
             }
         }
         dirty.append(&mut withheld);
+        assert!(self.service.clients.dirty.is_empty(), "handing bytes out makes no new bytes");
         self.service.clients.dirty = dirty;
         self.service.work.begin_turn();
         self.service.database.watches_mut().begin_turn(self.service.options.turn_events_max);
     }
 
-    /// The options it was made with.
+    /// The options that the replica was made with.
     pub fn options(&self) -> &ReplicaOptions {
         &self.service.options
     }
@@ -288,7 +297,7 @@ impl Replica {
         &self.service.database
     }
 
-    /// Its counters.
+    /// The counters of the replica.
     pub fn stats(&self) -> &Stats {
         &self.service.stats
     }
@@ -324,8 +333,8 @@ impl Replica {
         self.connections.get(slot).map(|connection| connection.facts())
     }
 
-    /// Sessions by the time at which they expire if nothing more is heard (`dump`): the time by
-    /// the clock for durations, rising, and the sessions in no order.
+    /// When global sessions expire if their clients stay silent (`dump`): each time by the clock for durations, in
+    /// rising order, and the sessions that expire then, in no order.
     pub fn session_expiries(&self) -> Vec<(MonoUs, Vec<SessionId>)> {
         self.service.sessions.tracker.by_expiry().into_iter().collect()
     }
@@ -339,18 +348,18 @@ impl Replica {
         }
     }
 
-    /// How likely a client that connects is refused by chance, 0 to 1 (`connection_throttle_*`).
+    /// The probability with which a client that connects is refused by chance, 0 to 1 (`connection_throttle_*`).
     pub fn drop_probability(&self) -> f64 {
         self.service.clients.throttle.drop_probability()
     }
 
-    /// Number of local sessions. A server on its own has none, as ZooKeeper's, but those that began
-    /// while its disk was full.
+    /// Number of local sessions. A server on its own has only those that began while its disk was full, and otherwise
+    /// none, like ZooKeeper's.
     pub fn local_sessions_count(&self) -> usize {
         self.service.sessions.local.len()
     }
 
-    /// When local sessions expire: the time, and those whose time it is.
+    /// When local sessions expire: each time, and the sessions that expire then.
     pub fn local_session_expiries(&self) -> Vec<(MonoUs, Vec<SessionId>)> {
         self.service.sessions.local.by_expiry().into_iter().collect()
     }
@@ -362,18 +371,18 @@ impl Replica {
             + self.service.clients.requests_held
     }
 
-    /// Whether no write that was passed on to the leader waits for its end: what counts as under way for ever would keep
-    /// later writes out.
+    /// Whether no write counts as passed on to the leader. For tests: a write that counted as under way for ever would
+    /// keep later ones out.
     pub fn has_no_write_under_way(&self) -> bool {
         self.service.ensemble.passed_on.is_empty()
     }
 
-    /// The newest transaction applied.
+    /// The zxid of the newest transaction that was applied.
     pub fn last_processed(&self) -> Zxid {
         self.service.database.last_processed()
     }
 
-    /// The newest transaction proposed.
+    /// The zxid of the newest transaction that was proposed.
     pub fn last_proposed(&self) -> Zxid {
         if self.service.ensemble.proposes() {
             self.service.pipeline.prep.last()
@@ -392,27 +401,27 @@ impl Replica {
         &self.service.pipeline.txnlog
     }
 
-    /// Whether it serves clients.
+    /// Whether this server serves clients.
     pub fn serves(&self) -> bool {
         self.service.ensemble.serves()
     }
 
-    /// Whether it serves only clients that read, for want of a leader.
+    /// Whether this server serves only clients that read, because it has no leader.
     pub fn is_read_only(&self) -> bool {
         self.service.ensemble.is_read_only()
     }
 
-    /// Whether writes are refused, or wait, for want of room on the disk.
+    /// Whether writes are refused, or wait, because the disk is full.
     pub fn is_disk_full(&self) -> bool {
         self.service.pipeline.is_disk_full()
     }
 
-    /// Whether what it waits for comes from other servers.
+    /// Whether this server waits for other servers.
     pub fn awaits_others(&self) -> bool {
         self.service.ensemble.awaits_others()
     }
 
-    /// Whether nothing more should be read from a leader for now.
+    /// Whether the edge should read nothing more from a leader for now.
     pub fn is_behind(&self) -> bool {
         self.service.pipeline.steps.backlog.is_behind()
     }

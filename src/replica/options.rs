@@ -1,10 +1,11 @@
-//! How a replica behaves: plain values, made once from the configuration.
+//! The options of a replica: plain values, made once from the configuration.
 
 use crate::id::ServerId;
 use crate::limits;
 use crate::processor::PrepOptions;
 
-/// What an operator may choose about the core. Names in brackets are ZooKeeper's keys.
+/// What an operator may choose about the core. The names in brackets are the configuration's keys, ZooKeeper's unless
+/// they begin with `ringkeeper.`.
 #[derive(Clone, Debug)]
 pub struct ReplicaOptions {
     /// The high byte of new session ids. ZooKeeper: a standalone server uses 1 here.
@@ -15,49 +16,49 @@ pub struct ReplicaOptions {
     pub session_timeout_ms_min: i32,
     /// Longest session timeout granted (`maxSessionTimeout`).
     pub session_timeout_ms_max: i32,
-    /// No permission is checked (`skipACL`).
+    /// Whether permissions are ignored (`skipACL`).
     pub skip_acl: bool,
     /// Connections without an identity of one of these schemes are refused
-    /// (`enforce.auth.enabled` with `enforce.auth.schemes`); empty: nobody is.
+    /// (`enforce.auth.enabled` with `enforce.auth.schemes`). Empty: none is refused.
     pub enforced_auth_schemes: Vec<String>,
     /// How identities are checked: digest algorithm, super user, ensemble name.
     pub authentication: crate::acl::AuthenticationOptions,
-    /// Hard quotas are enforced (`enforceQuota`).
+    /// Whether hard quotas are enforced (`enforceQuota`).
     pub enforce_quota: bool,
-    /// TTL nodes may be created (`extendedTypesEnabled`).
+    /// Whether clients may create TTL nodes (`extendedTypesEnabled`).
     pub extended_types: bool,
-    /// TTL nodes are written as 3.5.3 did (`emulate353TTLNodes`).
+    /// Whether TTL nodes are written as ZooKeeper 3.5.3 wrote them (`emulate353TTLNodes`).
     pub emulate_353_ttl: bool,
-    /// Transactions carry the digest of the tree (`digest.enabled`).
+    /// Whether transactions carry the digest of the tree (`digest.enabled`).
     pub digest: bool,
-    /// closeSession transactions list the session's ephemeral nodes (`closeSessionTxn.enabled`).
+    /// Whether closeSession transactions list the session's ephemeral nodes (`closeSessionTxn.enabled`).
     pub close_session_paths: bool,
-    /// Reconfiguration is switched on (`reconfigEnabled`).
+    /// Whether reconfiguration is switched on (`reconfigEnabled`).
     pub reconfig: bool,
 
     /// Longest frame of a client (`jute.maxbuffer`).
     pub frame_bytes_max: u32,
-    /// What a transaction may be longer than its request (`jute.maxbuffer.extrasize`).
+    /// By how much a transaction may be longer than its request (`jute.maxbuffer.extrasize`).
     pub txn_extra_bytes_max: u32,
-    /// Requests in the server at once before sockets are no longer read
+    /// Most requests in the server at once: beyond that the edge reads no sockets
     /// (`globalOutstandingLimit`).
     pub requests_outstanding_max: usize,
-    /// Bytes made for one connection, and not read by its client, at which its requests wait
+    /// Most bytes made for one connection that its client has not read: beyond that its requests wait
     /// (`ringkeeper.outputBytesPerConnectionMax`).
     pub output_pause_bytes: usize,
-    /// Unsent bytes of events for one connection before it is closed: its client does not read.
+    /// Most unread bytes of events for one connection: beyond that it is closed, because its client does not read.
     pub connection_output_bytes_max: usize,
-    /// Requests longer than this count as large (`largeRequestThreshold`); `None`: none does.
+    /// Requests longer than this count as large (`largeRequestThreshold`). `None`: none does.
     pub large_request_bytes: Option<u32>,
-    /// Bytes of large requests in the server at once (`largeRequestMaxBytes`).
+    /// Most bytes of large requests in the server at once (`largeRequestMaxBytes`).
     pub large_requests_bytes_max: usize,
-    /// Entries of an ACL that a client gives (`ringkeeper.aclEntriesMax`).
+    /// Most entries of an ACL that a client sets (`ringkeeper.aclEntriesMax`).
     pub acl_entries_max: usize,
     /// Longest body of any reply.
     pub reply_bytes_max: usize,
-    /// What a turn may do for clients, in units of about a microsecond.
+    /// How much a turn may do for clients, in units of about a microsecond.
     pub turn_work_units: u32,
-    /// Most events that a turn makes for clients; who would get more is closed.
+    /// Most events that a turn makes for clients; connections that would get more are closed.
     pub turn_events_max: u32,
     /// Most operations of a multi (`ringkeeper.multiOperationsMax`).
     pub multi_operations_max: usize,
@@ -65,41 +66,41 @@ pub struct ReplicaOptions {
     pub ephemerals_per_session_max: usize,
     /// Longest reply to one multiRead (`ringkeeper.multiReadReplyBytesMax`).
     pub multi_read_bytes_max: usize,
-    /// What clients that connect must get past (`connection_throttle_*`).
+    /// How many new sessions are let in (`connection_throttle_*`).
     pub throttle: super::ThrottleOptions,
 
     /// Time between two searches for containers and TTL nodes to remove
     /// (`znode.container.checkIntervalMs`).
     pub container_check_interval_ms: u64,
-    /// Removals of containers and TTL nodes a minute (`znode.container.maxPerMinute`).
+    /// Most removals of containers and TTL nodes in a minute (`znode.container.maxPerMinute`).
     pub container_removals_per_minute_max: u32,
     /// Age at which a container that never had a child is removed
-    /// (`znode.container.maxNeverUsedIntervalMs`); 0: never.
+    /// (`znode.container.maxNeverUsedIntervalMs`). 0: never.
     pub container_never_used_ms_max: u64,
 
-    /// New sessions are known to the server of their client alone (`localSessionsEnabled`). Only
-    /// for a member of an ensemble; so are all options down to `sync_enabled`.
+    /// Whether only the client's own server knows a new session (`localSessionsEnabled`). This option and all
+    /// down to `sync_enabled` are for a member of an ensemble only.
     pub local_sessions: bool,
-    /// A local session that wants an ephemeral node becomes a global one
-    /// (`localSessionsUpgradingEnabled`); otherwise it is refused with -120.
+    /// Whether a local session becomes a global one when it creates an ephemeral node
+    /// (`localSessionsUpgradingEnabled`); if not, that write is refused with -120.
     pub local_sessions_upgrading: bool,
-    /// A server that has no leader serves clients that only read (`readonlymode.enabled`).
+    /// Whether a server without a leader serves clients that only read (`readonlymode.enabled`).
     pub read_only_mode: bool,
-    /// A leader serves clients (`leaderServes`).
+    /// Whether a leader serves clients (`leaderServes`).
     pub leader_serves: bool,
-    /// The server that a client of an ensemble is connected to checks permissions before a write gets a
+    /// Whether the server to which a client is connected checks permissions before a write gets a
     /// zxid (`enableEagerACLCheck`).
     pub eager_acl_check: bool,
-    /// An observer keeps a transaction log and takes snapshots (`syncEnabled`).
+    /// Whether an observer keeps a transaction log and takes snapshots (`syncEnabled`).
     pub sync_enabled: bool,
 
-    /// A write of the log that took longer is warned of (`fsync.warningthresholdms`).
+    /// A write of the log that takes longer than this is worth a warning (`fsync.warningthresholdms`).
     pub log_write_warning_ms: u64,
     /// How the transaction log is written, and when a snapshot is due.
     pub txnlog: crate::txnlog::WriterOptions,
     /// How snapshots are written.
     pub snapshot: crate::snapshot::WriterOptions,
-    /// A bug put in on purpose; only in a build for tests.
+    /// A bug that a test has switched on; only in a build for tests.
     pub planted: Option<crate::planted::PlantedBug>,
 }
 
@@ -152,7 +153,7 @@ impl Default for ReplicaOptions {
 }
 
 impl ReplicaOptions {
-    /// What of them concerns the making of transactions.
+    /// The options that concern how transactions are made.
     pub(super) fn prep(&self) -> PrepOptions {
         PrepOptions {
             skip_acl: self.skip_acl,

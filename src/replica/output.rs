@@ -1,4 +1,4 @@
-//! What a replica wants done after a turn.
+//! What a replica wants the edge to do after a turn.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::link::LinkOp;
 use crate::recovery::{Recovered, RecoveryError};
 use crate::zab::{ConfigChange, LogRead};
 
-/// Everything that a turn produced, in the order in which it must be carried out: bytes to
+/// Everything that a turn produced. Each list is in the order in which it must be carried out; bytes for
 /// clients and operations of the disk do not wait for each other.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -16,32 +16,35 @@ pub struct Output {
     pub sends: Vec<Outgoing>,
     /// Operations of the disk, in the order of their submission.
     pub ops: Vec<io::Op>,
-    /// For other servers, in this order.
+    /// Operations on the links to other servers, in this order.
     pub links: Vec<LinkOp>,
     /// Reads of the log's files, answered with `Replica::handle_log_read`.
     pub log_reads: Vec<LogRead>,
-    /// To be done at once, and answered with `Replica::handle_reloaded`. No op is in flight.
+    /// To be done at once, and answered with `Replica::handle_reloaded`.
+    ///
+    /// Invariant: no operation of the disk is in flight then.
     pub reload: Option<Reload>,
     /// The files of the configuration to be written, in this order.
     pub configs: Vec<ConfigChange>,
-    /// The process must stop; nothing else of the output may be carried out.
+    /// Why the process must stop. If set, nothing else of the output may be carried out.
     pub fatal: Option<Fatal>,
+    /// Empty buffers that the edge gave back, for the next turn.
     spare: Vec<Vec<u8>>,
 }
 
-/// Everything after a zxid goes: from the log's files, and with them the snapshots that hold it.
+/// Removes everything after a zxid from the log's files, together with the snapshots that hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reload {
     /// The last transaction that stays.
     pub truncate: Zxid,
-    /// Whether the database holds what goes, and must be read from the disk anew.
+    /// Whether the database in memory is beyond the cut too, and must be read from the disk again.
     pub database: bool,
 }
 
-/// What came of a [`Reload`].
+/// The result of a [`Reload`].
 #[derive(Debug)]
 pub enum Reloaded {
-    /// The files are cut. With the database as it is there, if it was asked for.
+    /// The files are cut. Holds the database as it is at the cut, if it was asked for.
     Cut(Option<Box<Recovered>>),
     /// The folder does not hold the state at the cut; nothing was changed.
     NotHeld,
@@ -51,7 +54,7 @@ impl Reloaded {
     /// Carries a [`Reload`] out: cuts the files, and reads what is left.
     ///
     /// # Errors
-    /// Why the server must stop.
+    /// The sentence that says why the server must stop.
     pub fn carry_out(
         reload: Reload,
         cut: impl FnOnce() -> Result<(), RecoveryError>,
@@ -71,42 +74,41 @@ impl Reloaded {
 /// Bytes for one connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outgoing {
-    /// To whom.
+    /// The connection.
     pub conn: ConnectionId,
-    /// Whole frames. May be empty when the entry only closes or only gives credit.
+    /// Whole frames. Empty if the entry only closes the connection or only reports requests.
     pub bytes: Vec<u8>,
-    /// Requests that are finished since the last entry: so many more may be read. They are the oldest of
-    /// those that were handed to the replica and not counted yet; one that was finished before an older
-    /// one is counted with it.
+    /// How many requests were finished since the last entry: so many more may be read. They are the oldest of
+    /// those that the edge handed to the replica and that no entry has counted yet; a request that was finished before
+    /// an older one is counted together with it.
     pub answered: u32,
     /// Whether to close the connection after these bytes. The replica has forgotten the
-    /// connection then and expects no `handle_close` for it (one is ignored).
+    /// connection then, and ignores a `handle_close` for it.
     pub close: bool,
-    /// Whether the replica has counted these bytes as unread, and is to hear of them with
-    /// `Replica::handle_written` when all of them are out. Whoever counts them sets it, and nobody may
-    /// conclude it from their length: the answer to a four-letter word is long and not counted.
+    /// Whether the replica has counted these bytes as unread, so that the edge calls `Replica::handle_written` when
+    /// all of them are out. The replica sets it; the edge must not conclude it from their length, because the answer to
+    /// a four-letter word is long and not counted.
     pub is_reported: bool,
 }
 
 impl Outgoing {
-    /// How many bytes the replica is to hear of, with `Replica::handle_written`, when all of them are
-    /// out.
+    /// With how many bytes the edge calls `Replica::handle_written` when all of them are out. 0: it does not.
     pub fn reported_bytes(&self) -> usize {
         if self.is_reported { self.bytes.len() } else { 0 }
     }
 }
 
-/// Buffers kept for later turns, at most; more are dropped.
+/// Most buffers that are kept for later turns; more are dropped.
 pub(super) const SPARE_BUFFERS_MAX: usize = 512;
-/// A buffer larger than this is dropped rather than kept: one huge reply shall not pin memory.
+/// A buffer larger than this is dropped rather than kept, so that one huge reply does not keep its memory for ever.
 const SPARE_BYTES_MAX: usize = 64 * 1024;
 
-/// Why a process must stop.
+/// Why the process must stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fatal {
     /// A sentence for the operator.
     pub reason: String,
-    /// It could go on with more room on its disk, from what the disk has.
+    /// Whether the cause is a full disk: with more room, a new start continues from what the disk holds.
     pub lacks_room: bool,
 }
 
@@ -117,7 +119,7 @@ impl fmt::Display for Fatal {
 }
 
 impl Output {
-    /// Gives a buffer back after its bytes were written, for a later turn.
+    /// Gives a buffer back, after its bytes were written, for a later turn.
     pub fn recycle(&mut self, mut bytes: Vec<u8>) {
         if self.spare.len() < SPARE_BUFFERS_MAX
             && bytes.capacity() > 0
@@ -128,12 +130,12 @@ impl Output {
         }
     }
 
-    /// Buffers that were given back.
+    /// The buffers that the edge gave back.
     pub(super) fn spare_mut(&mut self) -> &mut Vec<Vec<u8>> {
         &mut self.spare
     }
 
-    /// Whether there is nothing to do.
+    /// Whether the edge has nothing to do.
     pub fn is_empty(&self) -> bool {
         self.sends.is_empty()
             && self.ops.is_empty()

@@ -1,15 +1,15 @@
-//! What a learner has passed on to its leader and has not heard of.
+//! The requests that a learner has passed on to its leader and whose outcome it has not seen.
 //!
-//! A leader that has got enough from a learner reads no more from it, and then what the learner acknowledges waits
-//! behind what it passes on. So a learner passes on less than that, and what is more waits here, where
-//! those who ask for little go first ([`work`](super::work)).
+//! A leader that holds enough requests of a learner reads no more from that learner. The learner's acknowledgements
+//! then wait behind the requests that it passes on. So a learner passes on less than that, and further requests wait at
+//! the learner, where clients that ask for little go first ([`work`](super::work)).
 //!
 //! ```text
 //! client ─→ learner ─→ passed on: at most some MiB ─→ leader: light line, heavy line
 //!           └─ writers in line, while that is under way
 //! ```
-//! A request counts until what became of it is applied here, its client gone or not: whoever asks for much, leaves
-//! and comes back has as much under way as whoever stays.
+//! A request counts until its outcome is applied here, even if its client is gone: a client that asks for much, leaves
+//! and comes back has as much under way as one that stays.
 
 use std::collections::VecDeque;
 
@@ -20,19 +20,23 @@ use super::cost::Weight;
 use crate::id::SessionId;
 use crate::limits;
 
-/// See the module's words.
+/// How much a learner has passed on.
 #[derive(Debug, Default)]
 pub(super) struct PassedOn {
-    /// In the queues of connections, syncs with them.
+    /// Requests in the queues of connections, syncs included.
     requests: usize,
-    /// What is no sync among those, and its bytes.
+    /// Those of `requests` that are not syncs.
     writes: Sum,
-    /// Of sessions whose connection is gone: what they read on their next one comes after these.
+    /// Requests whose connection is gone, by session, oldest first: what a session reads on its next connection comes
+    /// after these.
+    ///
+    /// Invariant: no session has an empty list.
     orphans: HashMap<SessionId, VecDeque<Orphan>>,
-    /// All of them.
+    /// All of `orphans` together.
     orphaned: Sum,
 }
 
+/// A number of requests, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum {
     count: usize,
@@ -46,21 +50,24 @@ impl Sum {
     }
 
     fn remove(&mut self, bytes: usize) {
+        assert!(self.count > 0, "a request that is over was counted when it was passed on");
+        assert!(bytes <= self.bytes, "a request is over with the length it was passed on with");
         self.count -= 1;
         self.bytes -= bytes;
     }
 }
 
-/// A request whose connection is gone. It is no sync.
+/// A request whose connection is gone. It is not a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Orphan {
+    /// The client's xid.
     pub xid: i32,
-    /// Its length as it was passed on.
+    /// The request's length as it was passed on.
     pub bytes: usize,
 }
 
 impl PassedOn {
-    /// A request stands in a connection's queue now.
+    /// A request joins a connection's queue.
     pub fn add(&mut self, request: &Forwarded) {
         self.requests += 1;
         if request.sync.is_none() {
@@ -68,26 +75,28 @@ impl PassedOn {
         }
     }
 
-    /// It stands there no more.
+    /// A request leaves a connection's queue.
     pub fn remove(&mut self, request: &Forwarded) {
+        assert!(self.requests > 0, "a request that leaves a queue has joined it");
         self.requests -= 1;
         if request.sync.is_none() {
             self.writes.remove(request.passed_bytes);
         }
+        assert!(self.writes.count <= self.requests, "every write is a request");
     }
 
-    /// How many stand in the queues of connections.
+    /// How many requests are in the queues of connections.
     pub fn requests(&self) -> usize {
         self.requests
     }
 
-    /// Whether nothing is under way but syncs, of connections that are here or gone.
+    /// Whether nothing but syncs is under way, of connections that are here or gone.
     pub fn is_empty(&self) -> bool {
         self.writes == Sum::default() && self.orphaned == Sum::default() && self.orphans.is_empty()
     }
 
-    /// Whether one more may be passed on, to the leader itself or by a follower (`by_master`). Where those that take long
-    /// wait, light ones still find room.
+    /// Whether one more request may be passed on, to the leader itself or by way of a follower (`by_master`). Light
+    /// requests find room where heavy ones already wait.
     pub fn has_room(&self, weight: Weight, by_master: bool) -> bool {
         let (requests_max, bytes_max) = match (weight, by_master) {
             (Weight::Light, false) => (limits::PASSED_ON_REQUESTS_MAX, limits::PASSED_ON_BYTES_MAX),
@@ -106,7 +115,7 @@ impl PassedOn {
             && self.writes.bytes + self.orphaned.bytes < bytes_max
     }
 
-    /// A connection of this session goes while these are under way.
+    /// The session's connection goes while these requests are under way.
     pub fn orphan(&mut self, session: SessionId, requests: impl Iterator<Item = Orphan>) {
         let mut requests = requests.peekable();
         if requests.peek().is_none() {
@@ -119,24 +128,33 @@ impl PassedOn {
         }
     }
 
-    /// What became of a request of this session has come; it has no connection here.
+    /// A transaction of a session that has no connection here was applied: perhaps the outcome of an orphan.
     pub fn on_orphan_done(&mut self, session: SessionId, xid: i32) {
+        // The session passed nothing on from here.
         let Some(of_session) = self.orphans.get_mut(&session) else { return };
+        // The leader takes a session's requests in order, so any other xid is another server's.
         let Some(done) = of_session.pop_front_if(|request| request.xid == xid) else { return };
         self.orphaned.remove(done.bytes);
         if of_session.is_empty() {
             self.orphans.remove(&session);
         }
+        self.assert_orphans();
     }
 
-    /// All of this session's: it has a connection again, or it is over.
+    /// Takes the orphans of a session that has a connection again, or is over.
     pub fn take_orphans(&mut self, session: SessionId) -> VecDeque<Orphan> {
         let taken = self.orphans.remove(&session).unwrap_or_default();
         taken.iter().for_each(|request| self.orphaned.remove(request.bytes));
+        self.assert_orphans();
         taken
     }
 
-    /// Their leader is lost: they are in the history that is applied next, or will never be.
+    fn assert_orphans(&self) {
+        let has_orphans = !self.orphans.is_empty();
+        assert!(has_orphans == (self.orphaned.count > 0), "every orphan is counted once");
+    }
+
+    /// The leader of the orphans is lost: they are in the history that is applied next, or will never be.
     pub fn clear_orphans(&mut self) {
         self.orphans.clear();
         self.orphaned = Sum::default();

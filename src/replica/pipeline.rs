@@ -35,68 +35,78 @@ use crate::txnlog;
 /// A transaction that this server has proposed and not applied.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
+    /// The transaction's zxid.
     pub zxid: Zxid,
-    /// The tree's digest before it, in case that it is taken back.
+    /// The tree's digest before the transaction, in case the transaction is taken back.
     pub digest_before: i64,
-    /// What was asked for; the transaction itself may be an error.
+    /// The operation that was asked for; the transaction itself may be an error.
     pub op: OpCode,
     /// The connection that waits for the reply. `None`: the server itself asked, or a learner.
     pub slot: Option<Slot>,
+    /// The session that asked, or that begins or ends.
     pub session: SessionId,
+    /// The client's xid; 0 if the server itself asked.
     pub xid: i32,
+    /// When the request arrived.
     pub arrived: MonoUs,
-    /// Bytes of the request if it counts as large.
+    /// Bytes of the request if it counts as large, otherwise 0.
+    ///
+    /// Invariant: claimed from `Clients::large_bytes` until the transaction is applied or given up.
     pub large: u32,
 }
 
-/// Whether writes are refused for want of room on the disk.
+/// Whether writes are refused because the disk is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DiskFull {
+    /// The disk has room, as far as this server knows.
     No,
-    /// The next attempt to get room.
+    /// The disk is full; when the log tries next to get room.
     RetryAt(MonoUs),
 }
 
-/// See the module's words.
+/// The way of a write. The module's header draws it.
 pub(super) struct Pipeline {
     pub options: Rc<ReplicaOptions>,
     /// Turns requests into transactions, and knows the tree as it will be once they are applied.
     pub prep: Prep,
-    /// Transactions proposed here and not applied, and to whom each is answered.
+    /// Transactions that were proposed here and are not applied, each with the client that gets the reply.
     ///
     /// Invariant: their zxids rise; the first is the next transaction that this server applies. Empty on a learner.
     pub in_flight: VecDeque<InFlight>,
     /// What the peer wants done to the disk, in its order: transactions for the log, and the steps beside them.
     pub steps: Steps,
+    /// Writes transactions to the log, and says how far the log is durable.
     pub txnlog: txnlog::Writer,
+    /// Whether a snapshot is due, and the one that is being written.
     pub snapshots: Snapshots,
-    /// The newest snapshot on the disk. A truncation to before it has to read the database anew.
+    /// The newest snapshot on the disk. A tree that is written with a lower zxid counts only once the files are cut.
     pub newest_snapshot: Zxid,
-    /// The files are to be cut, for the next output.
+    /// How the edge is to cut the files, for the next output.
     pub reload: Option<Reload>,
     /// Operations of the disk, for the next output.
     pub ops: Vec<io::Op>,
 
-    /// Whether the last small file found room.
+    /// Whether the disk has room for small files.
     pub room: Room,
+    /// Whether the log has room.
     pub disk_full: DiskFull,
-    /// Since when the disk has no room.
+    /// Since when the log has had no room; a leader that gives up its lead for that starts to count again.
     pub full_since: Option<MonoUs>,
-    /// When a segment is to be prepared for which there was no room, though none may be needed yet.
+    /// When to prepare a segment for which there was no room, although the log may not need it yet.
     pub prepare_again_at: Option<MonoUs>,
-    /// When the log last said that there is no room for it.
+    /// When this server last logged that a segment found no room.
     pub no_room_said_at: Option<MonoUs>,
 
     /// Why the process must stop, until the edge has taken it.
     ///
-    /// Invariant: `stopped` is set since it was set.
+    /// Invariant: if it is set, so is `stopped`.
     pub fatal: Option<Fatal>,
-    /// Nothing more is given to the disk, and so nothing is committed.
+    /// The process must stop: the disk is given nothing more, and so nothing more is committed.
     pub stopped: bool,
 
     /// When the write of the log that is under way was submitted.
     pub group_started: MonoUs,
-    /// How long the thread was to run and did not, in µs, since it began.
+    /// How long the thread could have run and did not, in µs, since the thread began.
     pub held_us: u64,
     /// What [`Pipeline::held_us`] was when that write was submitted.
     ///
@@ -105,8 +115,8 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Over a log and a database that both end at `database`'s last transaction. `snapshot`: the newest one on the
-    /// disk. `alone`: the server is in no ensemble.
+    /// A pipeline over a log and a database that both end at `database`'s last transaction. `snapshot`: the newest one
+    /// on the disk. `alone`: the server is in no ensemble.
     pub fn new(
         options: &Rc<ReplicaOptions>,
         database: &Database,

@@ -10,15 +10,17 @@ use crate::proto::request::RequestHeader;
 use crate::time::{MonoUs, Now};
 
 impl Clients {
+    /// The request at the front of a connection's queue waits until the transaction `after` is applied.
     pub(super) fn await_zxid(&mut self, slot: Slot, after: Zxid) {
-        // Kept in order: who waits asks for the newest zxid, which only grows.
+        // As a rule this is the end of the list: a request waits for the newest zxid, which only grows.
         let at = self.barriers.partition_point(|(zxid, _)| *zxid <= after);
         self.barriers.insert(at, (after, slot));
     }
 
-    /// What was kept back until everything before it is finished goes out; perhaps it is all, and the
-    /// connection can be closed.
+    /// A connection's queue has become empty. Requests that were finished before its last one are reported now, and a
+    /// connection whose client sends nothing more can be closed: both happen when its bytes are handed out.
     pub(super) fn on_queue_empty(&mut self, slot: Slot, connection: &mut Connection) {
+        assert!(connection.queue.is_empty(), "the caller has seen the end of the queue");
         if connection.answered_early > 0 || connection.input_over {
             self.mark_dirty(slot, connection);
         }
@@ -26,7 +28,7 @@ impl Clients {
 }
 
 impl Service {
-    /// Lets a request wait behind what its session has in flight.
+    /// Lets a request wait behind the writes that its session has in flight, and until `after` is applied.
     pub(super) fn hold(
         &mut self,
         slot: Slot,
@@ -35,6 +37,7 @@ impl Service {
         arrived: MonoUs,
         after: Zxid,
     ) {
+        assert!(connection.is_open(), "a closed connection has no request that could wait");
         if self.clients.holds_too_much(connection) {
             self.reject(slot, connection, "too many requests behind its own writes");
             return;
@@ -53,7 +56,7 @@ impl Service {
         }
     }
 
-    /// Gives an answer that is certain, now or when its turn comes.
+    /// Sends an answer that is certain already, now or when its turn in the queue comes.
     pub(super) fn answer_in_turn(
         &mut self,
         now: Now,
@@ -62,6 +65,7 @@ impl Service {
         answer: Answer,
         after: Zxid,
     ) {
+        assert!(connection.is_open(), "a closed connection gets no answer");
         if connection.queue.is_empty() && self.database.last_processed() >= after {
             self.give_answer(now, slot, connection, &answer, now.mono);
             return;
@@ -74,7 +78,7 @@ impl Service {
         }
     }
 
-    /// Goes on with a connection's queue up to the next thing that must wait.
+    /// Answers what is due in a connection's queue, up to the first step that must wait.
     pub(super) fn advance(&mut self, now: Now, slot: Slot, connection: &mut Connection) {
         while connection.is_open() {
             if self.may_wait_to_be_read(slot, connection) {
@@ -100,9 +104,11 @@ impl Service {
                     }
                 }
             }
+            assert!(self.clients.requests_held > 0, "a request that leaves a queue was counted");
             self.clients.requests_held -= 1;
             match connection.queue.pop_front() {
                 Some(Waiting::Request { frame, arrived, expected, identities, .. }) => {
+                    assert!(frame.len() <= connection.held_bytes, "a queued frame is counted");
                     connection.held_bytes -= frame.len();
                     connection.owed.expected.remove(expected);
                     let mut input = Decoder::new(&frame);

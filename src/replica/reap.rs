@@ -1,4 +1,4 @@
-//! Containers and TTL nodes whose time has come (`ContainerManager`).
+//! Removes containers and TTL nodes whose time is over (`ContainerManager`).
 
 use std::collections::VecDeque;
 
@@ -10,15 +10,19 @@ use crate::id::SessionId;
 use crate::proto::OpCode;
 use crate::time::{MonoUs, Now};
 
-/// Nodes found in one search, at most; the next search finds the rest.
+/// Most nodes that one search finds; the next search finds the rest.
 const CANDIDATES_MAX: usize = 10_000;
 const MINUTE_US: u64 = 60_000_000;
 
-/// When to search next, and what was found and is still to be removed, at a pace.
+/// When to search next, and the nodes that the last search found and that are still to be removed.
 pub(super) struct Reaping {
+    /// When to search next.
     search_at: MonoUs,
+    /// When to remove the next candidate.
     remove_at: MonoUs,
+    /// The time between two removals.
     pace_us: u64,
+    /// The paths of the nodes that were found. Each is checked again when its turn comes.
     candidates: VecDeque<String>,
 }
 
@@ -33,13 +37,14 @@ impl Reaping {
         }
     }
 
+    /// When [`Service::reap`] has something to do.
     pub fn next(&self) -> Option<MonoUs> {
         Some(if self.candidates.is_empty() { self.search_at } else { self.remove_at })
     }
 }
 
 impl Service {
-    /// Searches when it is time, and removes what was found.
+    /// Searches when it is time, and removes the nodes that were found, one at a time.
     pub(super) fn reap(&mut self, now: Now) {
         if self.shutting_down || !self.ensemble.proposes() {
             return;
@@ -53,9 +58,12 @@ impl Service {
             self.reaping.candidates =
                 self.database.reap_candidates(now.wall.0, rules, CANDIDATES_MAX).into();
             self.reaping.remove_at = now.mono;
+            assert!(self.reaping.candidates.len() <= CANDIDATES_MAX, "a search is bounded");
         }
         while now.mono >= self.reaping.remove_at {
+            // All are removed: the next search has its own time.
             let Some(path) = self.reaping.candidates.pop_front() else { return };
+            // The disk is full, or the epoch is over: the next search finds these nodes again.
             let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else {
                 self.reaping.candidates.clear();
                 return;

@@ -1,4 +1,4 @@
-//! Replies, written straight into the buffer of their connection.
+//! Replies, each written straight into the buffer of its connection.
 
 use super::clients::Clients;
 use super::connection::{Answer, Connection, Slot};
@@ -17,13 +17,16 @@ use crate::proto::response::{ReplyHeader, xid as fixed};
 use crate::proto::txn::Txn;
 use crate::time::{MonoUs, Now};
 
-/// Where a reply's error stands, counted from the frame's start: behind length, xid and zxid.
+/// Where the error of a reply is, counted from the frame's start: behind length, xid and zxid.
 const ERR_OFFSET: usize = 4 + 12;
+/// Length of the error.
+const ERR_BYTES: usize = 4;
 
 impl Clients {
-    /// Makes sure that there is a buffer to write to, and that it will be taken.
+    /// Gives a connection a buffer to write to, and lists the connection for the next output.
     #[inline]
     pub(super) fn prepare_buffer(&mut self, slot: Slot, connection: &mut Connection) {
+        assert!(connection.is_open(), "nothing is written to a closed connection");
         if connection.out.capacity() == 0
             && let Some(spare) = self.spare.pop()
         {
@@ -32,8 +35,10 @@ impl Clients {
         self.mark_dirty(slot, connection);
     }
 
+    /// Lists a connection for the next output.
     #[inline]
     pub(super) fn mark_dirty(&mut self, slot: Slot, connection: &mut Connection) {
+        assert!(slot.id == connection.id, "a connection is listed under its own slot");
         if !connection.dirty {
             connection.dirty = true;
             self.dirty.push(slot);
@@ -42,7 +47,7 @@ impl Clients {
 }
 
 impl Service {
-    /// Carries a read out and writes its reply.
+    /// Carries out a read and writes its reply.
     pub(super) fn answer_read(
         &mut self,
         now: Now,
@@ -66,6 +71,7 @@ impl Service {
         let zxid = database.last_processed();
         ReplyHeader { xid, zxid, err: 0 }.encode(out);
         let body_at = out.len();
+        assert!(body_at == start + ERR_OFFSET + ERR_BYTES, "the error ends the header of a reply");
         if !matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
             let is_unchecked = self.ensemble.role == ReplicaRole::Looking
                 && planted::is(self.options.planted, PlantedBug::ReadersUnchecked);
@@ -84,7 +90,7 @@ impl Service {
             if error == ErrorCode::MarshallingError {
                 self.stats.requests_malformed += 1;
             }
-            // Of reads only a watch for which there is no room ends so.
+            // Only a read that sets a watch can fail so: there is no room for the watch.
             if error == ErrorCode::QuotaExceeded {
                 self.stats.watches_refused += 1;
                 if let Some(full) = database.watches().refused_last()
@@ -108,8 +114,8 @@ impl Service {
                      (ringkeeper.multiReadReplyBytesMax)"
                 );
             }
-            // ZooKeeper: a multiRead that fails on the way shows the results so far behind the error.
-            // One that is too large is ours alone, and its results are what is too large.
+            // ZooKeeper: a multiRead that fails on the way shows the results so far behind the error. The refusal of a
+            // multiRead that is too large is Ringkeeper's own, and shows none: the results are what is too large.
             if op != OpCode::MultiRead || error == ErrorCode::BadArguments {
                 out.truncate(body_at);
             }
@@ -119,7 +125,8 @@ impl Service {
         let bytes = out.len() - start;
         connection.note_reply(now.wall, xid, Some(op), zxid);
         self.on_reply_written(slot, connection, bytes);
-        // No client looks at this reply, and it would wait for ever for the events of watches that are not there.
+        // No client looks at this reply, and the client would wait for ever for the events of watches that were not
+        // set.
         if matches!(op, OpCode::SetWatches | OpCode::SetWatches2)
             && result == Err(ErrorCode::QuotaExceeded)
         {
@@ -127,8 +134,8 @@ impl Service {
         }
     }
 
-    /// Carries out a part of a `setWatches`, and writes the events that it makes up. How many paths that were, and
-    /// whether it was the last part.
+    /// Carries out a part of a `setWatches`, and writes the events for changes that the client has missed. Returns how
+    /// many paths the part had, and whether it was the last one.
     pub(super) fn set_watches(
         &mut self,
         connection: &mut Connection,
@@ -157,7 +164,7 @@ impl Service {
         self.stats.watch_bytes += bytes as u64;
         self.stats.packets_sent += did.events;
         connection.sent += did.events;
-        // Its client asked for these, as for a reply.
+        // The client asked for these events, so they count like a reply.
         self.clients.memory.make(bytes);
         self.work.add_bytes(bytes);
         (did.paths, is_last)
@@ -173,7 +180,7 @@ impl Service {
         arrived: MonoUs,
     ) {
         let zxid = answer.zxid.unwrap_or_else(|| self.database.last_processed());
-        self.clients.large_bytes -= answer.large as usize;
+        self.clients.release_large(answer.large);
         self.clients.prepare_buffer(slot, connection);
         let out = &mut connection.out;
         let start = begin_frame(out);
@@ -204,6 +211,7 @@ impl Service {
         txn: &Txn,
         applied: &crate::database::Applied,
     ) {
+        assert!(request.zxid == txn.zxid(), "the reply to a write is that of its own transaction");
         self.clients.prepare_buffer(slot, connection);
         let zxid = self.database.last_processed();
         let out = &mut connection.out;
@@ -213,7 +221,7 @@ impl Service {
         let mut body = Bounded::new(out, self.options.reply_bytes_max);
         let result = finish::reply(txn, applied, &mut body);
         if body.finish().is_err() {
-            // It was carried out, so that no error would be true.
+            // The multi was carried out, so no error would be true.
             out.truncate(start);
             return self.reject(slot, connection, "the answer to its multi is longer than a frame");
         }
@@ -230,19 +238,20 @@ impl Service {
         self.on_reply_written(slot, connection, bytes);
     }
 
-    /// A reply of so many bytes is in a connection's buffer.
+    /// A reply of `bytes` is at the end of a connection's buffer.
     fn on_reply_written(&mut self, slot: Slot, connection: &mut Connection, bytes: usize) {
+        assert!(bytes <= connection.out.len(), "a reply lies in the connection's buffer");
         self.stats.packets_sent += 1;
         self.stats.record_response(bytes as u64);
-        // A reply of any length is delivered, and requests wait when there is enough in the buffer:
-        // this is for reads behind a write that made their nodes larger than could be foreseen.
+        // A reply of any length is delivered, and requests wait when there is enough in the buffer. So this bound is
+        // only for reads behind a write that made their nodes larger than could be foreseen.
         self.clients.memory.make(bytes);
         self.work.add_bytes(bytes);
         if connection.out.len() - bytes > self.options.connection_output_bytes_max {
             self.give_up_slow(
                 slot,
                 connection,
-                "its reads behind a write are worth too many bytes",
+                "the answers to its reads behind a write have too many bytes",
             );
         }
     }

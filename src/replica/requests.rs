@@ -1,4 +1,4 @@
-//! Requests as they arrive: framed, told apart, and writes proposed.
+//! Requests as they arrive: each is decoded and told apart, and a write is proposed.
 
 use super::Replica;
 use super::clients::Clients;
@@ -11,7 +11,7 @@ use super::service::Service;
 use super::sessions::Sessions;
 use super::warm::{WARMED_TOGETHER, warm};
 use crate::error::ErrorCode;
-use crate::id::{ConnectionId, Zxid};
+use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::planted::{self, PlantedBug};
 use crate::processor::read;
@@ -25,10 +25,12 @@ use crate::time::Now;
 const LENGTH_BYTES: usize = 4;
 
 impl Clients {
-    /// Counts a request among the large ones, if it is one. `None`: there are too many already.
+    /// Counts a request of `bytes` among the large ones, if it is one, and returns the bytes that it claims. `None`:
+    /// too many are under way already.
     pub(super) fn claim_large(&mut self, bytes: usize) -> Option<u32> {
+        // Without the option no request counts as large.
         let Some(threshold) = self.options.large_request_bytes else { return Some(0) };
-        let bytes = u32::try_from(bytes).expect("a frame has such a length");
+        let bytes = u32::try_from(bytes).expect("a frame's length comes in 4 bytes");
         if bytes <= threshold {
             return Some(0);
         }
@@ -38,34 +40,47 @@ impl Clients {
         self.large_bytes += bytes as usize;
         Some(bytes)
     }
+
+    /// Gives back what a request has claimed.
+    pub(super) fn release_large(&mut self, bytes: u32) {
+        assert!(
+            bytes as usize <= self.large_bytes,
+            "a large request has claimed what it gives back"
+        );
+        self.large_bytes -= bytes as usize;
+    }
 }
 
 impl Pipeline {
-    /// Whether this leader makes no more transactions in its epoch: all its zxids are used up, or it
-    /// is about to lead no more.
+    /// Whether this leader makes no more transactions in its epoch: all zxids of the epoch are used up, or the leader
+    /// is about to stop leading.
     pub(super) fn epoch_is_over(&self, ensemble: &Ensemble) -> bool {
         ensemble.role == ReplicaRole::Leading
             && !self.is_disk_full()
             && ensemble.peer.zxid_after(self.prep.last()).is_none()
     }
 
-    /// The zxid of a new write. `None`: there is no room for it on the disk.
+    /// The zxid of a new write. `None`: the disk is full, or the epoch is over.
     pub(super) fn next_zxid_for_write(&mut self, ensemble: &mut Ensemble) -> Option<Zxid> {
         if self.is_disk_full() {
             return None;
         }
-        ensemble.peer.zxid_after(self.prep.last())
+        let last = self.prep.last();
+        let next = ensemble.peer.zxid_after(last);
+        assert!(next.is_none_or(|next| next > last), "a new write comes behind {last}");
+        next
     }
 }
 
 impl Sessions {
-    /// The session was heard of.
+    /// A connection's session has shown a sign of life.
     pub(super) fn touch(&mut self, now: Now, connection: &Connection, ensemble: &mut Ensemble) {
         let (session, timeout_ms) = (connection.session, connection.timeout_ms);
+        assert!(session != SessionId::NONE, "only a connection with a session is heard of");
         if connection.local {
             self.local.touch_with(session, timeout_ms, now.mono);
         } else if ensemble.proposes() {
-            // False: the session is being closed.
+            // A session that is being closed cannot be touched, and lives no longer for that.
             self.tracker.touch_with(session, timeout_ms, now.mono);
         } else {
             ensemble.touched.insert(session, timeout_ms);
@@ -74,10 +89,11 @@ impl Sessions {
 }
 
 impl Service {
-    /// Lets frames wait, given in pieces.
+    /// Lets frames wait, which are given in pieces.
     fn keep_early(&mut self, slot: Slot, connection: &mut Connection, pieces: &[&[u8]]) {
+        assert!(connection.is_open(), "a closed connection keeps no frames");
         if self.clients.holds_too_much(connection) {
-            return self.reject(slot, connection, "too many requests that wait");
+            return self.reject(slot, connection, "too many requests wait");
         }
         for piece in pieces {
             connection.held_bytes += piece.len();
@@ -85,7 +101,7 @@ impl Service {
         }
     }
 
-    /// A request of a connection whose session is there.
+    /// Handles a request of a connection that has a session.
     pub(super) fn on_request(
         &mut self,
         now: Now,
@@ -93,6 +109,8 @@ impl Service {
         connection: &mut Connection,
         frame: &[u8],
     ) {
+        assert!(connection.is_open(), "a closed connection asks for nothing");
+        assert!(connection.session != SessionId::NONE, "a request belongs to a session");
         let mut input = Decoder::new(frame);
         let Ok(RequestHeader { xid, op }) = RequestHeader::decode(&mut input) else {
             self.reject(slot, connection, "a request without a whole header");
@@ -118,7 +136,7 @@ impl Service {
             || self.sessions.tracker.is_closing(connection.session)
             || (connection.local && self.sessions.local.is_closing(connection.session))
         {
-            self.clients.large_bytes -= large as usize;
+            self.clients.release_large(large);
             connection.dropped = true;
             connection.count_answered_at_once();
             return self.clients.mark_dirty(slot, connection);
@@ -130,11 +148,11 @@ impl Service {
         if let Some(op) = op
             && self.waits_for_next_leader(op)
         {
-            // The next leader, or this server, takes it from here.
-            self.clients.large_bytes -= large as usize;
+            // The request waits with its connection, and counts as large again when it is looked at again.
+            self.clients.release_large(large);
             self.park(now, slot, connection);
             if connection.is_open() {
-                let length = u32::try_from(frame.len()).expect("it came with such a length");
+                let length = u32::try_from(frame.len()).expect("the frame came with this length");
                 self.keep_early(slot, connection, &[&length.to_be_bytes(), frame]);
             }
             return;
@@ -157,7 +175,7 @@ impl Service {
             }
             Some(op) if read::is_read(op) => {
                 self.stats.count_request(op);
-                // ZooKeeper: what sync waits for on a server on its own is the pipeline.
+                // ZooKeeper: where transactions are made, a sync waits for all that are in the pipeline.
                 let after =
                     if op == OpCode::Sync { self.pipeline.prep.last() } else { connection.floor };
                 let takes_turns = Service::takes_turns(op, frame.len());
@@ -166,10 +184,10 @@ impl Service {
                     self.clients.prompt_reads += 1;
                     connection.latency_ms.record(0);
                     self.answer_read(now, slot, connection, xid, op, body);
-                    self.clients.large_bytes -= large as usize;
+                    self.clients.release_large(large);
                 } else {
                     self.hold(slot, connection, frame, arrived, after);
-                    self.clients.large_bytes -= large as usize;
+                    self.clients.release_large(large);
                     if is_due {
                         self.advance(now, slot, connection);
                     }
@@ -193,9 +211,10 @@ impl Service {
                 self.stats.count_request(op);
                 self.on_write(now, slot, connection, request(op));
             }
-            // Unknown, or not for clients: check alone, and what servers say to each other.
-            // ZooKeeper: Request.isValid lets clients ask for deleteContainer, and nobody asks whether
-            // they may: everyone could remove every empty container and TTL node.
+            // An operation that is unknown or not for clients: a check outside a multi, and what servers say to each
+            // other.
+            // ZooKeeper: Request.isValid lets clients ask for deleteContainer, and no permission is checked:
+            // everyone could remove every empty container and TTL node.
             op => {
                 if let Some(unsaid) = self.lines.allow(self.now.mono) {
                     tracing::warn!(
@@ -218,6 +237,7 @@ impl Service {
         }
     }
 
+    /// Proposes a write, passes it on to the leader, or refuses it.
     fn on_write(
         &mut self,
         now: Now,
@@ -234,8 +254,8 @@ impl Service {
         let body = match decoded {
             Ok(Some(body)) => Some(body),
             // ZooKeeper: a multi that cannot be decoded takes a zxid and fails with it, unless
-            // decoding ends in a NullPointerException: then it is like any other request. A
-            // learner's goes to the leader for that.
+            // decoding ends in a NullPointerException: then it is like any other request. At a
+            // learner such a multi goes to the leader, which gives it the zxid.
             Err(why)
                 if op == OpCode::Multi
                     && !is_null_acl_in_multi(&why)
@@ -244,8 +264,8 @@ impl Service {
                 self.stats.requests_malformed += 1;
                 None
             }
-            // ZooKeeper logs an error under the zxid that is the newest, which comes twice then.
-            // The error changes nothing and can be had without: the reply waits for that zxid.
+            // ZooKeeper logs an error under the newest zxid, which then comes twice in its log. The
+            // error changes nothing, so Ringkeeper logs none; the reply waits for that zxid all the same.
             _ => {
                 self.stats.requests_malformed += 1;
                 let after = self.pipeline.newest_zxid(&self.ensemble);
@@ -349,7 +369,7 @@ impl Service {
         self.propose(txn, request);
     }
 
-    /// Makes the transaction of a write, of a client here or at a learner.
+    /// Makes the transaction of a write, of a client here or at a learner, and logs what an operator should know of it.
     pub(super) fn prepare(
         &mut self,
         now: Now,
@@ -358,6 +378,7 @@ impl Service {
         op: OpCode,
         body: &RequestBody<'_>,
     ) -> Txn {
+        assert!(zxid > self.pipeline.prep.last(), "a write comes behind all that were proposed");
         let (database, wall) = (&self.database, now.wall);
         let txn = match (body, self.ensemble.peer.as_member()) {
             (RequestBody::Multi(parts), _) if parts.len() > self.options.multi_operations_max => {
@@ -390,7 +411,7 @@ impl Service {
         txn
     }
 
-    /// A request that a server without a leader does not carry out (`ReadOnlyRequestProcessor`).
+    /// Refuses a request that a server without a leader does not carry out (`ReadOnlyRequestProcessor`).
     pub(super) fn refuse_read_only(
         &mut self,
         now: Now,
@@ -402,8 +423,11 @@ impl Service {
         self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
     }
 
+    /// Logs that a write was refused because it goes beyond a limit of this server.
     fn say_beyond(&mut self, requester: &Requester<'_>) {
+        // The write went beyond no limit.
         let Some(beyond) = self.pipeline.prep.take_beyond() else { return };
+        // The log takes no more lines in this second.
         let Some(unsaid) = self.lines.allow(self.now.mono) else { return };
         let (remote, session) = (requester.address(), requester.session);
         match beyond {
@@ -420,7 +444,9 @@ impl Service {
         }
     }
 
+    /// Logs that a write exceeds a quota.
     fn say_quota_excess(&mut self) {
+        // The write exceeded no quota.
         let Some((path, excess)) = self.pipeline.prep.take_quota_excess() else { return };
         if let Some(unsaid) = self.lines.allow(self.now.mono) {
             let limit = if excess.is_hard { "hard" } else { "soft" };
@@ -436,13 +462,18 @@ impl Service {
         }
     }
 
-    /// Whether an operation is for the next leader, which may be this server.
+    /// Whether an operation has to wait for the next leader, which may be this server, because the epoch is over.
     pub(super) fn waits_for_next_leader(&self, op: OpCode) -> bool {
         !read::is_read(op) && self.pipeline.epoch_is_over(&self.ensemble)
     }
 
-    /// Proposes what was prepared for `request`.
+    /// Proposes the transaction that was prepared for `request`.
     pub(super) fn propose(&mut self, txn: Txn, request: InFlight) {
+        let (zxid, newest) = (request.zxid, self.pipeline.in_flight.back());
+        assert!(txn.zxid() == zxid, "{zxid} is proposed as {}", txn.zxid());
+        assert!(self.ensemble.proposes(), "a server proposes on its own, or as the leader");
+        assert!(self.database.last_processed() < zxid, "{zxid} is proposed, and not applied");
+        assert!(newest.is_none_or(|newest| newest.zxid < zxid), "zxids in flight rise");
         let units = self.units_of_applying(&txn);
         self.work.on_proposed(txn.zxid(), units, txn.bytes().len());
         self.pipeline.in_flight.push_back(request);
@@ -454,10 +485,11 @@ impl Service {
 }
 
 impl Replica {
-    /// Whole frames arrived, one or more, each with its 4-byte length; the first of a connection
-    /// is its `ConnectRequest`. A frame's length was checked against `jute.maxbuffer`.
+    /// One or more whole frames arrived, each with its 4-byte length. The first frame of a connection
+    /// is its `ConnectRequest`. The edge has checked the length of each frame against `jute.maxbuffer`.
     pub fn handle_frames(&mut self, now: Now, conn: ConnectionId, frames: &[u8]) {
         self.service.now = now;
+        // The replica has closed the connection, and the edge does not know that yet.
         let Some(slot) = self.connections.find(conn) else { return };
         let Some(connection) = self.connections.get_mut(slot) else { return };
         self.service.stats.bytes_received += frames.len() as u64;
@@ -465,22 +497,23 @@ impl Replica {
         self.on_frames(now, slot, frames);
     }
 
-    /// Frames of a connection, just arrived or kept until now.
+    /// Handles frames of a connection, which have just arrived or were kept until now.
     pub(super) fn on_frames(&mut self, now: Now, slot: Slot, mut frames: &[u8]) {
         let Some((connection, service)) = self.one(slot) else { return };
         if connection.state == State::Ready {
-            // Once for all of them: it is one moment.
+            // Once for all frames: they count as one moment.
             service.sessions.touch(now, connection, &mut service.ensemble);
         }
         self.look_at_frames(now, slot, &mut frames);
+        // A request may have closed the connection, and with it gone its frames are of no use.
         let Some((connection, service)) = self.one(slot) else { return };
         if !frames.is_empty() && connection.is_open() {
             service.keep_early(slot, connection, &[frames]);
         }
     }
 
-    /// Looks at frames up to the first that has to wait until the session is there, or a leader, or the
-    /// client has read, and leaves the rest.
+    /// Looks at frames up to the first that has to wait, and leaves the rest. A frame waits for its session to begin,
+    /// for a leader, for its turn, or until the client has read.
     pub(super) fn look_at_frames(&mut self, now: Now, slot: Slot, frames: &mut &[u8]) {
         while let Some((connection, service)) = self.one(slot) {
             let Some(request) = service.look_at_frames(now, slot, connection, frames) else {
@@ -492,8 +525,8 @@ impl Replica {
 }
 
 impl Service {
-    /// Looks at frames up to the first that has to wait, and leaves the rest. A connect request is returned: it may end
-    /// another connection.
+    /// Looks at frames up to the first that has to wait, and leaves the rest. A connect request is returned to the
+    /// caller, because it may end another connection.
     fn look_at_frames<'f>(
         &mut self,
         now: Now,
@@ -516,6 +549,7 @@ impl Service {
                 self.reject(slot, connection, "a frame is longer than what arrived");
                 return None;
             };
+            assert!(rest.len() + LENGTH_BYTES + frame.len() == frames.len(), "no byte is left out");
             match connection.state {
                 State::New => {
                     *frames = rest;
@@ -544,11 +578,12 @@ impl Service {
     }
 }
 
+/// Whether ZooKeeper's decoding of a multi ends in a NullPointerException.
 fn is_null_acl_in_multi(why: &DecodeError) -> bool {
     matches!(why, DecodeError::BadValue { what, .. } if *what == NULL_ACL_IN_MULTI)
 }
 
-/// Takes the first frame off, without its length. `None`: it is not whole.
+/// Takes the first frame off `frames`, and returns it without its length. `None`: it is not whole.
 pub(super) fn split_frame<'a>(frames: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, rest) = frames.split_first_chunk::<LENGTH_BYTES>()?;
     let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;

@@ -1,4 +1,4 @@
-//! Whether the disk takes what a leader has to write: its log, and the small files of the epochs. A
+//! Whether the disk has room for what a leader has to write: its log, and the small files of the epochs. A
 //! server without room does not stand for election.
 
 use super::ensemble::Ensemble;
@@ -13,20 +13,22 @@ use crate::zab::Epochs;
 /// Time between two attempts to replace a small file. A guess, the same as for the log.
 const RETRY_MS: u64 = 1000;
 
-/// Room for small files.
+/// Whether the disk has room for small files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Room {
-    /// None was missing when one was written last.
+    /// The last small file found room.
     #[default]
     There,
-    /// There was none; the next attempt.
+    /// The last small file found no room; when the next attempt begins.
     LookAt(MonoUs),
     /// An attempt is under way.
+    ///
+    /// Invariant: no epoch file is being written meanwhile.
     Looking(Token),
 }
 
 impl Room {
-    /// The next attempt.
+    /// When the next attempt begins.
     pub fn next_timeout(self) -> Option<MonoUs> {
         match self {
             Room::LookAt(at) => Some(at),
@@ -36,13 +38,14 @@ impl Room {
 }
 
 impl Pipeline {
-    /// Replaces a file by itself, to see whether there is room again. The file is one that holds
-    /// what it shall hold, so that nothing depends on the end of it.
+    /// Replaces a file by a copy of itself, to see whether there is room again. The file already holds what it should
+    /// hold, so nothing depends on how the attempt ends.
     pub(super) fn look_for_room(&mut self, now: Now) {
+        // There is room, or an attempt is under way.
         let Room::LookAt(at) = self.room else { return };
         let steps = &mut self.steps;
-        // One that is being written tells as much; and two writes of one file must not overtake
-        // each other.
+        // A file that is being written tells as much as an attempt; and two writes of one file must not
+        // overtake each other.
         let Some(epochs) = steps.epochs_on_disk.filter(|_| at <= now.mono) else { return };
         if steps.writes_file() {
             self.room = Room::LookAt(now.mono.plus_ms(RETRY_MS));
@@ -58,7 +61,7 @@ impl Pipeline {
         });
     }
 
-    /// When room is looked for.
+    /// When this server looks for room on the disk again.
     pub(super) fn next_room_timeout(&self) -> Option<MonoUs> {
         let log = match self.disk_full {
             DiskFull::No => None,
@@ -70,7 +73,7 @@ impl Pipeline {
 }
 
 impl Pipeline {
-    /// The peer hears what is known of the room.
+    /// Tells the peer whether the disk has room.
     pub(super) fn tell_room(&mut self, now: Now, ensemble: &mut Ensemble) {
         if ensemble.role != ReplicaRole::Alone {
             let has_room = !self.is_disk_full() && self.room == Room::There;
@@ -78,7 +81,7 @@ impl Pipeline {
         }
     }
 
-    /// A small file could not be written for want of room.
+    /// A small file found no room.
     pub(super) fn lacks_room_for_files(&mut self, now: Now, ensemble: &mut Ensemble) {
         let is_news = self.room == Room::There;
         self.room = Room::LookAt(now.mono.plus_ms(RETRY_MS));
@@ -87,7 +90,7 @@ impl Pipeline {
         }
     }
 
-    /// One was written.
+    /// A small file was written.
     pub(super) fn has_room_for_files(&mut self, now: Now, ensemble: &mut Ensemble) {
         if self.room != Room::There {
             self.room = Room::There;
@@ -95,7 +98,7 @@ impl Pipeline {
         }
     }
 
-    /// The end of such an attempt. False: it is another's.
+    /// Handles the end of an attempt to find room. False: the completion is that of another operation.
     pub(super) fn on_room_completion(
         &mut self,
         now: Now,
@@ -106,6 +109,7 @@ impl Pipeline {
         if self.room != Room::Looking(completion.token) {
             return false;
         }
+        assert!(!self.steps.writes_file(), "no epoch file is written during an attempt");
         match &completion.result {
             Ok(_) => {
                 tracing::info!("there is room for small files again");

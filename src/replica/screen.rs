@@ -1,8 +1,8 @@
-//! Writes that are refused before they get a zxid (`enableEagerACLCheck`,
-//! `ZooKeeperServer.authWriteRequest`): so that clients without permission cost the quorum nothing.
+//! Refuses writes before they get a zxid (`enableEagerACLCheck`, `ZooKeeperServer.authWriteRequest`), so that clients
+//! without permission cost the quorum nothing.
 //!
-//! The rule that is easy to break: this looks at the tree as it is applied here and lets everything
-//! pass that it does not know. What passes is checked again where it gets its zxid.
+//! The rule that is easy to break: the check looks at the tree as it is applied here, and lets every write pass about
+//! which that tree says nothing. A write that passes is checked again where it gets its zxid.
 
 use super::connection::Connection;
 use super::ensemble::ReplicaRole;
@@ -16,7 +16,7 @@ use crate::proto::request::RequestBody;
 use crate::proto::{AclVector, OpCode};
 
 impl Service {
-    /// The error of a client's write that is refused at once. `None`: it goes its way.
+    /// The error with which a client's write is refused at once. `None`: the write passes.
     pub(super) fn screen(
         &self,
         connection: &Connection,
@@ -52,17 +52,19 @@ impl Service {
     }
 }
 
-/// What a write needs.
+/// The permission that a write needs.
 struct Wish<'a> {
     /// The node whose ACL decides.
     path: &'a str,
+    /// The permission on that node.
     wanted: i32,
-    /// The list that a node is to get.
+    /// The ACL that the write gives to a node, if it does.
     acl: Option<AclVector<'a>>,
 }
 
 impl<'a> Wish<'a> {
-    /// ZooKeeper: effectiveACLPath leaves everything else to the leader: containers, TTL nodes, multi.
+    /// The permission that a write needs. `None`: the early check does not concern the write.
+    // ZooKeeper: effectiveACLPath leaves everything else to the leader: containers, TTL nodes, multi.
     fn of(op: OpCode, body: &RequestBody<'a>) -> Option<Wish<'a>> {
         let parent = |path: Option<&'a str>| {
             path.filter(|path| !path::is_special(path)).and_then(path::parent)

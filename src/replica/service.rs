@@ -1,11 +1,11 @@
 //! The server as one connection sees it: everything but the other connections.
 //!
-//! A request is carried out by [`Service`], which is handed the connection that it came on and can reach no other.
+//! [`Service`] carries out a request. It is handed the connection on which the request came, and can reach no other.
 //! [`Replica`](super::Replica) owns the connections, chooses whose turn it is, and does what concerns several of them:
-//! events, replies to whoever waits, sessions that move from one connection to another.
+//! events, replies to connections that wait, sessions that move from one connection to another.
 //!
-//! Its four parts own their fields: what is kept for clients, their sessions, writes on their way, and this server's
-//! place in its ensemble. What a function needs of several parts stands on [`Service`].
+//! The four parts of [`Service`] own their fields: what is kept for clients, their sessions, writes on their way, and
+//! this server's place in its ensemble. A function that needs several parts is a method of [`Service`].
 
 use std::rc::Rc;
 
@@ -23,30 +23,37 @@ use crate::peer::Peer;
 use crate::recovery::Recovered;
 use crate::time::Now;
 
-/// See the module's header.
+/// Everything of the server but its connections.
 pub(super) struct Service {
     pub options: Rc<ReplicaOptions>,
-    /// The replicated state. Transactions change it, and nothing else but the watches that reads set.
+    /// The replicated state. Only transactions change it, except for the watches, which reads set.
     pub database: Database,
+    /// What is kept for the clients.
     pub clients: Clients,
+    /// The clients' sessions.
     pub sessions: Sessions,
+    /// Writes on their way.
     pub pipeline: Pipeline,
+    /// This server's place in its ensemble.
     pub ensemble: Ensemble,
     /// What this turn has done, and which connections wait for another turn.
     pub work: Work,
+    /// Containers and TTL nodes that are to be removed. Only used where transactions are made.
     pub reaping: Reaping,
+    /// The counters for the four-letter words and the metrics.
     pub stats: Stats,
+    /// How many lines the log still takes now, of those that clients can provoke.
     pub lines: Limiter,
     /// The time of the event under way or, between events, of the last one.
     ///
     /// Invariant: never goes back within one run.
     pub now: Now,
-    /// No client is accepted any more; what is in flight is waited for.
+    /// The server stops: it accepts no client any more, and waits for what is in flight.
     pub shutting_down: bool,
 }
 
 impl Service {
-    /// Over what recovery found. `seed` is any number that differs from run to run.
+    /// A service over what recovery found. `seed` is any number that differs from run to run.
     pub fn new(
         options: ReplicaOptions,
         (peer, role, me): (Peer, ReplicaRole, ServerId),
@@ -58,11 +65,13 @@ impl Service {
         let options = Rc::new(options);
         let mut sessions = Sessions::new(&options, now);
         let alone = role == ReplicaRole::Alone;
+        assert!(!alone || peer.as_member().is_none(), "a member of an ensemble is not alone");
         if alone {
             // ZooKeeper: every session has its whole timeout from the moment the server is up.
             for (session, timeout_ms) in database.sessions() {
                 sessions.tracker.add(session, timeout_ms, now.mono);
             }
+            assert_eq!(sessions.tracker.len(), database.sessions_count(), "every session is timed");
         }
         Service {
             clients: Clients::new(&options, now, seed),

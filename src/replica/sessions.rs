@@ -1,4 +1,4 @@
-//! Sessions: how they begin, are taken up again, end and expire.
+//! Sessions: how they begin, are reopened, end and expire.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -21,30 +21,35 @@ use crate::proto::connect::{ConnectRequest, ConnectResponse};
 use crate::session::{IdGenerator, Tenure, Timeouts, Tracker, password};
 use crate::time::Now;
 
-/// Sessions that expire in one turn, at most. Each costs 6 µs here and as much again when its end is
-/// applied, so this is two milliseconds; when ten thousand clients vanish, the others go on meanwhile.
+/// Most sessions that expire in one turn. Each costs 6 µs here and as much again when its end is applied, so this is
+/// two milliseconds: when ten thousand clients vanish, the others are served meanwhile.
 pub(super) const SESSIONS_EXPIRED_AT_ONCE_MAX: usize = 200;
 
 /// The sessions that this server decides about, or keeps for its leader.
 pub(super) struct Sessions {
     pub options: Rc<ReplicaOptions>,
+    /// The bounds of the timeouts that clients negotiate.
     pub timeouts: Timeouts,
-    /// Where sessions are decided about: every session, and when it expires. On a learner: none.
+    /// On a server that makes transactions: every global session, and when it expires. On a learner: none.
     pub tracker: Tracker,
+    /// The ids of the sessions that begin here.
     pub ids: IdGenerator,
-    /// Sessions that only this server knows.
+    /// The sessions that only this server knows, and when each expires.
     pub local: Tracker,
-    /// Local sessions on their way to become global ones.
+    /// Local sessions on their way to become global ones, until their beginning is applied or taken back.
     ///
-    /// Invariant: each is in `local`.
+    /// Invariant: a session that joins has just left `local`.
     pub upgrading: BTreeSet<SessionId>,
-    /// The first session of the time in which only readers were served, and all after it.
+    /// The first id given since this server last began to serve readers without a leader. Ids rise, so the sessions
+    /// from here on were made for readers.
     pub first_reader: SessionId,
-    /// There is room again, and beginnings of sessions are still to be logged.
+    /// The disk has room again, and the beginnings of some sessions are still to be logged.
     pub unlogged_left: bool,
-    /// The last end of a session that was proposed because nothing was heard of it.
+    /// The zxid of the last end that was proposed because a session had expired.
     pub expired_up_to: Zxid,
-    /// Sessions that are to end; kept for its allocation.
+    /// Sessions that have just expired; kept for its allocation.
+    ///
+    /// Invariant: empty unless sessions are being expired.
     pub expired: Vec<SessionId>,
 }
 
@@ -69,14 +74,15 @@ impl Sessions {
 }
 
 impl Sessions {
-    /// Whether the ends of sessions that were proposed last are all applied, or nobody waits for them
-    /// any more. Until then no others are proposed: they would be applied in one piece.
+    /// Whether the ends that were proposed last are all applied, or no longer in flight. Until then no other ends are
+    /// proposed, because they would all be applied in one piece.
     pub(super) fn may_expire(&self, pipeline: &Pipeline) -> bool {
         pipeline.in_flight.front().is_none_or(|request| request.zxid > self.expired_up_to)
     }
 }
 
 impl Clients {
+    /// Writes the answer to a connect request.
     pub(super) fn respond(
         &mut self,
         slot: Slot,
@@ -92,7 +98,7 @@ impl Clients {
 }
 
 impl Service {
-    /// A connection takes up a session that no other connection here has.
+    /// A connection reopens a session that no other connection here has.
     fn take_session_up(
         &mut self,
         now: Now,
@@ -100,6 +106,8 @@ impl Service {
         connection: &mut Connection,
         session: SessionId,
     ) {
+        assert!(session != SessionId::NONE, "a session that is reopened has an id");
+        assert!(connection.queue.is_empty(), "nothing waits before its session is there");
         self.stats.sessions_reopened += 1;
         connection.session = session;
         self.ensemble.adopt_orphans(now, connection);
@@ -108,11 +116,12 @@ impl Service {
         let last_write =
             self.pipeline.in_flight.iter().rev().find(|request| request.session == session);
         connection.floor = last_write.map_or(Zxid::ZERO, |request| request.zxid);
-        self.clients.by_session.insert(session, slot);
+        let before = self.clients.by_session.insert(session, slot);
+        assert!(before.is_none(), "the session's connection before this one is closed");
         self.begin_requests(slot, connection);
     }
 
-    /// What a connect request asks for. `None`: it is refused.
+    /// Decodes a connect request, and decides whether its client is let in. `None`: the client is refused.
     fn admit<'f>(
         &mut self,
         now: Now,
@@ -120,16 +129,17 @@ impl Service {
         connection: &mut Connection,
         frame: &'f [u8],
     ) -> Option<ConnectRequest<'f>> {
+        assert_eq!(connection.state, State::New, "only the first frame is a connect request");
         self.work.add(limits::CONNECT_WORK_UNITS);
         let Ok(request) = ConnectRequest::from_bytes(frame) else {
-            self.reject(slot, connection, "its first frame is no connect request");
+            self.reject(slot, connection, "its first frame is not a connect request");
             return None;
         };
         if self.shutting_down || !self.ensemble.serves() {
             self.close_connection(slot, connection);
             return None;
         }
-        // ZooKeeper: told nothing, such a client tries another server.
+        // ZooKeeper: a client that gets no answer tries another server.
         if self.ensemble.read_only && request.read_only != Some(true) {
             self.close_connection(slot, connection);
             return None;
@@ -146,7 +156,7 @@ impl Service {
             return None;
         }
         connection.read_only = request.read_only;
-        // A client must not be led back in time. It is told nothing: it tries another server.
+        // A client must not be led back in time. It gets no answer, and tries another server.
         if request.last_zxid_seen > self.database.last_processed() {
             if let Some(unsaid) = self.lines.allow(self.now.mono) {
                 tracing::info!(
@@ -160,13 +170,15 @@ impl Service {
             return None;
         }
         connection.timeout_ms = self.sessions.timeouts.clamp(request.timeout_ms);
-        // ZooKeeper: ZooKeeperServer.processConnectRequest sets the timeout before the session is there.
+        // ZooKeeper: ZooKeeperServer.processConnectRequest sets the timeout before there is a session.
         self.clients.silence.watch(now.mono, slot, connection.heard, connection.timeout_ms);
         Some(request)
     }
 
-    /// Begins the session of a new connection. True: it is there at once, but for what is said of it.
+    /// Begins the session of a new connection. True: the session is there at once, and the caller has to call
+    /// [`Replica::on_session_created`].
     fn create_session(&mut self, now: Now, slot: Slot, connection: &mut Connection) -> bool {
+        assert!(connection.session == SessionId::NONE, "a connection begins one session");
         if self.options.local_sessions && self.ensemble.role != ReplicaRole::Alone {
             self.create_local_session(now, slot, connection);
             return false;
@@ -181,8 +193,8 @@ impl Service {
         self.propose_create_session(now, slot, connection)
     }
 
-    /// Proposes the session of a connection, so that every server knows it. True: there is no room to log it, and it is
-    /// there at once.
+    /// Proposes the session of a connection, or asks the leader to. True: the disk has no room for its beginning, and
+    /// the session is there at once, known to this server alone.
     pub(super) fn propose_create_session(
         &mut self,
         now: Now,
@@ -190,6 +202,8 @@ impl Service {
         connection: &mut Connection,
     ) -> bool {
         let session = connection.session;
+        assert!(session != SessionId::NONE, "a session that begins has an id");
+        assert_eq!(connection.state, State::Connecting, "a session begins once");
         connection.epoch = self.ensemble.epoch;
         if self.ensemble.is_learning() {
             self.clients.by_session.insert(session, slot);
@@ -211,8 +225,8 @@ impl Service {
             return begins;
         };
         self.sessions.tracker.add(session, connection.timeout_ms, now.mono);
-        // It has just been added.
         let tenure = Tenure { since: zxid, turn: 0 };
+        // The session has just been added, so this cannot fail.
         let _ = self.sessions.tracker.set_owner(session, self.ensemble.me, tenure);
         self.clients.by_session.insert(session, slot);
         let digest_before = self.pipeline.prep.digest();
@@ -237,6 +251,7 @@ impl Service {
         false
     }
 
+    /// Tells a client that its session is over, and closes the connection.
     fn refuse_session(&mut self, slot: Slot, connection: &mut Connection, session: SessionId) {
         if let Some(unsaid) = self.lines.allow(self.now.mono) {
             tracing::info!(
@@ -254,12 +269,15 @@ impl Service {
         self.close_connection(slot, connection);
     }
 
+    /// Tells a client that its session is there: requests are carried out from now on.
     pub(super) fn begin_requests(&mut self, slot: Slot, connection: &mut Connection) {
+        assert!(connection.is_open(), "a closed connection makes no requests");
+        assert!(connection.session != SessionId::NONE, "requests belong to a session");
         connection.state = State::Ready;
         connection.epoch = self.ensemble.epoch;
-        // Until now it could only wait.
+        // The client could only wait until now, so its silence does not count.
         connection.heard = self.now.mono;
-        // The connect request.
+        // This response answers the connect request.
         connection.answered += 1;
         let response = ConnectResponse {
             protocol_version: 0,
@@ -288,7 +306,7 @@ impl Service {
                 return self.refuse_read_only(now, slot, connection, request);
             }
             ReplicaRole::Learning => {
-                // Its body says nothing, whatever is in it.
+                // The body of a closeSession means nothing, so it is not passed on.
                 self.forward(now, slot, connection, ClientRequest { body: &[], ..request }, None);
                 if connection.is_open() {
                     connection.state = State::Ending;
@@ -305,7 +323,7 @@ impl Service {
         connection.state = State::Ending;
     }
 
-    /// Proposes the end of a session. False: the disk is full.
+    /// Proposes the end of a session. False: the disk is full, or the epoch is over.
     pub(super) fn propose_close_session(
         &mut self,
         now: Now,
@@ -314,6 +332,7 @@ impl Service {
         xid: i32,
         large: u32,
     ) -> bool {
+        assert!(session != SessionId::NONE, "a session that ends has an id");
         let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else {
             self.stats.writes_refused_disk_full += 1;
             return false;
@@ -338,9 +357,10 @@ impl Service {
 }
 
 impl Replica {
-    /// The first frame of a connection.
+    /// Handles the first frame of a connection.
     pub(super) fn on_connect_request(&mut self, now: Now, slot: Slot, frame: &[u8]) {
         let Some((connection, service)) = self.one(slot) else { return };
+        // The client is refused, and its connection is being closed.
         let Some(request) = service.admit(now, slot, connection, frame) else { return };
         if request.session_id != SessionId::NONE {
             self.reopen_session(now, slot, &request);
@@ -349,19 +369,20 @@ impl Replica {
         }
     }
 
+    /// Lets a client continue its session on a new connection, or finds out whether it may.
     fn reopen_session(&mut self, now: Now, slot: Slot, request: &ConnectRequest<'_>) {
         let Some((connection, service)) = self.one(slot) else { return };
         let session = request.session_id;
-        // The password first: ZooKeeper closes the session's other connection before it looks,
+        // The password comes first: ZooKeeper closes the session's other connection before it checks the password,
         // so that anybody who guesses an id can cut a client off.
         if request.password != Some(&password(session)[..]) {
             return service.refuse_session(slot, connection, session);
         }
-        // Whatever becomes of this connection, the client has left the one before it. What is still to
-        // arrive there must not be passed on behind the question whose this session is:
+        // Whatever becomes of this connection, the client has left the one before it. Requests that still arrive there
+        // must not be passed on behind the question to whom this session belongs:
         //
-        // 1. The client reopens its session here, gives up, goes on at another server, and writes.
-        // 2. Part of what it sent on the first connection arrives only now, and is passed on.
+        // 1. The client reopens its session here, gives up, continues at another server, and writes.
+        // 2. A part of what it sent on the first connection arrives only now, and is passed on.
         // 3. The question of step 1 reaches the leader late: the session is this server's again, and the
         //    write of step 2 comes behind those of step 1.
         if let Some(old) = service.clients.by_session.remove(&session) {
@@ -377,14 +398,14 @@ impl Replica {
             return self.take_session_up(now, slot, session);
         }
         match service.ensemble.role {
-            // ZooKeeper: a global session is not refused, it may go on elsewhere.
+            // ZooKeeper: a global session is not refused, because it may continue at another server.
             ReplicaRole::Looking if service.database.session_timeout(session).is_some() => {
                 service.close_connection(slot, connection);
             }
-            // ZooKeeper: ReadOnlyZooKeeperServer says that it has expired. This server may only not have
-            // heard of it. With local sessions it may be one of another reader's, which its client has
-            // to give up before it can read here; of one that became global elsewhere and is not
-            // known here yet, this is said too early.
+            // ZooKeeper: ReadOnlyZooKeeperServer says that a session which it does not know has expired. But this
+            // server may only not have heard of the session yet. With local sessions (the next arm) the session may be
+            // known to another server alone, and its client has to give it up before it can read here. Then a session
+            // that became global elsewhere, and is not known here yet, is called expired too early.
             ReplicaRole::Looking if !service.options.local_sessions => {
                 service.close_connection(slot, connection);
             }
@@ -397,11 +418,12 @@ impl Replica {
         }
     }
 
-    /// Finds out, here or from the leader, whether the session of a connection is alive and the
-    /// connection's: `kept`, if it was so before there was this leader.
+    /// Finds out, here or from the leader, whether the session of a connection is alive and belongs to the
+    /// connection. `kept`: since when it has, if it did before this leader led.
     pub(super) fn confirm_session(&mut self, now: Now, slot: Slot, kept: Option<Tenure>) {
         let Some((connection, service)) = self.one(slot) else { return };
         let (session, timeout_ms) = (connection.session, connection.timeout_ms);
+        assert!(session != SessionId::NONE, "a session that is asked about has an id");
         if service.ensemble.is_learning() {
             service.ensemble.revalidating.entry(session).or_default().push_back(slot);
             return service.ensemble.peer.revalidate(session, timeout_ms, kept);
@@ -423,41 +445,45 @@ impl Replica {
             tracing::warn!(%session, "the leader answers a question that was not asked");
             return;
         };
-        let slot = slots.pop_front();
+        assert!(!slots.is_empty(), "a session is listed while a question about it is under way");
+        let slot = slots.pop_front().expect("the list is not empty");
         let is_last = slots.is_empty();
         if is_last {
             self.service.ensemble.revalidating.remove(&session);
         }
-        let Some(slot) = slot else { return };
+        // The client has closed its socket, and needs no answer.
         let Some(connection) = self.connections.get_mut(slot) else { return };
         if !is_last {
-            // The client has left this connection as well.
+            // A later connection asks about the same session: the client has left this one.
             self.service.close_connection(slot, connection);
         } else if connection.is_open() {
             self.on_session_confirmed(now, slot, valid, tenure);
         }
     }
 
-    /// A client has gone on at an observer that learns from this follower, which to the leader is this
-    /// follower as well: it refuses nothing that comes from here.
+    /// A client has continued its session at an observer that learns from this follower. The leader takes such an
+    /// observer for the follower itself, so it refuses nothing that comes from here:
     ///
     /// ```text
-    /// 1. There is a new leader. A write of session S waits here until it says whose S is.
+    /// 1. There is a new leader. A write of session S waits here until the leader says whose S is.
     /// 2. S's client cannot reach this server, reopens S at an observer, and writes.
     /// 3. The leader says that S is this server's, and the write of step 1 is passed on behind that of
     ///    step 2.
     /// ```
+    /// So the session's connections here are closed.
     pub(super) fn on_taken_up_at_observer(&mut self, session: SessionId) {
         if let Some(slot) = self.service.clients.by_session.remove(&session) {
             self.close(slot);
         }
-        // The answers come all the same.
+        // The leader still answers their questions, so the entry stays.
         let asking = self.service.ensemble.revalidating.get(&session).cloned().unwrap_or_default();
         for slot in asking {
             self.close(slot);
         }
     }
 
+    /// The answer to a connection's question about its session has come. `valid`: the session is alive and the
+    /// connection's, since `tenure` if its leader keeps tenures.
     pub(super) fn on_session_confirmed(
         &mut self,
         now: Now,
@@ -484,6 +510,7 @@ impl Replica {
         }
     }
 
+    /// A connection reopens a session; another one here that has the session is closed.
     fn take_session_up(&mut self, now: Now, slot: Slot, session: SessionId) {
         if let Some(old) = self.service.clients.by_session.remove(&session) {
             self.close(old);
@@ -493,18 +520,18 @@ impl Replica {
         }
     }
 
-    /// The session is there: the client is told, and what it sent meanwhile is looked at.
+    /// The session of a connection is there: the client is told, and the frames that it sent meanwhile are handled.
     pub(super) fn on_session_created(&mut self, now: Now, slot: Slot) {
         let Some((connection, service)) = self.one(slot) else { return };
-        assert_eq!(connection.state, State::Connecting);
+        assert_eq!(connection.state, State::Connecting, "only a session that is awaited begins");
         service.begin_requests(slot, connection);
         let early = std::mem::take(&mut connection.early);
         connection.held_bytes = 0;
         self.on_frames(now, slot, &early);
     }
 
-    /// Closes sessions that nothing was heard of for their timeout, so many that it takes a
-    /// millisecond or two; the others follow when those are gone.
+    /// Closes sessions whose clients were silent for the whole timeout: as many as take a millisecond or two. The
+    /// others follow when these are gone.
     pub(super) fn expire_sessions(&mut self, now: Now) {
         if self.service.shutting_down {
             return;
@@ -516,14 +543,15 @@ impl Replica {
             return;
         }
         let mut expired = std::mem::take(&mut self.service.sessions.expired);
+        assert!(expired.is_empty(), "sessions that expired before are closed");
         for _ in 0..SESSIONS_EXPIRED_AT_ONCE_MAX {
-            // Each may own many nodes.
+            // A session may own many nodes, so its end counts as heavy.
             if !self.service.may_write(Weight::Heavy) || !self.service.work.may_end_a_session() {
                 break;
             }
             self.service.sessions.tracker.expire(now.mono, 1, &mut expired);
             if expired.is_empty() {
-                // Those that live on were looked at, some at a time.
+                // The tracker checks a bounded number of sessions at a time, and those were all alive.
                 if self.service.sessions.tracker.next_expiry().is_none_or(|at| at > now.mono) {
                     break;
                 }
@@ -538,6 +566,7 @@ impl Replica {
         self.answer_questions(now);
     }
 
+    /// Proposes the ends of sessions that have expired.
     fn end_expired(&mut self, now: Now, expired: &mut Vec<SessionId>) {
         for session in expired.drain(..) {
             if let Some(unsaid) = self.service.lines.allow(self.service.now.mono) {
@@ -549,13 +578,14 @@ impl Replica {
                 self.service.sessions.expired_up_to =
                     last.unwrap_or(self.service.sessions.expired_up_to);
             } else {
-                // No room on the disk for its end: it lives on for a timeout.
+                // The disk has no room for the session's end, so the session lives on for another timeout.
                 self.revive_session(now, session);
             }
         }
     }
 
-    /// A session whose end could not be logged is as it was.
+    /// The end of a session could not be logged: the session lives on, unless a request of its connection was dropped.
+    /// Such a connection is closed, because its client would miss an answer.
     pub(super) fn revive_session(&mut self, now: Now, session: SessionId) {
         self.service.sessions.tracker.revive(session, now.mono);
         if let Some(&slot) = self.service.clients.by_session.get(&session)
@@ -566,7 +596,7 @@ impl Replica {
         self.service.ensemble.questions.on_decided();
     }
 
-    /// A session is gone: its connection, if it still has one, is closed after `last_reply`.
+    /// A session is over: its connection, if it still has one, is closed behind the bytes written so far.
     pub(super) fn on_session_closed(&mut self, session: SessionId) {
         self.service.sessions.tracker.remove(session);
         self.service.ensemble.questions.on_decided();

@@ -1,9 +1,8 @@
-//! Connections that nothing is heard of for as long as their session may be silent
-//! (`NIOServerCnxnFactory.cnxnExpiryQueue`).
+//! Closes connections that stay silent for their session's timeout (`NIOServerCnxnFactory.cnxnExpiryQueue`).
 //!
-//! The session itself ends where it is tracked. Here it is about the socket: a client that has moved
-//! on, or whose machine is gone, closes nothing, and its connection would be kept, with its watches
-//! and what it has asked for, until the kernel gives it up after many minutes.
+//! The session itself ends where it is tracked. This module is about the socket: a client that has moved
+//! to another server, or whose machine is gone, closes nothing. Its connection would be kept, with its watches
+//! and requests, until the kernel gives it up after many minutes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,38 +12,45 @@ use super::connection::{Slot, State};
 use crate::limits::EXPIRY_LOOK_MS;
 use crate::time::{MonoUs, Now};
 
-/// Connections are looked at this often.
+/// How often connections are looked at.
 // ZooKeeper: the step of the queue is nio.sessionlessCnxnTimeout, 10 s by default.
 const STEP_MS: u64 = 10_000;
 
-/// Connections looked at in one turn: each costs a fraction of a microsecond.
+/// Most connections that are looked at in one turn: each costs a fraction of a microsecond.
 const LOOKS_AT_ONCE: usize = 2000;
 
-/// Connections by the moment at which to look at them; each stands here once, or is gone. Nobody is looked for
-/// here when a connection ends, so all are looked at again and again, although most may be silent for longer.
+/// When to look at which connection. A connection that ends is not searched for here, but found gone at the next look.
+/// So all are looked at again and again, although most may be silent for longer.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
+    /// Connections that have sent their connect request, by the time in ms at which to look at them.
+    ///
+    /// Invariant: each connection that is not gone is listed once.
     buckets: BTreeMap<u64, Vec<Slot>>,
-    /// Connections whose clients send nothing more while their session was not there yet, by the moment
-    /// at which they are closed if it still is not.
+    /// Connections whose clients ended their side before there was a session, and when each is closed if it still has
+    /// none.
+    ///
+    /// Invariant: the times do not fall.
     ended: VecDeque<(MonoUs, Slot)>,
 }
 
 impl Silence {
-    /// A connection was heard of, at the latest now.
+    /// Plans the next look at a connection, whose client last did something at `heard`.
     pub fn watch(&mut self, now: MonoUs, slot: Slot, heard: MonoUs, timeout_ms: i32) {
         let due_ms = due_ms(heard, timeout_ms).min(now.as_ms().saturating_add(EXPIRY_LOOK_MS));
         self.buckets.entry((due_ms / STEP_MS + 1) * STEP_MS).or_default().push(slot);
     }
 
-    /// The client of a connection without a session sends nothing more. As a rule it has given up: what
-    /// the session waits for may take minutes, and the connections of a client that tries again and
-    /// again would fill what its address may have.
+    /// The client of a connection without a session sends nothing more. As a rule it has given up. The session may take
+    /// minutes to begin, and a client that tries again and again would use up the connections that its address may
+    /// have.
     pub fn watch_ended(&mut self, until: MonoUs, slot: Slot) {
+        let last = self.ended.back().map(|(until, _)| *until);
+        assert!(last.is_none_or(|last| last <= until), "connections end in the order of time");
         self.ended.push_back((until, slot));
     }
 
-    /// When to look.
+    /// When to look at the next connection.
     pub fn next(&self) -> Option<MonoUs> {
         let silent = self.buckets.first_key_value();
         let silent = silent.map(|(&ms, _)| MonoUs(ms.saturating_mul(1000)));
@@ -52,12 +58,13 @@ impl Silence {
     }
 }
 
+/// The time in ms after which a connection was silent for too long.
 fn due_ms(heard: MonoUs, timeout_ms: i32) -> u64 {
     heard.as_ms().saturating_add(u64::try_from(timeout_ms).unwrap_or(0))
 }
 
 impl Clients {
-    /// How many stand in the buckets.
+    /// How many connections are in the buckets.
     #[cfg(test)]
     pub(super) fn silent_connections_kept(&self) -> usize {
         self.silence.buckets.values().map(Vec::len).sum()
@@ -65,7 +72,7 @@ impl Clients {
 }
 
 impl Replica {
-    /// Closes connections that were silent for too long.
+    /// Closes connections that were silent for too long, of those whose look is due.
     pub(super) fn close_silent(&mut self, now: Now) {
         self.close_ended(now);
         for _ in 0..LOOKS_AT_ONCE {
@@ -79,6 +86,7 @@ impl Replica {
                 bucket.remove();
                 continue;
             };
+            // The connection is gone, and was listed until now.
             let Some(connection) = self.connections.get(slot) else { continue };
             let (heard, timeout_ms) = (connection.heard, connection.timeout_ms);
             if due_ms(heard, timeout_ms) >= now.mono.as_ms() {
@@ -91,18 +99,20 @@ impl Replica {
                 tracing::info!(
                     conn = slot.id.0, remote = %connection.remote, session = %connection.session,
                     timeout_ms, unsaid,
-                    "closing a connection: nothing was heard of it for its session's timeout"
+                    "closing a connection: its client was silent for the timeout of its session"
                 );
             }
             self.close(slot);
         }
     }
 
+    /// Closes connections that have no session, and whose clients ended their side long enough ago.
     fn close_ended(&mut self, now: Now) {
         while let Some(&(until, slot)) = self.service.clients.silence.ended.front()
             && until <= now.mono
         {
             self.service.clients.silence.ended.pop_front();
+            // The connection is gone, and was listed until now.
             let Some(connection) = self.connections.get(slot) else { continue };
             if matches!(connection.state, State::Connecting | State::Reopening) {
                 if let Some(unsaid) = self.service.lines.allow(now.mono) {

@@ -1,37 +1,37 @@
-//! What a server becomes in its ensemble, and what that means for its clients.
+//! What a change of a server's role means for its clients.
 //!
-//! ZooKeeper closes every connection when the leader is lost. Here a connection is *parked*: what
-//! it asks for waits, bounded in time and bytes, until there is a leader whose history continues
-//! what the client has seen. A request that was passed on to the leader that is gone is passed on
+//! ZooKeeper closes every connection when the leader is lost. Ringkeeper *parks* a connection: its
+//! requests wait, bounded in time and bytes, until there is a leader whose history continues
+//! what the client has seen. A request that was passed on to the lost leader is passed on
 //! again, if it is not in the new leader's history: then it can never be committed any more, because
-//! a quorum has promised not to follow the old epoch. But not if it may be what ended the leader
-//! (`suspects`).
+//! a quorum has promised not to follow the old epoch. A request that may be what ended the leader is not passed on
+//! again (`suspects`).
 //!
 //! ```text
 //! 1. The request is on its way to the leader of epoch 5, whose connection breaks.
 //! 2. A leader of epoch 6 has a quorum; this server has its whole history.
-//! 3. The request is in it: it was applied, and its client was answered, on the way.
-//!    It is not: nobody will ever commit it in epoch 5, so it may be passed on in epoch 6.
+//! 3. If the request is in that history, it was applied, and its client answered, on the way.
+//!    If not, nobody will ever commit it in epoch 5, so it may be passed on in epoch 6.
 //! With the same leader in the same epoch step 3 does not hold: the request may still lie in a
 //! buffer there. Then the connection is closed, and its client does not know, as with ZooKeeper.
 //! ```
 //!
-//! Meanwhile the client may have given this server up. Nothing that it sent here may then be carried
-//! out after what it sends elsewhere (ZOOKEEPER-417), nor its session be taken from where it is:
+//! Meanwhile the client may have given this server up. Then nothing that it sent here may be carried
+//! out after what it sends elsewhere (ZOOKEEPER-417), and its session must stay where it is:
 //!
 //! ```text
 //! 1. The leader's connection to server 1 breaks; a write of session S waits there.
 //! 2. S's client reopens S at server 2, and writes.
 //! 3. Server 1 has a leader again.
-//! The same one: it knows since step 2 that S is server 2's. So it is not asked, for its answer to a
-//!    new connection is to let S move: the write is passed on, and refused with SESSIONMOVED.
-//! Another one, which knows no owners: if the write of step 2 was committed, it was applied here
+//! If it is the same leader, it knows since step 2 that S is server 2's. Server 1 does not ask it, because its answer
+//!    to a new connection would let S move: the write is passed on, and refused with SESSIONMOVED.
+//! If it is another leader, it knows no owners. If the write of step 2 was committed, it was applied here
 //!    before step 3, and ended the connection (`Replica::on_foreign_txn`). If not, both servers ask
-//!    to keep S, and the greater tenure, server 2's, keeps it whoever asks first.
+//!    to keep S, and the greater tenure, server 2's, keeps it, whichever server asks first.
 //! ```
-//! What step 2 only reads leaves no trace, so that a write may be carried out after it when the
-//! leader is lost in that moment: as with ZooKeeper, where the lost leader's write may be found in
-//! the history of the next one. Of a leader or a connection without tenures nobody can know; then
+//! If S only reads in step 2, that leaves no trace, and the write of step 1 may be carried out after the read when the
+//! leader is lost at that moment. The same happens with ZooKeeper, where the lost leader's write may be found in
+//! the history of the next one. If the leader or the connection has no tenures, nobody can know who has S; then
 //! the connection is closed, as ZooKeeper closes all.
 
 use super::Replica;
@@ -42,19 +42,19 @@ use super::ensemble::ReplicaRole;
 use super::owed::Expected;
 use super::reap::Reaping;
 use super::service::Service;
-use crate::id::{Epoch, Zxid};
+use crate::id::{Epoch, SessionId, Zxid};
 use crate::planted::{self, PlantedBug};
 use crate::processor::Prep;
 use crate::session::{Tenure, Tracker};
 use crate::time::{MonoUs, Now};
 use crate::zab::Standing;
 
-/// A server without a leader serves readers after this time, or after a tick if that is longer.
+/// How long a server waits for a leader before it serves readers without one; a tick, if that is longer.
 // ZooKeeper: QuorumPeer.run.
 const READ_ONLY_AFTER_MS: u64 = 2000;
 
-/// Ticks for which a connection waits for a leader. A guess: an election of servers that are there
-/// takes far less, and a client gives a server up after two thirds of its timeout, which by default
+/// Ticks for which a connection waits for a leader. A guess: an election among servers that are up
+/// takes far less, and a client gives up a server after two thirds of its timeout, which by default
 /// is no shorter than this.
 const PARKED_TICKS: u64 = 2;
 
@@ -70,37 +70,39 @@ impl Ensemble {
         parked.into_iter().chain(read_only).min()
     }
 
-    /// Whether clients that only read may be served when there was no leader for long enough.
-    // ZooKeeper: ReadOnlyZooKeeperServer serves whatever tree it has. What another history says is not
-    // old, but never was, and its clients would not take the ensemble's answers afterwards, whose zxids
-    // may be lower.
+    /// Whether this server may serve clients that only read, once there was no leader for long enough.
+    // ZooKeeper: ReadOnlyZooKeeperServer serves whatever tree it has. But the data of another history are not
+    // old: they never were. And clients that have seen them would refuse the ensemble's answers afterwards, whose
+    // zxids may be lower.
     pub(super) fn may_serve_readers(&self) -> bool {
         self.options.read_only_mode
             && self.role == ReplicaRole::Looking
             && !self.peer.is_of_other_history()
     }
 
+    /// When this server begins to serve clients that only read, if there is no leader until then.
     pub(super) fn read_only_at(&self) -> MonoUs {
         let wait_ms = READ_ONLY_AFTER_MS.max(self.options.tick_ms.into());
         self.looking_since.plus_ms(wait_ms)
     }
 }
 
-/// What a parked connection does, now that there is a leader.
+/// What happens to a parked connection, now that there is a leader.
 enum Next {
-    /// It is closed.
+    /// The connection is closed.
     Closed,
-    /// It goes on.
+    /// The connection continues.
     GoesOn,
-    /// It asks whether its session is still its own, as it was since then.
+    /// The leader is asked whether the session still belongs to the connection, as it has since this tenure.
     Asks(Tenure),
 }
 
 impl Service {
-    /// There is a leader: whether a parked connection goes on.
+    /// Decides whether a parked connection continues, now that there is a leader.
     fn next_for_parked(&mut self, now: Now, slot: Slot, connection: &mut Connection) -> Next {
-        // What an earlier connection of the session had under way was in the history that is applied, or never
-        // will be. Until now it could come, with the xid of what this one has asked for.
+        assert!(connection.parked.is_some(), "the caller has found the connection parked");
+        // A request of an earlier connection of the session was in the history that is applied, or will never be
+        // applied. Until now it could arrive, with the same xid as a request of this connection.
         let passed_on = &mut self.ensemble.passed_on;
         connection.queue.retain(|step| match step {
             Waiting::Forwarded(request) if request.silent => {
@@ -124,7 +126,7 @@ impl Service {
             }
             return self.close_parked(slot, connection);
         }
-        // Nobody else can have a local session, or one whose id its client does not know yet.
+        // No other server can have a local session, or one whose id its client does not know yet.
         if connection.local || connection.state == State::Connecting {
             return Next::GoesOn;
         }
@@ -132,7 +134,7 @@ impl Service {
             Some(_) if !self.ensemble.peer.keeps_tenures() => self.close_parked(slot, connection),
             Some(_) if same_leader => Next::GoesOn,
             Some(tenure) => Next::Asks(tenure),
-            // ZooKeeper: to its leaders this is another learner than the one that owned the session.
+            // ZooKeeper: its leaders take this server for another learner than the one that owned the session.
             None => self.close_parked(slot, connection),
         }
     }
@@ -142,9 +144,10 @@ impl Service {
         Next::Closed
     }
 
-    /// Takes up what a connection's queue holds, as if it had just arrived. The frames that were not looked at before it
-    /// waited; none, if it is closed meanwhile.
+    /// Handles the steps of a connection's queue as if they had just arrived. Returns the frames behind them, which
+    /// were not looked at before the connection was parked; none, if the connection is closed meanwhile.
     fn take_up_queue(&mut self, now: Now, slot: Slot, connection: &mut Connection) -> Early {
+        assert!(connection.parked.is_none(), "a parked connection waits for a leader");
         connection.state = State::Ready;
         let mut queue = std::mem::take(&mut connection.queue);
         let early = std::mem::take(&mut connection.early);
@@ -153,7 +156,8 @@ impl Service {
         connection.owed.expected = Expected::default();
         let session = connection.session;
         if connection.local && self.sessions.local.is_closing(session) {
-            // What came before its end would be dropped now, as what comes behind it is.
+            // Requests before the session's end would be dropped now, as those behind it are: so the end is forgotten
+            // until its own turn comes.
             let local = &mut self.sessions.local;
             let timeout_ms = local.timeout_ms(session).unwrap_or(self.sessions.timeouts.max_ms);
             local.remove(session);
@@ -162,8 +166,8 @@ impl Service {
         while connection.is_open()
             && let Some(step) = queue.pop_front()
         {
-            // The epoch of this leader may be over already. What cannot be proposed in it waits for the next
-            // one, and what comes behind that waits with it.
+            // The epoch of this leader may be over already. A request that cannot be proposed in it waits for the next
+            // leader, and the steps behind it wait as well.
             if let Waiting::Forwarded(request) = &step
                 && self.waits_for_next_leader(request.op)
             {
@@ -173,9 +177,13 @@ impl Service {
                 self.keep_waiting(connection, step);
                 continue;
             }
-            self.clients.requests_held -= usize::from(step.is_held());
+            let held = usize::from(step.is_held());
+            assert!(held <= self.clients.requests_held, "a step that leaves a queue was counted");
+            self.clients.requests_held -= held;
             match step {
-                Waiting::Write => unreachable!("what was proposed here was given up"),
+                Waiting::Write => {
+                    unreachable!("connections with proposals of a lost lead are closed")
+                }
                 Waiting::Request { frame, identities, .. } => {
                     let later = connection.identities.split_off(identities);
                     self.on_request(now, slot, connection, &frame);
@@ -183,7 +191,7 @@ impl Service {
                 }
                 Waiting::Forwarded(request) => {
                     self.ensemble.passed_on.remove(&request);
-                    self.clients.large_bytes -= request.large as usize;
+                    self.clients.release_large(request.large);
                     let later = connection.identities.split_off(request.identities);
                     self.on_request(now, slot, connection, &request.frame);
                     connection.note_again();
@@ -209,8 +217,9 @@ impl Service {
         if connection.parked.is_some() || !connection.is_open() {
             return;
         }
+        assert!(connection.session != SessionId::NONE, "only a connection with a session waits");
         if connection.input_over {
-            // Its client is gone, as far as anybody knows, and may be elsewhere when there is a leader.
+            // As far as anybody knows, the client is gone, and may be at another server when there is a leader.
             return self.close_connection(slot, connection);
         }
         let timeout_ms = u64::try_from(connection.timeout_ms).unwrap_or(0);
@@ -236,13 +245,16 @@ impl Service {
 }
 
 impl Replica {
+    /// The role of this server has changed.
     pub(super) fn on_standing(&mut self, now: Now, standing: Standing) {
+        let is_alone = self.service.ensemble.role == ReplicaRole::Alone;
+        assert!(!is_alone, "a server on its own keeps its role");
         match standing {
             Standing::Looking => self.become_looking(now),
             Standing::Leading { epoch } => self.become_leading(now, epoch),
             Standing::Following { leader, epoch } => {
-                // What was applied before the leader said that we are up to date is all that its tree
-                // may have been ahead of.
+                // The tree that the leader sent may have been ahead of the transactions behind it. All of those were
+                // applied before the leader said that this server is up to date.
                 self.service.database.set_tolerant(false);
                 tracing::debug!(
                     leader = leader.0,
@@ -262,21 +274,22 @@ impl Replica {
         }
     }
 
+    /// There is no leader: what depends on it is given up, and clients wait.
     fn become_looking(&mut self, now: Now) {
         if self.service.ensemble.role != ReplicaRole::Looking {
             tracing::debug!("no leader: clients wait");
             self.service.ensemble.looking_since = now.mono;
         }
         self.service.ensemble.role = ReplicaRole::Looking;
-        // Of what was proposed here nobody knows yet whether it will be committed.
+        // Nobody knows yet whether the proposals of this server will be committed.
         for request in std::mem::take(&mut self.service.pipeline.in_flight) {
-            self.service.clients.large_bytes -= request.large as usize;
+            self.service.clients.release_large(request.large);
             if let Some(slot) = request.slot {
                 self.close(slot);
             }
         }
         self.service.clients.barriers.clear();
-        // What was outstanding may never be.
+        // Changes that were only proposed may never come about.
         self.service.pipeline.prep = Prep::new(self.service.options.prep(), &self.service.database);
         self.service.work.on_taken_back(Zxid::ZERO);
         self.service.sessions.tracker = Tracker::new(self.service.options.tick_ms);
@@ -296,10 +309,10 @@ impl Replica {
             }
             match connection.state {
                 State::New | State::Closed => {}
-                // The question was lost. Asked anew, it might take the session from a connection
-                // that the client has made meanwhile.
+                // The question was lost with the leader. If it were asked again, it might take the session from a
+                // connection that the client has made meanwhile.
                 State::Reopening => self.service.close_connection(slot, connection),
-                // The end of its session may be lost with the lead.
+                // A request was dropped because its session was to end, and that end may be lost with the leader.
                 _ if connection.dropped => self.service.close_connection(slot, connection),
                 State::Connecting | State::Ready | State::Ending => {
                     self.service.park(now, slot, connection);
@@ -308,9 +321,14 @@ impl Replica {
         }
     }
 
+    /// This server leads from now on.
     fn become_leading(&mut self, now: Now, epoch: Epoch) {
         tracing::debug!(epoch = epoch.0, "leading: clients are served");
-        assert!(self.service.pipeline.in_flight.is_empty(), "nothing was proposed before");
+        assert!(
+            self.service.pipeline.in_flight.is_empty(),
+            "a server proposes nothing before it leads"
+        );
+        assert!(epoch > self.service.ensemble.epoch, "a leader begins an epoch of its own");
         self.service.database.set_last_processed(Zxid::new(epoch, 0));
         self.service.pipeline.prep = Prep::new(self.service.options.prep(), &self.service.database);
         self.service.work.on_taken_back(Zxid::ZERO);
@@ -326,10 +344,12 @@ impl Replica {
         self.begin_to_serve(now, ReplicaRole::Leading, epoch);
     }
 
+    /// This server follows or observes a leader from now on.
     fn become_learning(&mut self, now: Now, epoch: Epoch) {
         self.begin_to_serve(now, ReplicaRole::Learning, epoch);
     }
 
+    /// There is a leader: readers that were served without one are closed, and parked connections continue.
     fn begin_to_serve(&mut self, now: Now, role: ReplicaRole, epoch: Epoch) {
         self.service.ensemble.epoch = epoch;
         self.service.ensemble.role = role;
@@ -340,6 +360,7 @@ impl Replica {
         }
         let parked = std::mem::take(&mut self.service.ensemble.parked);
         for (until, slot) in parked {
+            // The connection is gone, or it has been parked again: then a later entry is its own.
             let Some(connection) = self.connections.get_mut(slot) else { continue };
             if connection.parked != Some(until) {
                 continue;
@@ -352,7 +373,13 @@ impl Replica {
         }
     }
 
+    /// Begins or ends to serve readers without a leader, and closes connections that were parked for too long.
     pub(super) fn on_standing_timeout(&mut self, now: Now) {
+        let is_looking = self.service.ensemble.role == ReplicaRole::Looking;
+        assert!(
+            is_looking || !self.service.ensemble.read_only,
+            "a leader ends the time of readers"
+        );
         match (self.service.ensemble.read_only, self.service.ensemble.may_serve_readers()) {
             (false, true) if now.mono >= self.service.ensemble.read_only_at() => {
                 tracing::warn!("still no leader: clients that only read are served");
@@ -361,7 +388,7 @@ impl Replica {
             }
             (true, false) => {
                 tracing::warn!(
-                    "clients that only read are served no more: a leader says that the data here is of \
+                    "clients that only read are no longer served: a leader says that the data here is of \
                      another history"
                 );
                 self.service.ensemble.read_only = false;
@@ -384,21 +411,21 @@ impl Replica {
         }
     }
 
-    /// There is a leader: whether a parked connection goes on, and what for.
+    /// Lets a parked connection continue, asks for its session, or closes it, now that there is a leader.
     fn go_on(&mut self, now: Now, slot: Slot, until: MonoUs) {
         let Some((connection, service)) = self.one(slot) else { return };
         match service.next_for_parked(now, slot, connection) {
             Next::Closed => {}
             Next::GoesOn => self.unpark(now, slot),
             Next::Asks(tenure) => {
-                // Until the leader has answered it goes on waiting.
+                // The connection stays parked until the leader has answered.
                 service.ensemble.parked.push((until, slot));
                 self.confirm_session(now, slot, Some(tenure));
             }
         }
     }
 
-    /// Everything goes on: what waited is looked at as if it had just arrived.
+    /// A parked connection continues: its requests are handled as if they had just arrived.
     pub(super) fn unpark(&mut self, now: Now, slot: Slot) {
         let Some((connection, service)) = self.one(slot) else { return };
         connection.parked = None;
@@ -415,7 +442,7 @@ impl Replica {
         self.on_frames(now, slot, &early);
     }
 
-    /// The clients of a tree that is no more.
+    /// Closes all connections that have asked for a session, because their tree has been replaced.
     pub(super) fn close_all_clients(&mut self) {
         for slot in self.connections.slots() {
             if self.connections.get(slot).is_some_and(|found| found.state != State::New) {
@@ -425,9 +452,9 @@ impl Replica {
         self.service.ensemble.parked.clear();
     }
 
-    /// Clients that were served without a leader, and the sessions that were made for them.
+    /// Closes the connections of clients that were served without a leader, and the sessions that were made for them.
     // ZooKeeper: ReadOnlyZooKeeperServer.shutdownComponents closes all its connections, and its sessions
-    // go with its LearnerSessionTracker: who comes back with one of them hears that it has expired.
+    // go with its LearnerSessionTracker: a client that comes back with one of them hears that it has expired.
     fn close_readers(&mut self) {
         for slot in self.connections.slots() {
             let reader = self
@@ -440,7 +467,7 @@ impl Replica {
         }
         let first = self.service.sessions.first_reader;
         for session in self.service.sessions.local.by_expiry().into_values().flatten() {
-            // Ids of one life of a server rise.
+            // The ids that a server gives rise until it stops.
             if session >= first {
                 self.end_local_session(session);
             }

@@ -8,7 +8,7 @@ use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::proto::OpCode;
 use crate::time::{MonoUs, WallMs};
 
-/// Counters that only grow, and a few levels. `reset` (`srst`) clears what ZooKeeper clears.
+/// Counters, which only grow, and a few last values. [`Stats::reset`] (`srst`) clears what ZooKeeper clears.
 #[derive(Clone, Debug)]
 pub struct Stats {
     /// Frames from clients, connect requests included (`packets_received`).
@@ -49,7 +49,7 @@ pub struct Stats {
     pub log_writes_slow: u64,
     /// Connections opened (`connection_request_count`).
     pub connections_opened: u64,
-    /// Sessions taken up again (`connection_revalidate_count`).
+    /// Sessions that were reopened (`connection_revalidate_count`).
     pub sessions_reopened: u64,
     /// Sessions that expired (`stale_sessions_expired`).
     pub sessions_expired: u64,
@@ -77,7 +77,7 @@ pub struct Stats {
     pub snapshot_ms: Latency,
     /// Snapshots given up, e.g. for a full disk (`snapshot_error_count`).
     pub snapshot_errors: u64,
-    /// When the replica came up.
+    /// When the replica started.
     pub started: WallMs,
     /// The same by the clock for durations.
     pub started_mono: MonoUs,
@@ -86,7 +86,7 @@ pub struct Stats {
 /// Number, sum and extremes of latencies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// How many.
+    /// How many latencies there are.
     pub count: u64,
     /// Their sum.
     pub sum: u64,
@@ -99,7 +99,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// Adds one.
+    /// Adds a latency.
     #[inline]
     pub fn record(&mut self, value: u64) {
         self.min = if self.count == 0 { value } else { self.min.min(value) };
@@ -116,12 +116,14 @@ impl Latency {
     }
 }
 
-/// The low seven bits of an opcode's number: they tell all of them apart.
+/// The low seven bits of an opcode's number, which differ for all opcodes.
 const fn low_bits(op: OpCode) -> usize {
     (op.number() & 0x7f).unsigned_abs() as usize
 }
 
-/// Where an opcode stands in [`OpCode::ALL`], by its low bits.
+const _: () = assert!(OpCode::ALL.len() <= 128, "seven bits tell the opcodes apart");
+
+/// The place of an opcode in [`OpCode::ALL`], by its low bits.
 const PLACES: [u8; 128] = {
     let mut places = [0; 128];
     let mut index: u8 = 0;
@@ -140,7 +142,7 @@ fn histogram() -> Histogram<u64> {
 }
 
 impl Stats {
-    /// All zero, of a replica that came up now.
+    /// The counters of a replica that starts now: all are zero.
     pub fn new(wall: WallMs, mono: MonoUs) -> Stats {
         Stats {
             packets_received: 0,
@@ -186,8 +188,9 @@ impl Stats {
         self.requests[usize::from(PLACES[low_bits(op)])] += 1;
     }
 
-    /// Reads answered in the turn in which they arrived: no time passed by our clock.
+    /// Counts reads that were answered in the turn in which they arrived: by the replica's clock no time passed.
     pub(super) fn record_prompt_reads(&mut self, count: u64) {
+        assert!(count > 0, "the caller has counted a read");
         self.read_latency_us.record_n(0, count).expect("0 is within the bounds");
         self.latency_ms.record(0);
         self.latency_ms.count += count - 1;
@@ -224,18 +227,18 @@ impl Stats {
     }
 }
 
-/// What is known of one connection (`cons`, `stat`).
+/// What the four-letter words `cons` and `stat` say about one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionFacts {
-    /// Our number for it.
+    /// The server's number for the connection.
     pub conn: ConnectionId,
     /// The client's address.
     pub remote: SocketAddr,
-    /// Its session; `None` before there is one.
+    /// The connection's session. `None`: there is none yet.
     pub session: Option<SessionId>,
     /// The session's timeout.
     pub timeout_ms: i32,
-    /// When it was opened.
+    /// When the connection was opened.
     pub established: WallMs,
     /// Requests not yet answered.
     pub queued: usize,

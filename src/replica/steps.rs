@@ -1,19 +1,19 @@
-//! What the peer wants done to the disk, one after the other, each durable before the next.
+//! The steps that the peer wants done to the disk, one after the other, each durable before the next.
 //!
 //! ```text
 //! truncate: log closed → its files cut, the database read again → log reopened
-//!           (where the state there is not to be had: what is applied as a snapshot → files cut there)
+//!           (if the files do not hold the state at the cut: the applied state as a snapshot → files cut there)
 //! restore:  log closed → the tree in memory as a snapshot → files cut if they reach further → log reopened
 //! epochs:   acceptedEpoch → currentEpoch
-//! send, durable: what is true only after everything before it
+//! send, durable: messages that are true only after everything before them
 //! ```
-//! Transactions to be appended are no step: they go to the log as soon as no truncation and no
+//! An append is not a step: transactions go to the log as soon as no truncation and no
 //! restoration is before them, and a step knows up to which of them the log must be durable. So the
-//! log is never kept waiting for an acknowledgement that is still to be sent.
+//! log never waits for an acknowledgement that is still to be sent.
 //!
-//! A truncation or a restoration is a *cut*. There is at most one: what asks for another waits until it is
-//! done. And the database stands still from the moment it is planned until its tree begins to be written,
-//! or the files are cut, so that the snapshot has the zxid that was meant.
+//! A truncation or a restoration is a *cut*. There is at most one: a `Ready` that asks for another waits until the
+//! first is done. And the database does not change from the moment at which a cut is planned until its tree begins to
+//! be written, or the files are cut, so that the snapshot has the zxid that was meant.
 //!
 //! # Why the snapshot comes before the cut
 //! ```text
@@ -41,27 +41,33 @@ use crate::time::Now;
 use crate::zab::{Durable, Ready, Vouch};
 use crate::zab::{Epochs, OriginFile};
 
-/// One thing to be done.
+/// One step. The module's header says what each does.
 #[derive(Debug)]
 enum Step {
+    /// Cut off everything behind this zxid.
     Truncate(Zxid),
+    /// Write the database in memory, which is that of this zxid.
     Restore(Zxid),
+    /// Write the epoch files.
     Epochs(Epochs),
+    /// Send these messages.
     Vouch(Vec<Vouch>),
+    /// Tell the peer that everything before this token is durable.
     Durable(u64),
 }
 
 impl Step {
-    /// Whether what is to be appended later must wait for it.
+    /// Whether transactions behind the step must wait for it.
     fn is_cut(&self) -> bool {
         matches!(self, Step::Truncate(_) | Step::Restore(_))
     }
 }
 
+/// A step, and when it may begin.
 #[derive(Debug)]
 struct Planned {
     step: Step,
-    /// The log must be durable up to this before.
+    /// The log must be durable up to here before the step begins.
     after: Zxid,
 }
 
@@ -73,48 +79,58 @@ enum StepPhase {
     Waiting,
     /// The log's writer is closing its files.
     Closing,
-    /// The edge cuts the files.
+    /// The edge cuts the files for a truncation.
     Reloading,
-    /// The tree as of there is being written.
+    /// The tree of this zxid is being written.
     Snapshot(Zxid),
-    /// It is written, and the files are cut behind it.
+    /// The tree of this zxid is written, and the edge cuts the files behind it.
     CuttingBehind(Zxid),
-    /// A file is being replaced; the epochs and `historyOrigin` that are on the disk afterwards.
+    /// A file is being replaced. Holds the epochs and `historyOrigin` that are on the disk afterwards.
     File(Token, Epochs, OriginFile),
 }
 
 /// The steps, in order.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
+    /// The steps that are not done, the oldest first.
     planned: VecDeque<Planned>,
+    /// How far the first of them is.
+    ///
+    /// Invariant: `Waiting` if there is none.
     phase: StepPhase,
     /// Transactions that go to the log beside the steps.
     pub backlog: Backlog,
-    /// What the epoch files hold.
+    /// The epochs that the epoch files hold. `None`: a server on its own has no such files.
     pub epochs_on_disk: Option<Epochs>,
-    /// What `historyOrigin` says.
+    /// The content of the file `historyOrigin`.
     origin_file: OriginFile,
-    /// What they will hold after what is planned.
+    /// The epochs that the files will hold after all planned steps.
     epochs_planned: Option<Epochs>,
+    /// The number of the replica's next operation of its own.
     next_token: u64,
-    /// The truncation or restoration that is planned.
+    /// The cut that is planned or under way.
+    ///
+    /// Invariant: `planned` holds one truncation or restoration if it is set, otherwise none.
     cut: Option<Cut>,
 }
 
-/// The one truncation or restoration that is under way.
+/// The one truncation or restoration that is planned or under way.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
-    /// The database must stay as it is.
+    /// Whether the database must not change.
     is_frozen: bool,
 }
 
 impl Steps {
+    /// Begins over a log that ends at `log_end`.
     pub fn start(&mut self, log_end: Zxid) {
+        assert!(self.planned.is_empty(), "nothing is planned before the start");
         self.backlog.set_end(log_end);
     }
 
-    /// The files of a member as they are.
+    /// A member's epoch files hold `epochs`.
     pub fn start_epochs(&mut self, epochs: Epochs) {
+        assert!(self.epochs_on_disk.is_none(), "the epoch files are read once");
         (self.epochs_on_disk, self.epochs_planned) = (Some(epochs), Some(epochs));
         self.origin_file = OriginFile::between(None, epochs);
     }
@@ -129,17 +145,18 @@ impl Steps {
         self.cut.is_some_and(|cut| cut.is_frozen)
     }
 
-    /// `currentEpoch` is to say this, which was not to be written before.
+    /// Plans to write the `currentEpoch` of `epochs`, which had to wait until now.
     pub fn push_current(&mut self, epochs: Epochs) {
         let accepted = self.epochs_planned.map_or(epochs.accepted, |planned| planned.accepted);
         self.push_epochs(Epochs { accepted, ..epochs });
     }
 
-    /// Whether a tree is being written that a step waits for.
+    /// Whether the first step waits for a tree that is being written.
     pub fn writes_tree(&self) -> bool {
         matches!(self.phase, StepPhase::Snapshot(_))
     }
 
+    /// Plans a step behind all others, and behind all transactions so far.
     fn push(&mut self, step: Step) {
         if step.is_cut() {
             assert!(self.cut.is_none(), "{step:?} waits until {:?} is done", self.cut);
@@ -149,29 +166,30 @@ impl Steps {
         self.planned.push_back(Planned { step, after: self.backlog.end() });
     }
 
-    /// The database as it is becomes what log and snapshots hold.
+    /// Plans to make log and snapshots hold the database in memory, which is that of `zxid`.
     pub fn push_restore(&mut self, zxid: Zxid) {
         self.push(Step::Restore(zxid));
         self.backlog.set_end(zxid);
     }
 
-    /// The epoch files are to say this.
+    /// Plans to write the epoch files.
     pub fn push_epochs(&mut self, epochs: Epochs) {
         self.epochs_planned = Some(epochs);
         self.push(Step::Epochs(epochs));
     }
 
-    /// `acceptedEpoch` is to say this; `currentEpoch` stays.
+    /// Plans to write the `acceptedEpoch` of `epochs`; `currentEpoch` stays.
     pub fn push_accepted(&mut self, epochs: Epochs) {
         let current = self.epochs_planned.map_or(epochs.current, |planned| planned.current);
         self.push_epochs(Epochs { current, ..epochs });
     }
 
-    /// The first step is done.
+    /// The first step is done: takes it off.
     fn pop(&mut self) -> Step {
         self.phase = StepPhase::Waiting;
-        let step = self.planned.pop_front().expect("a step was looked at").step;
+        let step = self.planned.pop_front().expect("the step that is done was planned").step;
         if step.is_cut() {
+            assert!(self.cut.is_some(), "a cut that is done was planned");
             self.cut = None;
             self.backlog.end_cut();
         }
@@ -180,7 +198,8 @@ impl Steps {
 
     /// The database may change again.
     fn thaw(&mut self) {
-        self.cut.as_mut().expect("a cut is the first step").is_frozen = false;
+        assert!(self.is_frozen(), "the database stood still until its tree began to be written");
+        self.cut.as_mut().expect("the first step is a cut").is_frozen = false;
     }
 
     /// Whether an epoch file is being written.
@@ -188,7 +207,7 @@ impl Steps {
         matches!(self.phase, StepPhase::File(..))
     }
 
-    /// A name for an operation of the replica's own.
+    /// A new token for an operation of the replica's own.
     pub fn token(&mut self) -> Token {
         let token = Token::new(Owner::Replica, self.next_token);
         self.next_token += 1;
@@ -197,7 +216,7 @@ impl Steps {
 }
 
 impl Pipeline {
-    /// Begins to replace the next file that differs. True: both are as they should be.
+    /// Begins to replace the next epoch file that differs from `wanted`. True: none differs.
     pub(super) fn write_epochs(&mut self, wanted: Epochs) -> bool {
         let looks_for_room = matches!(self.room, Room::Looking(_));
         let steps = &mut self.steps;
@@ -208,8 +227,8 @@ impl Pipeline {
         let known = on_disk.unwrap_or(wanted);
         let mut origin_file = steps.origin_file;
         let says = origin_file.origin(wanted.current);
-        // Whoever has followed an epoch says where its history began, so that stands there before; of the
-        // two epochs the one that must never be behind the other comes first.
+        // A server that has followed an epoch says where its history began, so `historyOrigin` is written first. Of the
+        // two epochs, `acceptedEpoch` is written first, because it must never be behind `currentEpoch`.
         let (name, content, after) = if wanted.current > Epoch::ZERO && says != wanted.origin {
             origin_file = OriginFile::between(on_disk, wanted);
             let origin = origin_file.origin(known.current);
@@ -240,10 +259,11 @@ impl Pipeline {
 }
 
 impl Pipeline {
-    /// Takes out of a `Ready` what concerns the disk and the links. If that freezes the database, the
-    /// rest of it waits. The tree that a restoration means is the database already.
+    /// Takes out of a `Ready` all that concerns the disk and the links. If that freezes the database, the
+    /// rest of the `Ready` waits. For a restoration, the database in memory is the restored tree already.
     pub(super) fn plan_disk(&mut self, now: Now, ready: &mut Ready, ensemble: &mut Ensemble) {
         let steps = &mut self.steps;
+        assert!(!steps.is_frozen(), "a Ready waits while the database must not change");
         ensemble.links.append(&mut ready.send);
         ensemble.log_reads.append(&mut ready.log_reads);
         if let Some(zxid) = ready.truncate.take() {
@@ -262,7 +282,7 @@ impl Pipeline {
         }
         match &mut ensemble.unlogged {
             None => ready.append.drain(..).for_each(|txn| self.steps.backlog.push(txn)),
-            // ZooKeeper: ObserverZooKeeperServer. What is not kept need not be waited for.
+            // ZooKeeper: ObserverZooKeeperServer. Transactions that are not logged count as synced at once.
             Some(unlogged) => {
                 if let Some(last) = unlogged.put(&mut ready.append) {
                     ensemble.peer.handle_synced(last);
@@ -298,7 +318,7 @@ impl Pipeline {
         }
     }
 
-    /// Does the steps that can be done. True if something came of it for the log or the peer.
+    /// Does the steps that can be done. True: at least one is done, which may concern the log or the peer.
     pub(super) fn run_steps(
         &mut self,
         now: Now,
@@ -308,6 +328,7 @@ impl Pipeline {
         let mut moved = false;
         while !self.stopped {
             let steps = &mut self.steps;
+            // All steps are done.
             let Some(first) = steps.planned.front() else { return moved };
             if steps.phase == StepPhase::Waiting && self.txnlog.synced() < first.after {
                 return moved;
@@ -316,9 +337,9 @@ impl Pipeline {
                 Step::Vouch(_) | Step::Durable(_) => {
                     assert!(
                         steps.phase == StepPhase::Waiting,
-                        "what is under way is a step before it"
+                        "a step that sends begins when the steps before it are done"
                     );
-                    assert!(self.txnlog.synced() >= first.after, "the log is durable until there");
+                    assert!(self.txnlog.synced() >= first.after, "what is sent is durable");
                     true
                 }
                 Step::Epochs(epochs) => self.write_epochs(epochs),
@@ -339,7 +360,7 @@ impl Pipeline {
                     ensemble.peer.handle_durable(now.mono, token);
                 }
                 Step::Epochs(_) => {}
-                Step::Truncate(_) | Step::Restore(_) => unreachable!("others end these"),
+                Step::Truncate(_) | Step::Restore(_) => unreachable!("`on_cut_done` ends a cut"),
             }
         }
         moved
@@ -347,7 +368,7 @@ impl Pipeline {
 
     // ---- epochs
 
-    /// One of the replica's own operations is done.
+    /// Handles the end of one of the replica's own operations.
     pub(super) fn on_file_completion(
         &mut self,
         now: Now,
@@ -359,10 +380,13 @@ impl Pipeline {
             return;
         }
         let steps = &mut self.steps;
+        // The completion is that of an attempt to find room that no longer matters.
         let StepPhase::File(token, after, origin_file) = steps.phase else { return };
         if token != completion.token {
             return;
         }
+        let first = steps.planned.front().map(|planned| &planned.step);
+        assert!(matches!(first, Some(Step::Epochs(_))), "an epoch file is part of the first step");
         steps.phase = StepPhase::Waiting;
         match completion.result {
             Ok(_) => {
@@ -372,7 +396,7 @@ impl Pipeline {
                 self.run_steps(now, database, ensemble);
             }
             Err(failure) if failure.kind == IoFailureKind::Full => {
-                // What was to be sent behind it would not be true.
+                // The messages behind the file would not be true, so they are not sent.
                 tracing::error!(%failure, "no room for an epoch file: leaving the ensemble for now");
                 let durable = |planned: &Planned| match planned.step {
                     Step::Durable(token) => Some(token),
@@ -391,6 +415,7 @@ impl Pipeline {
 
     // ---- truncate
 
+    /// Goes on with a truncation. False: it is not done. [`Pipeline::on_cut_done`] ends it.
     pub(super) fn truncate(
         &mut self,
         zxid: Zxid,
@@ -409,6 +434,10 @@ impl Pipeline {
             }
             StepPhase::Closing if self.is_log_closed() => {
                 let database = database.last_processed() > zxid;
+                assert!(
+                    self.reload.is_none(),
+                    "the edge has cut the files that were to be cut before"
+                );
                 self.reload = Some(Reload { truncate: zxid, database });
                 self.steps.phase = StepPhase::Reloading;
                 false
@@ -421,18 +450,19 @@ impl Pipeline {
         }
     }
 
+    /// Begins to close the log and gives up the snapshots under way, because the files are about to change.
     pub(super) fn close_log(&mut self, database: &mut Database, ensemble: &mut Ensemble) {
         self.txnlog.close();
         self.give_up_snapshots(database, ensemble);
     }
 
-    /// The state at the cut cannot be had from the files. What is applied stays, and what was only logged
-    /// behind it goes: the leader has said that it was never committed.
+    /// The files do not hold the state at the cut. Transactions that are applied stay. Those that are only logged go:
+    /// the leader has said that they were never committed.
     ///
     /// ```text
     /// 1. a server whose tree is a leader's of 1:8 has logged 1:9, and is told to cut at 1:5
-    /// 2. it cannot; were its log left alone and 1:9 forgotten in memory, it might lead from 1:8
-    /// 3. after its next start 1:9 is there again, in the middle of what it led with
+    /// 2. it cannot; if its log stayed as it is, and only its memory forgot 1:9, it might lead from 1:8
+    /// 3. after its next start 1:9 is there again, in the middle of the history with which it led
     /// ```
     pub(super) fn on_not_held(
         &mut self,
@@ -448,17 +478,18 @@ impl Pipeline {
         }
     }
 
-    /// The cut is done: the log goes on behind `zxid`.
+    /// The cut is done: the log continues behind `zxid`.
     pub(super) fn on_cut_done(&mut self, zxid: Zxid, ensemble: &mut Ensemble) {
         let random = ensemble.random();
         self.txnlog.reopen(zxid, random);
         self.newest_snapshot = self.newest_snapshot.min(zxid);
         let done = self.steps.pop();
-        assert!(done.is_cut(), "{done:?} is none");
+        assert!(done.is_cut(), "{done:?} is not a cut");
     }
 
     // ---- restore
 
+    /// Goes on with a restoration. False: it is not done. [`Pipeline::on_cut_done`] ends it.
     pub(super) fn restore_on_disk(
         &mut self,
         now: Now,
@@ -488,21 +519,25 @@ impl Pipeline {
     /// Begins to write the database, which is that of `zxid`, while the log is closed.
     pub(super) fn write_tree(&mut self, now: Now, zxid: Zxid, database: &mut Database) {
         let last = database.last_processed();
-        assert!(last == zxid, "the database stands still: it is at {last}, meant is {zxid}");
+        assert!(last == zxid, "the database is at {last}, and its tree is to be that of {zxid}");
+        assert!(self.steps.has_cut(), "a tree is written for a cut");
         self.steps.phase = StepPhase::Snapshot(zxid);
         self.begin_snapshot_alone(now, database);
     }
 
-    /// The tree is on the disk.
+    /// The tree for a cut is on the disk.
     pub(super) fn on_tree_written(
         &mut self,
         now: Now,
         database: &mut Database,
         ensemble: &mut Ensemble,
     ) {
-        let StepPhase::Snapshot(zxid) = self.steps.phase else { unreachable!("it was written") };
-        // What the ensemble never committed must not come back behind it.
+        let StepPhase::Snapshot(zxid) = self.steps.phase else {
+            unreachable!("a tree that is written was being written")
+        };
+        // Transactions that the ensemble never committed must not come back behind the tree.
         if self.txnlog.appended() > zxid || self.newest_snapshot > zxid {
+            assert!(self.reload.is_none(), "the edge has cut the files that were to be cut before");
             self.reload = Some(Reload { truncate: zxid, database: false });
             self.steps.phase = StepPhase::CuttingBehind(zxid);
             return;
@@ -516,7 +551,7 @@ impl Pipeline {
         let steps = &mut self.steps;
         if let Some(Planned { step: Step::Truncate(_), .. }) = steps.planned.front() {
             steps.backlog.set_end(zxid);
-            // What was to wait for the log up to the cut would wait for ever.
+            // A step that waits for the log up to the cut would wait for ever.
             steps.planned.iter_mut().for_each(|planned| planned.after = planned.after.min(zxid));
             ensemble.peer.handle_not_cut(now.mono, zxid);
         }
@@ -525,7 +560,7 @@ impl Pipeline {
 }
 
 impl Replica {
-    /// A [`Reload`] is done; or why the server must stop.
+    /// The edge has carried out a [`Reload`], or says why the server must stop.
     pub fn handle_reloaded(&mut self, now: Now, result: Result<Reloaded, String>) {
         self.service.now = now;
         let reloaded = match result {
@@ -535,7 +570,7 @@ impl Replica {
             }
         };
         let phase = self.service.pipeline.steps.phase;
-        let first = self.service.pipeline.steps.planned.front().expect("it is the first step");
+        let first = self.service.pipeline.steps.planned.front().expect("a cut is under way");
         match (&first.step, phase, reloaded) {
             (Step::Truncate(zxid), StepPhase::Reloading, Reloaded::Cut(recovered)) => {
                 self.on_truncated(now, *zxid, recovered);
@@ -563,6 +598,7 @@ impl Replica {
         self.follow_peer(now);
     }
 
+    /// The files are cut behind `zxid`. `recovered`: the database as it is there, if the one in memory was beyond that.
     fn on_truncated(&mut self, now: Now, zxid: Zxid, recovered: Option<Box<Recovered>>) {
         if let Some(recovered) = recovered {
             self.replace_database(now, recovered.database, Reason::Cut);

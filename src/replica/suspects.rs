@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! 1. A request reaches the leader, which ends or hangs while it makes the transaction.
-//! 2. Its learners find another leader, and pass on what was not answered.
-//! 3. That leader ends as well, and with it the quorum, for one client's one request.
+//! 2. Its learners find another leader, and pass on the requests that were not answered.
+//! 3. That leader ends as well, and with it the quorum, because of one request of one client.
 //! ```
-//! What a leader was seen to propose did not end it in step 1. Of anything else with words of a client's
-//! choosing nobody knows, so that its connection is closed, as ZooKeeper closes all. What was proposed and
-//! is not in the next leader's history is passed on once more, and no third time.
+//! A request that a leader was seen to propose did not end it in step 1. Any other request whose content a client has
+//! chosen may have, so its connection is closed, as ZooKeeper closes all. A request that was proposed and
+//! is not in the next leader's history is passed on once more, and not a third time.
 
 use hashbrown::HashMap;
 
@@ -19,26 +19,27 @@ use crate::proto::OpCode;
 /// The last counter that a leader gives to a transaction.
 const COUNTER_LAST: u32 = u32::MAX - 1;
 
-/// What the lost leader was seen to propose.
+/// The transactions that the lost leader was seen to propose.
 pub(super) enum Proposed {
-    /// Its last zxid: it ended because it had no more.
+    /// The leader proposed the last zxid of its epoch, and ended because it had no more: no request is suspect.
     Everything,
-    /// By session and xid, the last transaction of which nobody knows yet what becomes of it.
+    /// By session and xid, the newest transaction that is neither committed nor given up.
     Pending(HashMap<(SessionId, i32), Zxid>),
 }
 
 impl Proposed {
-    /// Whether this request of the connection is among them.
+    /// Whether the leader proposed this request of the connection.
     fn has(&self, connection: &Connection, request: &Forwarded) -> bool {
+        // Of a leader that has used up its zxids no request is suspect.
         let Proposed::Pending(pending) = self else { return true };
         let since = connection.tenure.map_or(Zxid::NONE, |tenure| tenure.since);
-        // What an earlier connection of the session asked for may have the same xid.
+        // A request of an earlier connection of the session may have the same xid.
         pending.get(&(connection.session, request.xid)).is_some_and(|zxid| *zxid > since)
     }
 }
 
 impl Ensemble {
-    /// What the leader that is lost was seen to propose.
+    /// The transactions that the lost leader was seen to propose.
     pub(super) fn proposed_by_lost_leader(&self) -> Proposed {
         if self.peer.accepted().counter() >= COUNTER_LAST {
             return Proposed::Everything;
@@ -52,7 +53,7 @@ impl Ensemble {
 }
 
 impl Connection {
-    /// The leader is lost that has these requests: notes which of them may be the reason.
+    /// The leader to which these requests were passed on is lost: marks those that may be the reason.
     pub(super) fn suspect(&mut self, proposed: &Proposed) {
         let mut queue = std::mem::take(&mut self.queue);
         for step in queue.iter_mut() {
@@ -67,12 +68,12 @@ impl Connection {
         self.queue = queue;
     }
 
-    /// Whether it waits for the answer to a request that is not passed on any more.
+    /// Whether the connection waits for the answer to a request that is not passed on any more.
     pub(super) fn has_suspects(&self) -> bool {
         self.queue.iter().any(|step| matches!(step, Waiting::Forwarded(request) if request.suspect))
     }
 
-    /// The request at the end of its queue has been passed on for the second time.
+    /// The request at the end of the connection's queue was passed on for the second time.
     pub(super) fn note_again(&mut self) {
         if let Some(Waiting::Forwarded(request)) = self.queue.iter_mut().next_back() {
             request.again = true;

@@ -1,8 +1,8 @@
 //! The throttle of new sessions: a token bucket, and random refusals before it is empty
 //! (`connection_throttle_*`).
 //!
-//! The random part is the BLUE algorithm: found empty, the bucket makes refusals likelier; found
-//! full enough, rarer; and after each change the probability is left alone for a while. So a storm
+//! The random part is the BLUE algorithm: an empty bucket makes refusals more likely, a bucket that is full enough
+//! makes them less likely, and after each change the probability stays as it is for a while. So a storm
 //! of clients is thinned out instead of being let in in bursts.
 
 use crate::time::MonoUs;
@@ -28,7 +28,7 @@ pub struct ThrottleOptions {
     pub decrease_ratio: f64,
     /// Tokens for a new session.
     pub new_session_tokens: u64,
-    /// Tokens for a session that is taken up again.
+    /// Tokens for a session that is reopened.
     pub renewal_tokens: u64,
 }
 
@@ -52,15 +52,24 @@ impl Default for ThrottleOptions {
 #[derive(Debug)]
 pub(super) struct Throttle {
     options: ThrottleOptions,
+    /// Tokens in the bucket.
+    ///
+    /// Invariant: at most `options.tokens`.
     tokens: u64,
+    /// When the bucket was filled last.
     filled_ms: u64,
+    /// When the probability was last allowed to change.
     changed_ms: u64,
+    /// The probability of a refusal by chance.
     drop: f64,
+    /// The state of the generator.
+    ///
+    /// Invariant: not 0, at which it would stay.
     random: u64,
 }
 
 impl Throttle {
-    /// A full bucket.
+    /// A throttle with a full bucket.
     pub fn new(options: ThrottleOptions, now: MonoUs, seed: u64) -> Throttle {
         let now_ms = millis(now);
         let tokens = options.tokens;
@@ -74,8 +83,8 @@ impl Throttle {
         }
     }
 
-    /// Whether somebody may enter, with a new session or with an old one.
-    // ZooKeeper: BlueThrottle.checkLimit. One more than the time of filling must have passed.
+    /// Whether a client may enter, with a new session or with an old one (`renewal`).
+    // ZooKeeper: BlueThrottle.checkLimit. At least 1 ms more than `fill_ms` must have passed.
     pub fn admit(&mut self, now: MonoUs, renewal: bool) -> bool {
         if self.options.tokens == 0 {
             return true;
@@ -88,6 +97,7 @@ impl Throttle {
             self.tokens = self.tokens.saturating_add(filled).min(self.options.tokens);
             self.filled_ms = now_ms;
         }
+        assert!(self.tokens <= self.options.tokens, "the bucket holds no more than its size");
         if let Some(freeze_ms) = self.options.freeze_ms
             && self.is_refused_by_chance(now_ms, freeze_ms)
         {
@@ -106,7 +116,7 @@ impl Throttle {
         }
     }
 
-    /// How likely a refusal by chance is.
+    /// The probability of a refusal by chance.
     pub fn drop_probability(&self) -> f64 {
         self.drop
     }
@@ -132,6 +142,7 @@ impl Throttle {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
+        assert!(self.random != 0, "xorshift of a number other than 0 is never 0");
         (self.random >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

@@ -1,25 +1,30 @@
-//! How far a whole tree on its way between servers has come, for an operator who waits for it.
+//! The progress of a whole tree on its way between servers, for an operator who waits for it.
 
 use crate::time::MonoUs;
 
-/// How often a transfer says how far it is. A smaller ensemble's trees go over within one.
+/// Time between two lines of the log about one transfer. Small trees take less than that, and get no such line.
 const LINE_EVERY_MS: u64 = 5_000;
 
 /// One tree on its way.
 #[derive(Clone, Copy, Debug)]
 pub struct Transfer {
+    /// When the transfer began.
     since: MonoUs,
+    /// When the log last said how far it is.
+    ///
+    /// Invariant: not before `since`.
     told: MonoUs,
+    /// Bytes transferred so far.
     bytes: u64,
 }
 
 impl Transfer {
-    /// It begins.
+    /// A transfer that begins now.
     pub fn begin(now: MonoUs) -> Transfer {
         Transfer { since: now, told: now, bytes: 0 }
     }
 
-    /// More of it has gone. True: it is time for a line.
+    /// `bytes` more are transferred. True: it is time for a line of the log.
     pub fn advance(&mut self, now: MonoUs, bytes: usize) -> bool {
         self.bytes += bytes as u64;
         let is_due = now.since_us(self.told) / 1000 >= LINE_EVERY_MS;
@@ -34,7 +39,7 @@ impl Transfer {
         self.bytes
     }
 
-    /// How long it takes, in ms.
+    /// How long the transfer has taken until `now`, in ms.
     pub fn ms(&self, now: MonoUs) -> u64 {
         now.since_us(self.since) / 1000
     }

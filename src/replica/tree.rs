@@ -1,5 +1,5 @@
-//! Whole trees between servers: ours on its way to learners, and the leader's taking the place of
-//! ours.
+//! Whole trees between servers: this server's tree on its way to learners, and the leader's tree, which replaces that
+//! of this server.
 
 use super::Replica;
 use super::ensemble::Ensemble;
@@ -11,17 +11,17 @@ use crate::id::Zxid;
 use crate::snapshot::{StreamProgress, StreamReader, StreamWriter};
 use crate::time::Now;
 
-/// Why another tree takes the place of ours.
+/// Why another tree replaces that of this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// The leader sent it.
+    /// The leader sent the tree.
     Received,
-    /// Ours held what the ensemble never committed, and was read from the disk anew.
+    /// This server's tree held transactions that the ensemble never committed, so it was read from the disk again.
     Cut,
 }
 
 impl Ensemble {
-    /// Whether a piece can be given at once.
+    /// Whether the tree on its way to learners can go on at once.
     pub(super) fn outgoing_wants_poll(&self) -> bool {
         match self.outgoing {
             Some(_) => self.peer.wants_snapshot_piece() || !self.peer.sends_snapshot(),
@@ -29,7 +29,9 @@ impl Ensemble {
         }
     }
 
+    /// A piece of the leader's tree has arrived.
     pub(super) fn on_snapshot_piece(&mut self, now: Now, bytes: &[u8]) {
+        // An earlier piece was refused, and the link is being closed.
         let Some((reader, transfer)) = &mut self.incoming else { return };
         let is_due = transfer.advance(now.mono, bytes.len());
         match reader.feed(bytes) {
@@ -48,6 +50,7 @@ impl Ensemble {
                     ms,
                     "received the leader's whole tree"
                 );
+                assert!(self.received.is_none(), "one tree at a time is received");
                 self.incoming = None;
                 let digest = database.sure_digest();
                 self.received = Some(database);
@@ -62,30 +65,31 @@ impl Ensemble {
 }
 
 impl Ensemble {
+    /// Stops sending the tree.
     pub(super) fn give_up_outgoing(&mut self, database: &mut Database) {
         if let Some((writer, transfer)) = self.outgoing.take() {
-            tracing::info!(bytes = transfer.bytes(), "nobody gets the whole tree any more");
+            tracing::info!(
+                bytes = transfer.bytes(),
+                "no learner wants the whole tree any more: giving it up"
+            );
             writer.abandon(database);
         }
     }
 }
 
 impl Pipeline {
-    /// Nobody holds the database any more: it is about to be replaced, or files are about to be cut.
+    /// Gives up all that holds the database, because it is about to be replaced, or files are about to be cut.
     pub(super) fn give_up_snapshots(&mut self, database: &mut Database, ensemble: &mut Ensemble) {
-        // The step that waits for its end would wait for ever.
+        // A step that waits for a tree that is given up would wait for ever.
         assert!(!self.steps.writes_tree(), "a tree that a step waits for is not given up");
         ensemble.give_up_outgoing(database);
         self.snapshots.give_up(database);
     }
-
-    // ---- in
 }
 
 impl Service {
-    // ---- out
-    /// Begins to send the tree if a learner waits for it and nobody else holds the database, and
-    /// gives the next piece.
+    /// Begins to send the tree if a learner waits for it and nothing else holds the database, and
+    /// gives the peer the next piece.
     pub(super) fn poll_outgoing(&mut self) {
         if self.ensemble.outgoing.is_none() {
             if self.pipeline.steps.is_frozen()
@@ -108,7 +112,7 @@ impl Service {
             return;
         }
         let now = self.now.mono;
-        let (writer, transfer) = self.ensemble.outgoing.as_mut().expect("it was looked at");
+        let (writer, transfer) = self.ensemble.outgoing.as_mut().expect("the tree is being sent");
         match writer.next_piece(&mut self.database) {
             Some(bytes) => {
                 if transfer.advance(now, bytes.len()) {
@@ -126,6 +130,7 @@ impl Service {
         }
     }
 
+    /// The leader begins to send its tree.
     pub(super) fn on_snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         tracing::info!(%zxid, "receiving the leader's whole tree");
         let options = *self.database.options();
@@ -134,7 +139,7 @@ impl Service {
         self.ensemble.incoming = Some((reader, Transfer::begin(self.now.mono)));
     }
 
-    /// Puts the active configuration into its node.
+    /// Writes the active configuration into its node.
     pub(super) fn show_config(&mut self, now: Now) {
         if let Some(config) = self.ensemble.peer.config() {
             let (text, version) = (config.to_text(), Zxid(config.version));
@@ -144,16 +149,16 @@ impl Service {
 }
 
 impl Replica {
-    /// The received tree takes the place of ours.
+    /// The received tree replaces that of this server.
     pub(super) fn restore_in_memory(&mut self, now: Now, zxid: Zxid) {
         let received = self.service.ensemble.received.take();
-        let database = *received.expect("a restore comes after a tree that was received");
-        assert_eq!(database.last_processed(), zxid, "the tree that was received is the one meant");
+        let database = *received.expect("the peer restores a tree that was received");
+        assert_eq!(database.last_processed(), zxid, "the peer restores the tree that was received");
         self.replace_database(now, database, Reason::Received);
     }
 
-    /// Another tree takes the place of ours, and does not continue it: whoever has seen ours must
-    /// begin anew.
+    /// Another tree replaces that of this server, and does not continue it: clients that have seen the old one must
+    /// connect again.
     pub(super) fn replace_database(&mut self, now: Now, database: Database, reason: Reason) {
         self.service
             .pipeline

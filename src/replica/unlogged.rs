@@ -1,18 +1,18 @@
-//! An observer without a log (`syncEnabled=false`): what it has and its disk has not, and how it begins to
+//! An observer without a log (`syncEnabled=false`): what it has in memory and not on its disk, and how it begins to
 //! keep a log.
 //!
-//! It acknowledges nothing, so it may forget. But what stands on its disk must stay true, for it may
+//! The observer acknowledges nothing, so it may forget. But what its disk says must stay true, because the observer may
 //! become a voter, at once or after a restart:
 //!
 //! ```text
 //! 1. an observer without a log follows a leader of epoch 7, and writes currentEpoch 7
 //! 2. it starts again as a voter: from an old snapshot, at 3:1
-//! 3. (epoch 7, 3:1) beats every voter that followed only epoch 6: what those have is lost
+//! 3. (epoch 7, 3:1) beats every voter that followed only epoch 6: their transactions are lost
 //! ```
-//! So `currentEpoch` waits until a tree on the disk holds what it vouches for. And from the moment at which
-//! this server is no observer any more, everything else waits for a snapshot of what it holds.
+//! So `currentEpoch` is written only when a tree on the disk holds the history that it vouches for. And once this
+//! server is not an observer any more, everything else waits for a snapshot of its state.
 // ZooKeeper: ObserverZooKeeperServer decides once, and a voter made of such an observer by a
-// reconfiguration goes on with a log that lacks everything before; its currentEpoch is always written.
+// reconfiguration continues with a log that lacks everything before; its currentEpoch is always written.
 
 use std::collections::VecDeque;
 
@@ -21,26 +21,28 @@ use crate::id::Zxid;
 use crate::proto::txn::Txn;
 use crate::zab::Epochs;
 
-/// What is not logged.
+/// What an observer does not log.
 #[derive(Debug)]
 pub(super) struct Unlogged {
-    /// The newest transaction that went to no log.
+    /// The newest transaction that was not logged.
     last: Zxid,
-    /// What the disk holds, without a hole.
+    /// The disk holds everything up to here, without a gap.
     proved: Zxid,
-    /// Those that are not applied yet.
+    /// The transactions that were not logged and are not applied yet.
+    ///
+    /// Invariant: their zxids rise.
     pending: VecDeque<Txn>,
-    /// Epochs whose history is not on the disk, and where that ended.
+    /// Epochs that must not be written yet, because their history is not on the disk; and where that history ended.
     epochs: Option<(Epochs, Zxid)>,
 }
 
 impl Unlogged {
-    /// Nothing yet, over a disk that holds everything up to `last`.
+    /// Nothing is unlogged yet: the disk holds everything up to `last`.
     pub fn new(last: Zxid) -> Unlogged {
         Unlogged { last, proved: last, pending: VecDeque::new(), epochs: None }
     }
 
-    /// Takes transactions instead of the log. The last of them.
+    /// Takes transactions instead of the log. Returns the last that is not applied.
     pub fn put(&mut self, txns: &mut Vec<Txn>) -> Option<Zxid> {
         self.pending.extend(txns.drain(..));
         let last = self.pending.back()?.zxid();
@@ -48,33 +50,34 @@ impl Unlogged {
         Some(last)
     }
 
-    /// Transactions up to there are applied: the database has them.
+    /// Transactions up to `zxid` are applied: the database has them.
     pub fn on_applied(&mut self, zxid: Zxid) {
         while self.pending.front().is_some_and(|txn| txn.zxid() <= zxid) {
             self.pending.pop_front();
         }
     }
 
-    /// Nothing after `zxid` stays.
+    /// The history is cut: nothing behind `zxid` stays.
     pub fn on_cut(&mut self, zxid: Zxid) {
         self.pending.retain(|txn| txn.zxid() <= zxid);
         self.last = self.last.min(zxid);
         self.proved = self.proved.min(zxid);
     }
 
-    /// The tree of a leader takes the place of everything, and is on the disk before what follows.
+    /// The tree of a leader replaces everything, and is on the disk before what follows.
     pub fn on_tree(&mut self, zxid: Zxid) {
         *self = Unlogged::new(zxid);
     }
 
-    /// A new leader's history is all here. True: the disk holds it, or will with what is planned.
+    /// This server has all of a new leader's history. True: the disk holds it, or will after the planned steps, so that
+    /// `epochs` may be written.
     pub fn may_vouch(&mut self, epochs: Epochs) -> bool {
         let may = self.last <= self.proved;
         self.epochs = (!may).then_some((epochs, self.last));
         may
     }
 
-    /// A snapshot of the server's own is on the disk. The epochs that it proves.
+    /// A snapshot that this server took itself is on the disk. Returns the epochs that may be written now.
     pub fn on_snapshot(&mut self, zxid: Zxid) -> Option<Epochs> {
         self.proved = self.proved.max(zxid);
         self.epochs.take_if(|(_, end)| *end <= zxid).map(|(epochs, _)| epochs)
@@ -82,16 +85,18 @@ impl Unlogged {
 }
 
 impl Service {
-    /// It is no observer any more. Whatever it vouches for from now on waits for a snapshot of what it
-    /// holds, and everything behind that is logged.
+    /// This server is not an observer any more. Everything that it vouches for from now on waits for a snapshot of its
+    /// state, and everything behind that is logged.
     pub(super) fn begin_log(&mut self) {
+        assert!(!self.pipeline.steps.has_cut(), "a log begins with a cut, behind any other");
+        // The server keeps a log already.
         let Some(Unlogged { pending, epochs, .. }) = self.ensemble.unlogged.take() else { return };
         let zxid = self.database.last_processed();
-        // Who has nothing has nothing to vouch for, and gets the leader's tree.
+        // A server without a history has nothing to vouch for, and gets the leader's tree.
         if zxid != Zxid::NONE {
             tracing::info!(
                 %zxid,
-                "this server may vote now: from here on it keeps a log, behind a snapshot of what it has"
+                "this server may vote now: it writes a snapshot of its state, and keeps a log from here on"
             );
             self.pipeline.steps.push_restore(zxid);
         }

@@ -1,20 +1,20 @@
 //! Sessions that begin while the disk of a server on its own is full.
 //!
-//! The beginning of a session is a transaction, and there is no room for one. But a client that only
-//! reads needs nothing of the disk, so it is let in: this server alone knows its session, as it knows a
+//! The beginning of a session is a transaction, and the disk has no room for one. But a client that only
+//! reads needs no disk, so it is let in: only this server knows its session, like a
 //! local one. Its writes are refused, as those of all sessions are. When there is room again, the
-//! beginnings are logged, each before anything that its session wrote.
+//! beginnings are logged, each before any write of its session.
 //!
 //! ```text
 //! no room ── connect ─→ local ── room ─→ createSession proposed ── committed ─→ like every session
 //!                         ↑                       │ no room after all
 //!                         └───────────────────────┘
 //! ```
-//! If the server is started anew before there is room, the client hears that its session has expired.
-//! Nothing is lost with it: it never wrote anything.
+//! If the server starts again before there is room, the client hears that its session has expired.
+//! Nothing is lost with the session, which never wrote anything.
 //!
-//! A leader lets nobody in like that: a server that has room leads soon, and until then the other servers
-//! let new sessions wait.
+//! A leader lets no client in that way: a server with room will lead soon, and until then new sessions wait at the
+//! other servers.
 // ZooKeeper ends when its disk is full.
 
 use super::Replica;
@@ -27,11 +27,11 @@ use crate::id::SessionId;
 use crate::proto::OpCode;
 use crate::time::Now;
 
-/// Beginnings that are proposed in one turn, at most: each costs as much as the end of a session.
+/// Most beginnings that are proposed in one turn: each costs as much as the end of a session.
 const LOGGED_AT_ONCE_MAX: usize = SESSIONS_EXPIRED_AT_ONCE_MAX;
 
 impl Service {
-    /// Lets a client in whose session cannot be logged. False: not here.
+    /// Lets a client in whose session cannot be logged. False: a member of an ensemble does not do that.
     pub(super) fn begin_unlogged_session(
         &mut self,
         now: Now,
@@ -41,6 +41,7 @@ impl Service {
         if self.ensemble.role != ReplicaRole::Alone {
             return false;
         }
+        assert_eq!(connection.state, State::Connecting, "a session begins once");
         let session = connection.session;
         if let Some(unsaid) = self.lines.allow(now.mono) {
             tracing::warn!(
@@ -55,8 +56,9 @@ impl Service {
         true
     }
 
-    /// Proposes the beginning of a session that only this server knows. False: there is no room.
+    /// Proposes the beginning of a session that only this server knows. False: the disk is full, or the epoch is over.
     pub(super) fn log_session(&mut self, now: Now, session: SessionId) -> bool {
+        assert!(session != SessionId::NONE, "a session that begins has an id");
         let timeout_ms =
             self.sessions.local.timeout_ms(session).unwrap_or(self.sessions.timeouts.max_ms);
         let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else {
@@ -85,7 +87,7 @@ impl Service {
 }
 
 impl Replica {
-    /// The beginning of a session found no room: it is taken back.
+    /// The beginning of a session found no room and is taken back: only this server knows the session.
     pub(super) fn keep_unlogged(&mut self, now: Now, request: &InFlight) {
         let session = request.session;
         let timeout_ms = self
@@ -97,18 +99,19 @@ impl Replica {
         self.service.sessions.tracker.remove(session);
         self.service.sessions.upgrading.remove(&session);
         if request.slot.is_some_and(|slot| self.connections.get(slot).is_none()) {
-            // Nobody has heard of the session yet, nor waits for it.
+            // The client has gone before it heard of the session.
             return;
         }
         self.service.sessions.local.add(session, timeout_ms, now.mono);
         let slot = self.service.clients.by_session.get(&session).copied();
         if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+            assert_eq!(connection.session, session, "a session's connection has that session");
             connection.local = true;
         }
     }
 
-    /// Proposes the beginnings of sessions that found no room before there was some, so many that it
-    /// takes a millisecond or two; the others follow.
+    /// Proposes the beginnings of sessions that had found no room, now that there is some: as many as
+    /// take a millisecond or two. The others follow.
     pub(super) fn log_unlogged_sessions(&mut self, now: Now) {
         self.service.sessions.unlogged_left = false;
         if self.service.ensemble.role != ReplicaRole::Alone || self.service.shutting_down {
@@ -123,13 +126,14 @@ impl Replica {
             }
             let slot = self.service.clients.by_session.get(&session).copied();
             if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+                assert_eq!(connection.session, session, "a session's connection has that session");
                 connection.local = false;
             }
         }
         self.service.sessions.unlogged_left = left.len() > LOGGED_AT_ONCE_MAX;
     }
 
-    /// After writes were taken back: what their connections wait for.
+    /// A write of this connection was taken back: the connection continues without it.
     pub(super) fn go_on_without_room(&mut self, now: Now, slot: Slot) {
         let Some((connection, service)) = self.one(slot) else { return };
         if connection.state == State::Connecting {

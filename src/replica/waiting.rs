@@ -1,7 +1,7 @@
 //! The steps of one connection's queue, and how many of them are writes.
 //!
-//! The rule that is easy to break: a step does not become a write, or cease to be one, where it
-//! stands. Who replaces it uses [`Queue::replace`].
+//! The rule that is easy to break: a step must not become a write, or cease to be one, while it is in the queue. To
+//! turn it into another step, use [`Queue::replace`].
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::{IntoIter, Iter, IterMut};
@@ -9,12 +9,14 @@ use std::ops::Index;
 
 use super::connection::Waiting;
 
-/// What waits, in the order of the session's replies.
+/// The steps of one connection, in the order of the session's replies.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     steps: VecDeque<Waiting>,
-    /// How many of them may still be carried out: whoever answers a read asks, and the queue may be
+    /// How many of the steps are writes. Counted because every answer to a read asks for it, and the queue may be
     /// tens of thousands of steps long.
+    ///
+    /// Invariant: the number of steps for which [`Waiting::is_write`] holds.
     writes: usize,
 }
 
@@ -26,20 +28,30 @@ impl Queue {
 
     pub fn pop_front(&mut self) -> Option<Waiting> {
         let step = self.steps.pop_front()?;
-        self.writes -= usize::from(step.is_write());
+        self.forget(&step);
         Some(step)
     }
 
     pub fn remove(&mut self, place: usize) {
+        assert!(place < self.steps.len(), "a step that is removed is in the queue");
         if let Some(step) = self.steps.remove(place) {
-            self.writes -= usize::from(step.is_write());
+            self.forget(&step);
         }
     }
 
     pub fn replace(&mut self, place: usize, step: Waiting) {
+        assert!(place < self.steps.len(), "a step that is replaced is in the queue");
         self.writes += usize::from(step.is_write());
         let before = std::mem::replace(&mut self.steps[place], step);
-        self.writes -= usize::from(before.is_write());
+        self.forget(&before);
+    }
+
+    /// A step is not in the queue any more.
+    fn forget(&mut self, step: &Waiting) {
+        let writes = usize::from(step.is_write());
+        assert!(writes <= self.writes, "a write that leaves the queue was counted");
+        self.writes -= writes;
+        assert!(self.writes <= self.steps.len(), "every write is a step");
     }
 
     pub fn retain(&mut self, keeps: impl FnMut(&Waiting) -> bool) {
@@ -47,7 +59,7 @@ impl Queue {
         self.writes = self.steps.iter().filter(|step| step.is_write()).count();
     }
 
-    /// The steps, to note something about them.
+    /// The steps, to change what they say about themselves.
     pub fn iter_mut(&mut self) -> IterMut<'_, Waiting> {
         self.steps.iter_mut()
     }
@@ -68,7 +80,7 @@ impl Queue {
         self.steps.is_empty()
     }
 
-    /// Whether something in it may still be carried out, or not.
+    /// Whether the queue holds a write: something whose outcome is not known yet.
     pub fn has_writes(&self) -> bool {
         self.writes > 0
     }

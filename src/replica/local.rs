@@ -4,8 +4,8 @@
 use super::Replica;
 use super::connection::{Answer, ClientRequest, Connection, Slot};
 use super::ensemble::ReplicaRole;
+use super::expiry::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use super::service::Service;
-use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use super::sessions::Sessions;
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};

@@ -27,6 +27,8 @@ mod deferred;
 mod disk;
 mod early;
 mod ensemble;
+mod epoch_files;
+mod expiry;
 mod forward;
 mod learners;
 mod line;

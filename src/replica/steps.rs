@@ -29,12 +29,11 @@ use super::backlog::Backlog;
 use super::ensemble::Ensemble;
 use super::ensemble::ReplicaRole;
 use super::pipeline::Pipeline;
-use super::room::Room;
 use super::tree::Reason;
 use super::{Reload, Reloaded, Replica};
 use crate::database::Database;
-use crate::id::{Epoch, Zxid};
-use crate::io::{Completion, IoFailureKind, Op, Owner, Place, Token};
+use crate::id::Zxid;
+use crate::io::{Owner, Token};
 use crate::planted::{self, PlantedBug};
 use crate::recovery::Recovered;
 use crate::time::Now;
@@ -43,7 +42,7 @@ use crate::zab::{Epochs, OriginFile};
 
 /// One step. The module's header says what each does.
 #[derive(Debug)]
-enum Step {
+pub(super) enum Step {
     /// Cut off everything behind this zxid.
     Truncate(Zxid),
     /// Write the database in memory, which is that of this zxid.
@@ -58,22 +57,22 @@ enum Step {
 
 impl Step {
     /// Whether transactions behind the step must wait for it.
-    fn is_cut(&self) -> bool {
+    pub fn is_cut(&self) -> bool {
         matches!(self, Step::Truncate(_) | Step::Restore(_))
     }
 }
 
 /// A step, and when it may begin.
 #[derive(Debug)]
-struct Planned {
-    step: Step,
+pub(super) struct Planned {
+    pub step: Step,
     /// The log must be durable up to here before the step begins.
-    after: Zxid,
+    pub after: Zxid,
 }
 
 /// How far the first step is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum StepPhase {
+pub(super) enum StepPhase {
     /// Not begun.
     #[default]
     Waiting,
@@ -93,21 +92,21 @@ enum StepPhase {
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     /// The steps that are not done, the oldest first.
-    planned: VecDeque<Planned>,
+    pub planned: VecDeque<Planned>,
     /// How far the first of them is.
     ///
     /// Invariant: `Waiting` if there is none.
-    phase: StepPhase,
+    pub phase: StepPhase,
     /// Transactions that go to the log beside the steps.
     pub backlog: Backlog,
     /// The epochs that the epoch files hold. `None`: a server on its own has no such files.
     pub epochs_on_disk: Option<Epochs>,
     /// The content of the file `historyOrigin`.
-    origin_file: OriginFile,
+    pub origin_file: OriginFile,
     /// The epochs that the files will hold after all planned steps.
-    epochs_planned: Option<Epochs>,
+    pub epochs_planned: Option<Epochs>,
     /// The number of the replica's next operation of its own.
-    next_token: u64,
+    pub next_token: u64,
     /// The cut that is planned or under way.
     ///
     /// Invariant: `planned` holds one truncation or restoration if it is set, otherwise none.
@@ -216,42 +215,6 @@ impl Steps {
 }
 
 impl Pipeline {
-    /// Begins to replace the next epoch file that differs from `wanted`. True: none differs.
-    pub(super) fn write_epochs(&mut self, wanted: Epochs) -> bool {
-        let looks_for_room = matches!(self.room, Room::Looking(_));
-        let steps = &mut self.steps;
-        if steps.phase != StepPhase::Waiting || looks_for_room {
-            return false;
-        }
-        let on_disk = steps.epochs_on_disk;
-        let known = on_disk.unwrap_or(wanted);
-        let mut origin_file = steps.origin_file;
-        let says = origin_file.origin(wanted.current);
-        // A server that has followed an epoch says where its history began, so `historyOrigin` is written first. Of the
-        // two epochs, `acceptedEpoch` is written first, because it must never be behind `currentEpoch`.
-        let (name, content, after) = if wanted.current > Epoch::ZERO && says != wanted.origin {
-            origin_file = OriginFile::between(on_disk, wanted);
-            let origin = origin_file.origin(known.current);
-            (Epochs::ORIGIN_FILE, origin_file.to_string(), Epochs { origin, ..known })
-        } else if on_disk.map(|epochs| epochs.accepted) != Some(wanted.accepted) {
-            let after = Epochs { accepted: wanted.accepted, ..known };
-            (Epochs::ACCEPTED_FILE, wanted.accepted.to_string(), after)
-        } else if on_disk.map(|epochs| epochs.current) != Some(wanted.current) {
-            (Epochs::CURRENT_FILE, wanted.current.to_string(), wanted)
-        } else {
-            return true;
-        };
-        let token = steps.token();
-        steps.phase = StepPhase::File(token, after, origin_file);
-        self.ops.push(Op::FileReplace {
-            token,
-            place: Place::Snapshots,
-            name: name.to_owned(),
-            content: content.into_bytes(),
-        });
-        false
-    }
-
     /// Whether nothing of the log or of a snapshot is under way.
     pub(super) fn is_log_closed(&self) -> bool {
         self.txnlog.is_closed() && !self.snapshots.is_active()
@@ -367,53 +330,6 @@ impl Pipeline {
     }
 
     // ---- epochs
-
-    /// Handles the end of one of the replica's own operations.
-    pub(super) fn on_file_completion(
-        &mut self,
-        now: Now,
-        completion: Completion,
-        database: &mut Database,
-        ensemble: &mut Ensemble,
-    ) {
-        if self.on_room_completion(now, &completion, database, ensemble) {
-            return;
-        }
-        let steps = &mut self.steps;
-        // The completion is that of an attempt to find room that no longer matters.
-        let StepPhase::File(token, after, origin_file) = steps.phase else { return };
-        if token != completion.token {
-            return;
-        }
-        let first = steps.planned.front().map(|planned| &planned.step);
-        assert!(matches!(first, Some(Step::Epochs(_))), "an epoch file is part of the first step");
-        steps.phase = StepPhase::Waiting;
-        match completion.result {
-            Ok(_) => {
-                steps.epochs_on_disk = Some(after);
-                steps.origin_file = origin_file;
-                self.has_room_for_files(now, ensemble);
-                self.run_steps(now, database, ensemble);
-            }
-            Err(failure) if failure.kind == IoFailureKind::Full => {
-                // The messages behind the file would not be true, so they are not sent.
-                tracing::error!(%failure, "no room for an epoch file: leaving the ensemble for now");
-                let durable = |planned: &Planned| match planned.step {
-                    Step::Durable(token) => Some(token),
-                    _ => None,
-                };
-                let unwritten: Vec<u64> = steps.planned.iter().filter_map(durable).collect();
-                steps.planned.retain(|planned| planned.step.is_cut());
-                steps.epochs_planned = steps.epochs_on_disk;
-                self.lacks_room_for_files(now, ensemble);
-                let reason = "no room on the disk for an epoch file";
-                ensemble.peer.leave_unwritten(now.mono, reason, &unwritten);
-            }
-            Err(failure) => self.stop(format!("an epoch file cannot be written: {failure}")),
-        }
-    }
-
-    // ---- truncate
 
     /// Goes on with a truncation. False: it is not done. [`Pipeline::on_cut_done`] ends it.
     pub(super) fn truncate(

@@ -20,9 +20,9 @@
 use super::Replica;
 use super::connection::{Connection, Slot, State};
 use super::ensemble::ReplicaRole;
+use super::expiry::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use super::pipeline::InFlight;
 use super::service::Service;
-use super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use crate::id::SessionId;
 use crate::proto::OpCode;
 use crate::time::Now;

@@ -1,6 +1,6 @@
 //! Sessions: set-up, reconnects, closes, expiry.
 
-use super::super::sessions::SESSIONS_EXPIRED_AT_ONCE_MAX;
+use super::super::expiry::SESSIONS_EXPIRED_AT_ONCE_MAX;
 use super::harness::*;
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};

@@ -81,7 +81,7 @@ pub const fn is_read(op: OpCode) -> bool {
 
 /// Executes `op` and appends the body of its reply.
 ///
-/// [`set_watches`] executes setWatches, whose events precede its reply.
+/// [`set_watches()`] executes setWatches, whose events precede its reply.
 ///
 /// # Errors
 /// The code for the reply's header. The caller must cut off the bytes that were appended.

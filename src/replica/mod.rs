@@ -87,7 +87,7 @@ use connection::{Connection, Connections, Slot, State};
 use ensemble::ReplicaRole;
 use service::Service;
 
-/// The owner of the server's state: it has the connections itself, and the rest in a [`Service`], to which it hands one
+/// The owner of the server's state: it has the connections itself, and the rest in a `Service`, to which it hands one
 /// connection at a time.
 pub struct Replica {
     /// Every connection that is open or still has bytes to send.

@@ -89,7 +89,7 @@ impl WatchTable {
         self.refused_last
     }
 
-    /// Bytes that count against [`WatchBounds::bytes_max`] (`zk_watch_bytes`).
+    /// Bytes that count against `WatchBounds::bytes_max` (`zk_watch_bytes`).
     pub fn held_bytes(&self) -> u64 {
         self.held_bytes
     }

@@ -66,17 +66,21 @@ impl Service {
             OpCode::Multi | OpCode::CloseSession => limits::LIST_BYTES_PER_UNIT,
             _ => limits::COPIED_BYTES_PER_UNIT,
         };
-        let (body, session) = (txn.body(), txn.header().client_id);
-        // A list of ephemeral nodes that was too long for the log is taken from the tree.
-        let unlisted = match body {
-            TxnBody::CloseSession { paths: None } => self.database.ephemerals_size(session).1,
-            _ => 0,
-        };
+        let session = txn.header().client_id;
+        let tells_many = self.database.watches().may_tell_many();
+        let (mut unlisted, mut events) = (0, 0);
+        // Decoding takes some percent of what a small write costs, and is done for few of them.
+        if tells_many || txn.header().op == OpCode::CloseSession {
+            let body = txn.body();
+            // A list of ephemeral nodes that was too long for the log is taken from the tree.
+            if let TxnBody::CloseSession { paths: None } = body {
+                unlisted = self.database.ephemerals_size(session).1;
+            }
+            if tells_many {
+                events = self.tenths_of_events(session, &body) / EVENTS_PER_UNIT;
+            }
+        }
         let units = (txn.bytes().len() + unlisted) / bytes_per_unit;
-        let events = match self.database.watches().may_tell_many() {
-            true => self.tenths_of_events(session, &body) / EVENTS_PER_UNIT,
-            false => 0,
-        };
         u32::try_from(units + events).unwrap_or(u32::MAX)
     }
 

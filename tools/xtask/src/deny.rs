@@ -1,5 +1,5 @@
 //! What is known of the crates that we build with: licences, sources, advisories. `cargo deny` judges by
-//! `deny.toml`, and reaches no network: the advisories lie in `advisories/`, those of the RustSec database
+//! `.cargo/deny.toml`, and reaches no network: the advisories lie in `advisories/`, those of the RustSec database
 //! about crates of our lock files. A crate that came after they were taken is noticed, not passed over.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use crate::steps::workspace_root;
 
 const VERSION: &str = "0.20.2";
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
-/// Where `deny.toml` has the database (`db-path`), and what cargo-deny calls the checkout of
+/// Where `.cargo/deny.toml` has the database (`db-path`), and what cargo-deny calls the checkout of
 /// `https://github.com/rustsec/advisory-db` there.
 const DATABASE: &str = "target/advisories/advisory-db-3157b0e258782691";
 /// Our part of it, and the crates about which it holds all that was known.
@@ -42,7 +42,7 @@ pub fn check() -> Result<(), String> {
     for manifest in MANIFESTS {
         // What other systems need is looked at as well.
         run(Command::new("cargo").args(["fetch", "--locked", "--manifest-path", manifest]))?;
-        let arguments = ["--offline", "--config", "deny.toml", "--manifest-path", manifest];
+        let arguments = ["--offline", "--config", ".cargo/deny.toml", "--manifest-path", manifest];
         run(Command::new(&program).args(arguments).arg("check"))?;
     }
     Ok(())

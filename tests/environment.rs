@@ -318,7 +318,7 @@ fn ports_that_another_process_has_are_named_and_the_check_denies_nothing_for_the
     member(port, 0, "127.0.0.1");
     let (code, said) = place.run("", "config check");
     assert!(code == Some(0) && said.contains(&quorum_port), "{said}");
-    assert!(said.contains("tries on") && said.ends_with("a server would start\n"), "{said}");
+    assert!(said.contains("keeps trying") && said.ends_with("a server would start\n"), "{said}");
     let ports = format!(
         "port {port} for learners and {free} for votes; hosts that may connect there: ringkeeper.peerAddressCheck=members"
     );

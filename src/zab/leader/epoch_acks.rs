@@ -92,11 +92,14 @@ impl Leader {
     pub(super) fn maybe_finish_epoch(&mut self) {
         // No learner was asked yet, or a quorum has accepted.
         let LeaderPhase::EpochAcks { electing, .. } = &self.phase else { return };
-        assert!(self.epoch.is_some(), "only what is decided can be accepted");
+        let epoch = self.epoch.expect("only what is decided can be accepted");
         if !electing.contains(&self.lasting.options.me) || !self.has_quorums(electing) {
             return;
         }
-        self.lasting.epochs.current = self.lasting.epochs.accepted;
+        // Not what was accepted last: a later epoch of an earlier role may become durable meanwhile, and this server does
+        // not have its history.
+        assert!(epoch <= self.lasting.epochs.accepted, "the epoch of a leader was accepted");
+        self.lasting.epochs.current = epoch;
         let token = self.want_epochs();
         self.phase = LeaderPhase::Synchronization {
             acks: AckTracker::of_both(&self.lasting.config, &self.lasting.last_seen),

@@ -7,7 +7,25 @@ mod script;
 mod words;
 
 use crate::zab::tests::conversations;
+use crate::id::Epoch;
 use script::Script;
+
+/// ```text
+/// 1. Another leader asks this server to accept epoch 7. The file is on its way when that leader is lost.
+/// 2. This server leads in epoch 5. The file is durable, so it has accepted epoch 7.
+/// 3. A quorum accepts epoch 5. Were currentEpoch 7 now, this server would claim a history that it does not have.
+/// ```
+#[test]
+fn a_leader_claims_the_history_of_its_own_epoch_although_it_has_accepted_a_later_one() {
+    let mut script = Script::new("1 of 1,2,3 epochs=2,1 recent=1:1,1:2");
+    for line in ["connect 2", "2 -> FOLLOWERINFO 4:0", "durable"] {
+        script.event(line);
+    }
+    script.leader.lasting_mut().epochs.accepted = Epoch(7);
+    script.event("2 -> ACKEPOCH 1:2 1");
+    let epochs = script.leader.lasting().epochs;
+    assert_eq!((epochs.accepted, epochs.current), (Epoch(7), Epoch(5)));
+}
 
 conversations! { "leader_", Script::run:
     leader_discovery

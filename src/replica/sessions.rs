@@ -318,7 +318,6 @@ impl Service {
         xid: i32,
         large: u32,
     ) -> bool {
-        assert!(session != SessionId::NONE, "a session that ends has an id");
         let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else {
             self.stats.writes_refused_disk_full += 1;
             return false;

@@ -304,7 +304,8 @@ impl Round {
         for (id, _) in agree {
             tracker.add(*id);
         }
-        if electorate.has_all_quorums(&tracker)
+        if !tracker.acks().is_empty()
+            && electorate.has_all_quorums(&tracker)
             && self.leader_confirms(electorate, &self.outside, ballot)
         {
             self.number = round;
@@ -344,8 +345,13 @@ impl Round {
         let tracker = electorate.tracker(agree.map(|(id, _)| *id));
         let (vote, round) = (self.proposed, self.number);
         assert!(tracker.acks().len() <= self.received.len(), "every supporter has voted");
-        (electorate.may_lead(vote.leader) && electorate.has_all_quorums(&tracker))
-            .then(|| Agreement { vote, round, supporters: tracker.acks().clone() })
+        // The outside witness replaces a second vote, and never the first.
+        let agrees = !tracker.acks().is_empty() && electorate.has_all_quorums(&tracker);
+        (electorate.may_lead(vote.leader) && agrees).then(|| Agreement {
+            vote,
+            round,
+            supporters: tracker.acks().clone(),
+        })
     }
 
     /// Whether no better vote can come: every server that could win has voted in this round, or

@@ -328,7 +328,6 @@ impl Replica {
             self.service.pipeline.in_flight.is_empty(),
             "a server proposes nothing before it leads"
         );
-        assert!(epoch > self.service.ensemble.epoch, "a leader begins an epoch of its own");
         self.service.database.set_last_processed(Zxid::new(epoch, 0));
         self.service.pipeline.prep = Prep::new(self.service.options.prep(), &self.service.database);
         self.service.work.on_taken_back(Zxid::ZERO);

@@ -279,6 +279,19 @@ fn a_witness_lets_one_of_two_servers_lead_and_the_other_follow() {
     assert_eq!(says(&mut round, &three, 2, leads), Consequence::Noted);
 }
 
+/// The witness stands for the second of two voters. Where no voter names a leader any more, nobody is elected.
+#[test]
+fn a_witness_elects_nobody_whom_no_voter_names() {
+    let mut electorate = electorate(3, "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:observer");
+    electorate.oracle = Some(true);
+    let mut round = Round::new(&electorate, 1, vote(3, 1, 1));
+    says(&mut round, &electorate, 2, ballot(Looking, vote(2, 9, 4), 1));
+    assert_eq!(round.agreement(&electorate).unwrap().vote.leader, ServerId(2));
+    // Server 2 was restarted, and votes for another server now, no better one.
+    says(&mut round, &electorate, 2, ballot(Looking, vote(1, 5, 1), 1));
+    assert_eq!(round.agreement(&electorate), None);
+}
+
 #[test]
 fn all_forms_of_a_message_are_understood_and_malformed_ones_are_dropped() {
     let config = Config::parse("server.1=a:1:2").unwrap();

@@ -4,6 +4,7 @@ use super::forwarding::{inbound, told, zxid};
 use super::harness::{Harness, create, set_data};
 use super::standing::{LINK, commit_proposed, errors_of, leader, request, session_of_server_3};
 use crate::id::{ServerId, SessionId};
+use crate::jute::Jute;
 use crate::limits::PROPOSED_MAX;
 use crate::link::{LinkEvent, LinkId};
 use crate::proto::OpCode;
@@ -29,6 +30,27 @@ fn a_tenure_that_no_leader_has_given_keeps_no_client_out() {
     let wish = request(session, 5, OpCode::Create, &create("/a", b"", 0));
     inbound(&mut harness, Inbound::Request(ForwardedRequest { server: ServerId(2), ..wish }));
     assert_eq!(errors_of(&commit_proposed(&mut harness)), [0]);
+}
+
+/// No client can have session 0, which means "none"; a learner may name it all the same.
+#[test]
+fn session_0_of_a_learner_begins_expires_and_ends_like_others() {
+    let session = SessionId::NONE;
+    let mut harness = leader();
+    let end = request(session, 1, OpCode::CloseSession, &RequestBody::Empty);
+    inbound(&mut harness, Inbound::Request(end));
+    assert_eq!(commit_proposed(&mut harness).len(), 1, "the end of a session that nobody knows");
+    let mut wish = request(session, 0, OpCode::CreateSession, &RequestBody::Empty);
+    wish.body = 9000.to_bytes().into();
+    inbound(&mut harness, Inbound::Request(wish));
+    commit_proposed(&mut harness);
+    let ephemeral = request(session, 2, OpCode::Create, &create("/e", b"", 1));
+    inbound(&mut harness, Inbound::Request(ephemeral));
+    commit_proposed(&mut harness);
+    harness.advance_ms(20_000);
+    let proposed = commit_proposed(&mut harness);
+    assert_eq!(proposed.len(), 1, "it expires");
+    assert_eq!(proposed[0].header().op, OpCode::CloseSession);
 }
 
 #[test]

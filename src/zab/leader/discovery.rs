@@ -165,6 +165,8 @@ impl Leader {
         );
         // Too few servers have come.
         let Some(epoch) = epoch else { return };
+        // A later epoch of an earlier role may have become durable since the claims began.
+        let epoch = epoch.max(Epoch(self.lasting.epochs.accepted.0 + 1));
         if epoch > Epoch::LAST {
             self.fail(kept_out::no_epoch_left(self.lasting.epochs.accepted));
             return;

@@ -6,9 +6,20 @@ mod observers;
 mod script;
 mod words;
 
-use crate::zab::tests::conversations;
 use crate::id::Epoch;
+use crate::zab::tests::conversations;
 use script::Script;
+
+/// As in the next test, but the file becomes durable before the epoch is decided: a promise is not taken back.
+#[test]
+fn a_leader_begins_an_epoch_after_all_that_it_has_accepted() {
+    let mut script = Script::new("1 of 1,2,3 epochs=2,1 recent=1:1,1:2");
+    script.event("connect 2");
+    script.leader.lasting_mut().epochs.accepted = Epoch(7);
+    script.event("2 -> FOLLOWERINFO 4:0");
+    let epochs = script.leader.lasting().epochs;
+    assert_eq!((epochs.accepted, epochs.current), (Epoch(8), Epoch(1)));
+}
 
 /// ```text
 /// 1. Another leader asks this server to accept epoch 7. The file is on its way when that leader is lost.

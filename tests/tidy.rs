@@ -137,7 +137,7 @@ const ASSERTS: &[(&str, usize)] = &[
     ("session", 26),
     ("snapshot", 28),
     ("tree", 32),
-    ("txnlog", 47),
+    ("txnlog", 46),
     ("watch", 39),
     ("zab", 35),
     ("zab/leader", 37),

@@ -152,7 +152,6 @@ impl Peer {
     /// See [`Member::snapshot_begins`](super::Member::snapshot_begins).
     pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         #[cfg(test)]
-        #[cfg(test)]
         if let Peer::Scripted(scripted) = self {
             scripted.wants_snapshot = false;
             scripted.sends_snapshot = true;
@@ -192,7 +191,6 @@ impl Peer {
 
     /// See [`Member::snapshot_ends`](super::Member::snapshot_ends).
     pub fn snapshot_ends(&mut self) {
-        #[cfg(test)]
         #[cfg(test)]
         if let Peer::Scripted(scripted) = self {
             scripted.sends_snapshot = false;

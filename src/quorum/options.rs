@@ -37,8 +37,8 @@ pub struct PeerOptions {
     /// Time that an observer waits before it looks for a leader again, in ms
     /// (`observer.reconnectDelayMs`), and before it asks all servers at once (`observer.election.DelayMs`).
     pub observer_delays_ms: (u64, u64),
-    /// How long a leader waits for the epochs of a quorum while a voter looks for a leader, in ms (`leader.maxTimeToWaitForEpoch`);
-    /// `None`: two ticks. `initLimit` at most.
+    /// How long a leader waits for the epochs of a quorum while a voter looks for a leader, in ms
+    /// (`leader.maxTimeToWaitForEpoch`); `None`: two ticks. `initLimit` at most.
     pub wait_for_epoch_ms: Option<u64>,
     /// Committed transactions kept in memory for learners (`commitLogCount`).
     pub commit_log_txns: usize,

@@ -30,19 +30,11 @@ impl Clients {
             self.requests_held -= held;
             match waiting {
                 Waiting::Answer { answer, .. } => {
-                    assert!(
-                        self.large_bytes >= answer.large as usize,
-                        "a large request is counted"
-                    );
-                    self.large_bytes -= answer.large as usize;
+                    self.release_large(answer.large);
                 }
                 Waiting::Forwarded(request) => {
                     ensemble.passed_on.remove(&request);
-                    assert!(
-                        self.large_bytes >= request.large as usize,
-                        "a large request is counted"
-                    );
-                    self.large_bytes -= request.large as usize;
+                    self.release_large(request.large);
                 }
                 Waiting::Write | Waiting::Request { .. } => {}
             }

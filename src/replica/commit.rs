@@ -90,9 +90,7 @@ impl Replica {
         assert!(request.zxid == txn.zxid(), "{} is committed, {} waits", txn.zxid(), request.zxid);
         let next = self.service.pipeline.in_flight.front();
         assert!(next.is_none_or(|next| next.zxid > request.zxid), "the zxids in flight rise");
-        let large = request.large as usize;
-        assert!(self.service.clients.large_bytes >= large, "a large request is counted");
-        self.service.clients.large_bytes -= large;
+        self.service.clients.release_large(request.large);
         self.service.stats.record_update(now.mono.since_us(request.arrived));
         if let Some(slot) = request.slot {
             self.reply(now, slot, &request, txn, applied);

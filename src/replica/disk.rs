@@ -538,7 +538,7 @@ impl Replica {
             _ => {}
         }
         let Some(connection) = request.slot.and_then(|slot| self.connections.get_mut(slot)) else {
-            self.service.clients.large_bytes -= large;
+            self.service.clients.release_large(request.large);
             return;
         };
         if connection.state == State::Ending {
@@ -562,7 +562,7 @@ impl Replica {
                 let step = Waiting::Answer { answer, arrived: request.arrived, after };
                 connection.queue.replace(place, step);
             }
-            None => self.service.clients.large_bytes -= large,
+            None => self.service.clients.release_large(request.large),
         }
     }
 }

@@ -171,9 +171,8 @@ impl Service {
     /// Gives back what a request has claimed that was passed on and has left its connection's queue.
     fn end_forwarded(&mut self, connection: &mut Connection, request: &Forwarded) {
         self.ensemble.passed_on.remove(request);
-        let (large, bytes) = (request.large as usize, request.frame.len());
-        assert!(self.clients.large_bytes >= large, "a large request is counted");
-        self.clients.large_bytes -= large;
+        self.clients.release_large(request.large);
+        let bytes = request.frame.len();
         assert!(connection.held_bytes >= bytes, "the bytes of a request that waits are counted");
         connection.held_bytes -= bytes;
     }
@@ -193,7 +192,7 @@ impl Service {
         let mut frame = RequestHeader { xid, op: op.number() }.to_bytes();
         frame.extend_from_slice(body);
         if self.clients.holds_too_much(connection) {
-            self.clients.large_bytes -= large as usize;
+            self.clients.release_large(large);
             self.reject(slot, connection, "too many requests behind its own writes");
             return;
         }

@@ -96,8 +96,8 @@ impl Leader {
         if !electing.contains(&self.lasting.options.me) || !self.has_quorums(electing) {
             return;
         }
-        // Not what was accepted last: a later epoch of an earlier role may become durable meanwhile, and this server does
-        // not have its history.
+        // Not what was accepted last: a later epoch of an earlier role may become durable meanwhile, and this server
+        // does not have its history.
         assert!(epoch <= self.lasting.epochs.accepted, "the epoch of a leader was accepted");
         self.lasting.epochs.current = epoch;
         let token = self.want_epochs();

@@ -161,8 +161,8 @@ impl Learner {
         left_for(change)
     }
 
-    /// Whether a transaction is ignored because it is in the tree that was received. A leader queues broadcasts before it takes the tree, so
-    /// that the tree may have the first of them.
+    /// Whether a transaction is ignored because it is in the tree that was received. A leader queues broadcasts before
+    /// it takes the tree, so that the tree may have the first of them.
     pub(super) fn ignore_repeated(&self, zxid: Zxid) -> bool {
         zxid <= self.in_tree
     }

@@ -19,6 +19,7 @@ use crate::io::{Completion, IoFailure, IoFailureKind, Op, Owner};
 use crate::log::Limiter;
 use crate::planted::{self, PlantedBug};
 use crate::proto::OpCode;
+use crate::random::Random;
 use crate::snapshot;
 use crate::time::{MonoUs, Now};
 use crate::txnlog::{Append, Progress};
@@ -47,10 +48,8 @@ pub(super) struct Snapshots {
     requested: bool,
     /// When the last snapshot began.
     started: MonoUs,
-    /// The state of a generator: it spreads the snapshots of the servers over time.
-    ///
-    /// Invariant: not 0, from which xorshift never departs.
-    random: u64,
+    /// Spreads the snapshots of the servers over time.
+    random: Random,
     /// The log waits for the first snapshot: ZooKeeper does not read a log whose folder holds no snapshot.
     log_waits: bool,
 }
@@ -64,7 +63,7 @@ impl Snapshots {
             // history is the ensemble's.
             requested: first || alone,
             started: MonoUs(0),
-            random: seed | 1,
+            random: Random::new(seed),
             log_waits: first,
         }
     }
@@ -93,15 +92,6 @@ impl Snapshots {
     /// Whether the next slice may be written at once.
     pub fn wants_poll(&self) -> bool {
         self.writer.wants_poll()
-    }
-
-    /// Makes an arbitrary number (xorshift64).
-    fn random(&mut self) -> u64 {
-        assert!(self.random != 0, "xorshift never departs from 0");
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random
     }
 }
 
@@ -175,7 +165,7 @@ impl Pipeline {
 
     /// Begins a snapshot of `database`, and a new file of the log with the transactions behind it.
     pub fn begin_snapshot(&mut self, now: Now, database: &mut Database) {
-        let random = self.snapshots.random();
+        let random = self.snapshots.random.number();
         self.txnlog.roll(random);
         self.begin_snapshot_alone(now, database);
     }

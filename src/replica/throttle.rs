@@ -5,6 +5,7 @@
 //! makes them less likely, and after each change the probability stays as it is for a while. So a storm
 //! of clients is thinned out instead of being let in in bursts.
 
+use crate::random::Random;
 use crate::time::MonoUs;
 
 /// How the throttle behaves.
@@ -62,10 +63,8 @@ pub(super) struct Throttle {
     changed_ms: u64,
     /// The probability of a refusal by chance.
     drop: f64,
-    /// The state of the generator.
-    ///
-    /// Invariant: not 0, at which it would stay.
-    random: u64,
+    /// Draws which sessions are refused.
+    random: Random,
 }
 
 impl Throttle {
@@ -79,7 +78,7 @@ impl Throttle {
             filled_ms: now_ms,
             changed_ms: now_ms,
             drop: 0.0,
-            random: seed | 1,
+            random: Random::new(seed),
         }
     }
 
@@ -134,16 +133,7 @@ impl Throttle {
             }
             self.changed_ms = now_ms;
         }
-        self.random() < self.drop
-    }
-
-    /// A number from 0 to below 1 (xorshift64).
-    fn random(&mut self) -> f64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        assert!(self.random != 0, "xorshift of a number other than 0 is never 0");
-        (self.random >> 11) as f64 / (1_u64 << 53) as f64
+        self.random.fraction() < self.drop
     }
 }
 

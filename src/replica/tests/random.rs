@@ -4,21 +4,20 @@
 use super::harness::*;
 use crate::proto::OpCode;
 use crate::proto::request::{CreateRequest, MultiOp, PathVersion, RequestBody, SetDataRequest};
+use crate::random::Random;
 
-struct Random(u64);
+/// Arbitrary requests.
+struct Requests(Random);
 
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
+impl Requests {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0.below(end)
     }
 
     fn path(&mut self) -> &'static str {
         const PATHS: [&str; 12] =
             ["/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/f", "/e/g", "/", "/a/", "/bad//x", "", "/h"];
-        PATHS[usize::try_from(self.below(PATHS.len() as u64)).unwrap()]
+        PATHS[self.0.index(PATHS.len())]
     }
 
     fn version(&mut self) -> i32 {
@@ -64,7 +63,7 @@ impl Random {
 
 /// Some thousand events; everything that clients received.
 fn conversation(seed: u64) -> Vec<Vec<Reply>> {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Requests(Random::new(seed));
     let mut h = Harness::new();
     let mut clients: Vec<Client> = (0..4).map(|_| h.connect()).collect();
     let mut all = Vec::new();
@@ -121,7 +120,7 @@ fn the_same_inputs_give_the_same_outputs() {
 #[test]
 fn what_was_acknowledged_is_there_after_a_crash_at_any_moment() {
     for seed in 1..=40 {
-        let mut random = Random(seed * 0x1234_5677 + 1);
+        let mut random = Random::new(seed * 0x1234_5677 + 1);
         let mut options = crate::replica::ReplicaOptions::default();
         options.txnlog.snap_count = 60;
         let mut h = Harness::with(options);

@@ -13,6 +13,7 @@ use crate::proto::request::{
     MultiOp, PathRequest, PathVersion, Paths, RequestBody, RequestHeader, SetWatchesRequest,
 };
 use crate::proto::txn::Txn;
+use crate::random::Random;
 use crate::replica::ReplicaOptions;
 use crate::replica::cost::Weight;
 use crate::replica::work::Work;
@@ -265,18 +266,11 @@ fn light_requests_without_end_do_not_keep_heavy_ones_out() {
 
 #[test]
 fn replies_are_the_same_however_short_the_turns() {
-    let mut random = 88_172_645_463_325_252_u64;
-    for _ in 0..6 {
-        let seed = random;
+    for seed in 0..6 {
         let mut answers = Vec::new();
         for turn_work_units in [1, 7, UNITS, u32::MAX] {
-            random = seed;
-            let mut draw = |below: u64| {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                random % below
-            };
+            let mut random = Random::new(seed);
+            let mut draw = |below: u64| random.below(below);
             let mut h =
                 Harness::with(ReplicaOptions { turn_work_units, ..ReplicaOptions::default() });
             let clients: Vec<_> = (0..3).map(|_| h.connect()).collect();
@@ -314,7 +308,6 @@ fn replies_are_the_same_however_short_the_turns() {
         for other in &answers[1..] {
             assert_eq!(other, &answers[0]);
         }
-        random = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Files made by the writer, cut and damaged in every place.
 
 use super::*;
+use crate::random::Random;
 
 #[test]
 fn a_log_reads_as_it_was_written() {
@@ -185,13 +186,8 @@ fn no_garbage_makes_a_reader_stumble_or_invent() {
     let mut plain = file[..used].to_vec();
     // The same bytes in a file of ZooKeeper, which knows no guards.
     plain[8..16].fill(0);
-    let mut state = 0x1234_5678_9abc_def1u64;
-    let mut random = |end: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 16) as usize % end
-    };
+    let mut numbers = Random::new(0x1234_5678_9abc_def1);
+    let mut random = |end: usize| numbers.index(end);
     for _ in 0..3000 {
         let mut garbled = if random(2) == 0 { file[..used].to_vec() } else { plain.clone() };
         for _ in 0..=random(3) {

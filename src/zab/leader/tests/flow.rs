@@ -15,29 +15,12 @@ use crate::proto::OpCode;
 use crate::proto::quorum::packet;
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::quorum::PeerOptions;
+use crate::random::Random;
 use crate::time::MonoUs;
 use crate::zab::Ready;
 use crate::zab::packets::{Packet, PacketReader};
 use crate::zab::tests::{TREE_END, config, shown};
 use crate::zab::{CommittedLog, Epochs, Numbers, Origin};
-
-/// Numbers from a seed (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        let end = u64::try_from(end).unwrap();
-        usize::try_from(self.next() % end).unwrap()
-    }
-}
 
 fn number(at: usize) -> u32 {
     u32::try_from(at).unwrap()
@@ -93,20 +76,20 @@ fn txn(zxid: Zxid, body: usize) -> Txn {
 
 impl World {
     fn new(seed: u64) -> World {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut options = PeerOptions {
             tick_ms: 1000,
-            commit_log_txns: 1 + random.below(8),
+            commit_log_txns: 1 + random.index(8),
             ..PeerOptions::default()
         };
-        options.sync_from_log = random.below(3) > 0;
+        options.sync_from_log = random.index(3) > 0;
         // Some worlds have transactions so large that the history of a learner waits for room.
-        let body = if random.below(20) == 0 { 500 * 1024 } else { 10 };
+        let body = if random.index(20) == 0 { 500 * 1024 } else { 10 };
         let mut truth: Vec<Zxid> =
-            (1..=number(random.below(12))).map(|at| Zxid::new(Epoch(1), at)).collect();
-        truth.extend((1..=number(random.below(4))).map(|at| Zxid::new(Epoch(2), at)));
+            (1..=number(random.index(12))).map(|at| Zxid::new(Epoch(1), at)).collect();
+        truth.extend((1..=number(random.index(4))).map(|at| Zxid::new(Epoch(2), at)));
         let last = truth.last().copied().unwrap_or(Zxid::ZERO);
-        let kept = truth.len() - random.below(truth.len() + 1);
+        let kept = truth.len() - random.index(truth.len() + 1);
         let recent = truth[kept..].iter().map(|at| txn(*at, body)).collect();
         let recent = CommittedLog::new(last, recent, options.commit_log_txns);
         let config = Rc::new(config("1,2,3/4,5"));
@@ -179,12 +162,12 @@ impl World {
     fn connect(&mut self) {
         let link = LinkId::accepted(self.next_link);
         self.next_link += 1;
-        let server = [2, 3, 4, 5, 9][self.random.below(5)];
+        let server = [2, 3, 4, 5, 9][self.random.index(5)];
         let is_observer = [4, 5].contains(&server);
         // A prefix of what is committed, or of what is proposed in this epoch.
-        let length = self.random.below(self.truth.len() + 1);
+        let length = self.random.index(self.truth.len() + 1);
         let mut log = self.truth[..length].to_vec();
-        if length < self.committed && self.random.below(4) == 0 && !log.is_empty() {
+        if length < self.committed && self.random.index(4) == 0 && !log.is_empty() {
             // The log ends with a transaction that only its former leader and this server have.
             let last = *log.last().unwrap();
             if self.truth[length].epoch() > last.epoch() {
@@ -224,7 +207,7 @@ impl World {
         let words: Vec<&str> = words.split_whitespace().collect();
         let bytes = packet_of(&server, words[0], &words[1..]);
         // The packet arrives in two pieces.
-        let (one, other) = bytes.split_at(self.random.below(bytes.len()));
+        let (one, other) = bytes.split_at(self.random.index(bytes.len()));
         for bytes in [one, other] {
             self.leader.handle_link(self.now, LinkEvent::Received { link, bytes });
         }
@@ -237,7 +220,7 @@ impl World {
     }
 
     fn some_link(&mut self) -> Option<LinkId> {
-        let at = self.random.below(self.models.len().max(1));
+        let at = self.random.index(self.models.len().max(1));
         self.models.keys().nth(at).copied()
     }
 
@@ -266,7 +249,7 @@ impl World {
         if !self.holds && self.leader.wants_snapshot() {
             self.leader.snapshot_begins(self.applied, None);
             self.holds = self.leader.sends_snapshot();
-            self.tree_left = self.random.below(4);
+            self.tree_left = self.random.index(4);
         } else if self.holds && !self.leader.sends_snapshot() {
             self.holds = false;
         } else if self.holds && self.leader.wants_snapshot_piece() {
@@ -285,16 +268,16 @@ impl World {
         let Some((id, from, to)) = self.reads.pop() else { return };
         let start = self.truth.partition_point(|at| *at <= from).saturating_sub(1);
         let end = self.truth.partition_point(|at| *at <= to);
-        let txns = (self.random.below(5) > 0)
+        let txns = (self.random.index(5) > 0)
             .then(|| self.truth[start..end].iter().map(|at| txn(*at, self.body)).collect());
         self.leader.handle_log_read(self.now, id, txns);
     }
 
     fn step(&mut self) {
-        match self.random.below(20) {
+        match self.random.index(20) {
             0 if self.models.len() < 6 => self.connect(),
             1 => {
-                if self.random.below(10) == 0
+                if self.random.index(10) == 0
                     && let Some(link) = self.some_link()
                 {
                     self.models.remove(&link);
@@ -318,7 +301,7 @@ impl World {
             }
         }
         // Several events may fall into one turn.
-        if self.random.below(3) > 0 {
+        if self.random.index(3) > 0 {
             self.take();
         }
     }
@@ -472,7 +455,7 @@ fn whatever_is_sent_a_leader_goes_on() {
         let link = LinkId::accepted(999);
         let remote = "10.0.0.9:4000".parse().unwrap();
         let port = Port::Quorum;
-        let honest_until = world.random.below(conversation.len());
+        let honest_until = world.random.index(conversation.len());
         world.connect();
         world
             .leader
@@ -481,10 +464,10 @@ fn whatever_is_sent_a_leader_goes_on() {
             let words: Vec<&str> = words.split_whitespace().collect();
             let mut bytes = packet_of("9", words[0], &words[1..]);
             if at >= honest_until {
-                for _ in 0..=world.random.below(3) {
-                    let place = world.random.below(bytes.len());
+                for _ in 0..=world.random.index(3) {
+                    let place = world.random.index(bytes.len());
                     bytes[place] = [0, 1, 0x7f, 0x80, 0xff, u8::try_from(place % 256).unwrap()]
-                        [world.random.below(6)];
+                        [world.random.index(6)];
                 }
             }
             world.leader.handle_link(world.now, LinkEvent::Received { link, bytes: &bytes });

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::{EPOCH_LEAD_MAX, EPOCH_VOTED_LEAD_MAX, PENDING_BYTES_MAX};
+use crate::random::Random;
 use crate::zab::Numbers;
 use crate::zab::leader::ObserverMaster;
 
@@ -10,20 +11,16 @@ const CONVERSATIONS: u64 = 20_000;
 /// How many packets a conversation has.
 const PACKETS: u64 = 24;
 
-/// A sequence of numbers (splitmix64).
-struct Random(u64);
+/// Arbitrary packets.
+struct Packets(Random);
 
-impl Random {
+impl Packets {
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = self.0;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (number ^ (number >> 31)) % end
+        self.0.below(end)
     }
 
     fn of<T: Copy>(&mut self, from: &[T]) -> T {
-        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
+        *self.0.choose(from).unwrap()
     }
 
     fn zxid(&mut self) -> Zxid {
@@ -105,7 +102,7 @@ impl Random {
 fn no_leader_makes_a_learner_fall() {
     let (mut left, mut followed) = (0u64, 0u64);
     for seed in 0..CONVERSATIONS {
-        let mut random = Random(seed);
+        let mut random = Packets(Random::new(seed));
         let kind = random.of(&[LearnerKind::Follower, LearnerKind::Observer]);
         let log = [z(1, 1), z(1, 2)];
         let mut it = Conversation::connected(kind, 1, 1, &log);

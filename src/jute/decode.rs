@@ -177,10 +177,7 @@ impl<'a> Jute<'a> for Option<&'a [u8]> {
     fn encode(&self, out: &mut impl Sink) {
         match self {
             None => (-1i32).encode(out),
-            Some(bytes) => {
-                out.put_length(bytes.len());
-                out.put(bytes);
-            }
+            Some(bytes) => out.put_with_length(bytes),
         }
     }
 }

@@ -10,6 +10,13 @@ pub trait Sink {
 
     /// Appends the number of bytes or items that follow.
     fn put_length(&mut self, length: usize);
+
+    /// Appends the number of bytes, and the bytes.
+    #[inline]
+    fn put_with_length(&mut self, bytes: &[u8]) {
+        self.put_length(bytes.len());
+        self.put(bytes);
+    }
 }
 
 impl Sink for Vec<u8> {
@@ -101,6 +108,20 @@ impl Sink for Bounded<'_> {
         match i32::try_from(length) {
             Ok(length) => self.put(&length.to_be_bytes()),
             Err(_) => self.is_over = true,
+        }
+    }
+
+    /// Like both calls, with one look at the room.
+    #[inline]
+    fn put_with_length(&mut self, bytes: &[u8]) {
+        let whole = size_of::<i32>().saturating_add(bytes.len());
+        match i32::try_from(bytes.len()) {
+            Ok(length) if !self.is_over && whole <= self.end - self.out.len() => {
+                self.out.reserve(whole);
+                self.out.extend_from_slice(&length.to_be_bytes());
+                self.out.extend_from_slice(bytes);
+            }
+            _ => self.is_over = true,
         }
     }
 }

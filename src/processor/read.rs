@@ -57,6 +57,7 @@ pub fn may(acl: &AclList, wanted: i32, identities: &[Identity], skip_acl: bool) 
 }
 
 /// Whether this module answers `op`.
+#[inline]
 pub const fn is_read(op: OpCode) -> bool {
     matches!(
         op,

@@ -81,21 +81,19 @@ impl Service {
     }
 
     /// Takes the units of a request from the turn. True: the request has to wait, and its connection stands in line.
+    #[inline]
     fn claim_turn(&mut self, slot: Slot, connection: &mut Connection, cost: Cost) -> bool {
-        let waits = !self.work.claim(cost.units, cost.weight);
-        if waits {
-            let line = match (cost.weight, cost.is_write) {
-                (Weight::Light, _) => Line::Light,
-                (Weight::Heavy, false) => Line::Heavy,
-                (Weight::Heavy, true) => Line::HeavyWriters,
-            };
-            self.work.stand_in_line(slot, connection, line);
-            assert!(
-                connection.in_line,
-                "a connection whose request waits for its turn stands in line"
-            );
+        if self.work.claim(cost.units, cost.weight) {
+            return false;
         }
-        waits
+        let line = match (cost.weight, cost.is_write) {
+            (Weight::Light, _) => Line::Light,
+            (Weight::Heavy, false) => Line::Heavy,
+            (Weight::Heavy, true) => Line::HeavyWriters,
+        };
+        self.work.stand_in_line(slot, connection, line);
+        assert!(connection.in_line, "a connection whose request waits for its turn stands in line");
+        true
     }
 
     /// Whether the read at the front of a connection's queue, which is due, waits for its turn. It waits only if it

@@ -109,6 +109,7 @@ impl Service {
     /// Makes a local session global before a write that may create an ephemeral node, if the epoch has only one zxid
     /// left: the session's beginning and the write would need two. The beginning takes the last zxid, whatever the
     /// write wants, and the write waits for the next leader.
+    #[inline]
     pub(super) fn upgrade_at_the_end_of_an_epoch(
         &mut self,
         now: Now,

@@ -239,6 +239,7 @@ impl Service {
     }
 
     /// A reply of `bytes` is at the end of a connection's buffer.
+    #[inline]
     fn on_reply_written(&mut self, slot: Slot, connection: &mut Connection, bytes: usize) {
         assert!(bytes <= connection.out.len(), "a reply lies in the connection's buffer");
         self.stats.packets_sent += 1;

@@ -463,6 +463,7 @@ impl Service {
     }
 
     /// Whether an operation has to wait for the next leader, which may be this server, because the epoch is over.
+    #[inline]
     pub(super) fn waits_for_next_leader(&self, op: OpCode) -> bool {
         !read::is_read(op) && self.pipeline.epoch_is_over(&self.ensemble)
     }

@@ -217,6 +217,7 @@ impl Stats {
         self.auth_failed = auth_failed;
     }
 
+    #[inline]
     pub(super) fn record_response(&mut self, bytes: u64) {
         if self.response_bytes_min == 0 || bytes < self.response_bytes_min {
             self.response_bytes_min = bytes;

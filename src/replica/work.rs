@@ -314,6 +314,7 @@ impl Work {
     }
 
     /// Whether all lines are empty.
+    #[inline]
     pub fn is_nobody_in_line(&self) -> bool {
         self.light.is_empty()
             && self.heavy.is_empty()

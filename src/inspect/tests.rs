@@ -1,4 +1,4 @@
-//! The commands on ZooKeeper's files, and on damaged ones.
+//! The commands that read files, on ZooKeeper's files and on damaged ones.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ fn logs() -> Vec<PathBuf> {
     ["log.100000001", "log.400000001", "log.500000001"].map(golden).to_vec()
 }
 
-/// The output of a command, without the folder, and its result.
+/// Runs a command, and gives its output and its result.
 fn run(command: impl FnOnce(&mut dyn Write) -> io::Result<bool>) -> (String, bool) {
     let mut out = Vec::new();
     let whole = command(&mut out).unwrap();
@@ -126,7 +126,7 @@ fn a_file_of_another_kind_is_no_whole_one() {
     let gz = write("snapshot.5.gz", &std::fs::read(golden("snapshot.0")).unwrap());
     let (said, whole) = run(|out| check_snapshot(&gz, false, out));
     assert!(!whole && said.contains("under a name that does not end in"), "{said}");
-    // The remains of a crash are not another kind of file: no bytes, a part, zeroes.
+    // The remains of a crash are no other kind of file: an empty file, a part of a header, and zeroes.
     for content in [&b""[..], b"ZK", &[0; 4096]] {
         let path = write("log.9", content);
         let (said, _) = run(|out| check_logs(&[path], false, out));
@@ -319,7 +319,7 @@ fn a_check_of_a_log_without_a_record_says_what_a_server_does_with_it() {
             assert!(said.contains(part), "no {part:?} in {said}");
         }
     }
-    // Not the last one of its folder: recovery refuses, and so does the check.
+    // If the empty log is not the last one of its folder, recovery refuses it, and so does the check.
     std::fs::write(folder.path().join("log.a.bak"), b"").unwrap();
     assert!(run(|out| check_logs(std::slice::from_ref(&path), false, out)).1);
     std::fs::write(folder.path().join("log.a"), b"").unwrap();

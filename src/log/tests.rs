@@ -1,4 +1,4 @@
-//! Lines as they are written, bounds, the queue.
+//! The format of lines, the bounds on their number, and the queue.
 
 use std::io::Write as _;
 use std::sync::Mutex;

@@ -1,5 +1,5 @@
-//! The bounds of a crossing queue, and when it rings. Not in its file, which
-//! `tests/crossing_queue.rs` compiles with another bell.
+//! The bounds of a crossing queue, and when the queue rings its bell. The tests do not stand in the file of the
+//! queue, because `tests/crossing_queue.rs` compiles that file with another bell.
 
 use super::Doorbell;
 use super::crossing_queue::crossing_queue;

@@ -116,7 +116,7 @@ pub(super) fn same(a: &Database, b: &Database, path: &str) {
     }
 }
 
-/// The file of a database as it is.
+/// The bytes of a snapshot of the present database.
 pub(super) fn write_file(database: &mut Database) -> Vec<u8> {
     let mut disk = Disk::default();
     let mut writer = Writer::new(options());
@@ -166,7 +166,7 @@ fn any_byte_changed_or_missing_is_noticed() {
     let bytes = written(4);
     for cut in 0..bytes.len() {
         let result = load_plain(&bytes[..cut], Zxid(4));
-        // Older versions end behind an earlier seal: before the last zxid, before the digest.
+        // Snapshots of older versions end before the last zxid, or before the digest, each with a seal.
         let whole = [0, 21, 21 + 33].map(|less| bytes.len() - less).contains(&cut);
         assert_eq!(result.is_ok(), whole, "cut at {cut} of {}", bytes.len());
     }
@@ -174,8 +174,8 @@ fn any_byte_changed_or_missing_is_noticed() {
         let mut changed = bytes.clone();
         changed[at] ^= 0x10;
         let result = load_plain(&changed, Zxid(4));
-        // ZooKeeper: no reader checks the path of a seal; a later seal covers it, except for the
-        // last one.
+        // ZooKeeper: no reader checks the path behind a seal. A later seal covers the path, except behind the last
+        // seal.
         let last = at >= bytes.len() - 5;
         assert_eq!(result.is_ok(), last, "byte {at} of {}", bytes.len());
     }
@@ -236,7 +236,7 @@ fn a_snapshot_that_fails_anywhere_is_given_up_and_the_next_one_works() {
 #[test]
 fn lengths_that_nothing_backs_allocate_nothing() {
     let bytes = written(1);
-    // Header, no session, no ACL list of ours; then the length of the first path.
+    // The counts of sessions and of ACL lists stand behind the header, at bytes 16 and 20.
     for length in [i32::MAX, 1 << 30, -2, i32::MIN] {
         for at in [16, 20] {
             let mut hostile = bytes.clone();
@@ -264,7 +264,7 @@ fn snapshots_of_zookeeper_have_the_digest_that_zookeeper_says() {
         assert_eq!(loaded.database.digest(), digest, "{name}");
         assert_eq!(loaded.database.digest_mismatches(), 0, "{name}");
         assert_eq!(loaded.trailers.last_zxid, Some(last), "{name}");
-        // The second one was written before any transaction was applied: no digest.
+        // Only the third snapshot was written after a transaction was applied, so only that one stores a digest.
         let stored = loaded.trailers.digest.unwrap();
         let written = if zxid > 0x4_0000_0000 { (Zxid(zxid), digest) } else { (Zxid(0), 0) };
         assert_eq!((stored.zxid, stored.digest), written, "{name}");
@@ -280,8 +280,8 @@ fn a_snapshot_of_an_empty_database_is_zookeepers_but_for_the_configuration() {
     assert_eq!(sections(&bytes), sections(&golden("snapshot.0")));
 }
 
-/// Everything in a snapshot but the node of the configuration, sorted: ZooKeeper's order is that of
-/// its hash sets.
+/// The nodes of a snapshot except that of the configuration, sorted, because ZooKeeper's order is that of its hash
+/// sets; and the digest and zxid behind them.
 fn sections(bytes: &[u8]) -> (Vec<String>, Option<Digest>, Option<Zxid>) {
     struct Collect(Vec<String>);
     impl Parts for Collect {

@@ -1,4 +1,4 @@
-//! The answers compared with those that ZooKeeper gave.
+//! The answers to four-letter words, compared with recorded answers of ZooKeeper.
 
 use super::*;
 use crate::id::ConnectionId;
@@ -10,13 +10,13 @@ const ZOOKEEPER_3_8: &str =
 const ZOOKEEPER_3_10: &str =
     include_str!("../../../tests/golden/four_letter_words/zookeeper-3.10-head.txt");
 
-/// ZooKeeper's answer to `word`.
+/// The recorded answer of ZooKeeper to `word`.
 fn golden<'a>(file: &'a str, word: &str) -> &'a str {
     let (_, rest) = file.split_once(&format!("===== {word}\n")).unwrap();
     rest.split_once("<EOF>").unwrap().0
 }
 
-/// The lines in sorted order: connections come in the order of a hash table.
+/// The lines in sorted order, because ZooKeeper lists connections in the order of a hash table.
 fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.split('\n').collect();
     lines.sort_unstable();
@@ -47,7 +47,7 @@ fn conf_facts(port: i32) -> ConfFacts {
     }
 }
 
-/// The client of the golden file.
+/// A client as the golden file shows it.
 fn client(port: u16, latency: (u64, u64, u64, u64), est: i64, resp: i64) -> ConnectionFacts {
     let (last, min, mean, max) = latency;
     ConnectionFacts {
@@ -294,7 +294,7 @@ fn each_metric_of_zookeeper_is_told_or_explained_and_none_twice() {
     assert_eq!(names.len(), all, "a name stands twice");
     let explained = |name: &str| {
         let mut known = metrics::WITHOUT_MEANING.iter().flat_map(|(_, names)| names.iter());
-        // The metrics of namespaces begin with the name of one.
+        // A metric of a namespace begins with the name of the namespace.
         known.any(|known| {
             name == *known || known.ends_with("_per_namespace") && name.ends_with(known)
         })
@@ -370,7 +370,7 @@ fn metrics_have_zookeepers_numbers_in_zookeepers_form() {
     ] {
         assert_eq!(value(&ours, name), value(theirs, name), "{name}");
     }
-    // A histogram's mean is that of its buckets.
+    // The mean of a histogram is computed from its buckets.
     let mean: f64 = value(&ours, "zk_avg_updatelatency").parse().unwrap();
     assert!((mean - 3.6667).abs() < 0.04, "{mean}");
 }

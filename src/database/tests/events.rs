@@ -1,4 +1,4 @@
-//! Which events fire, in which order, for which connections.
+//! The events that fire, their order, and the connections that get them.
 
 use super::*;
 use crate::acl::Identity;

@@ -1,8 +1,9 @@
-//! Transactions from a leader that do not fit.
+//! Transactions from a leader that do not fit the tree: `Database::fits` recognises them, and a tolerant database
+//! skips them.
 
 use super::*;
 
-/// Whether these fit a tree with /a, /a/b and the ephemeral /e.
+/// Each row says whether a transaction fits a tree with /a, /a/b and the ephemeral /e.
 #[test]
 fn what_does_not_fit_is_known_before_and_passed_over() {
     let acl = open_acl();

@@ -1,5 +1,4 @@
-//! Tests of the whole state: sentences about single transactions, and random runs beside a naive
-//! model.
+//! Tests of the whole replicated state: rules about single transactions, and random runs beside a naive model.
 
 mod events;
 mod fits;
@@ -38,7 +37,7 @@ pub(super) fn open_acl() -> VectorBuf<AclEntry<'static>> {
     acl_of(&[(31, "world", "anyone")])
 }
 
-/// The tree computes parent versions (-1), unless a test is about them.
+/// The body of a create whose parent version is -1, so that the tree computes that version.
 pub(super) fn create_body<'a>(
     path: &'a str,
     data: Option<&'a [u8]>,
@@ -56,7 +55,7 @@ pub(super) fn set_body<'a>(path: &'a str, data: Option<&'a [u8]>, version: i32) 
     TxnBody::SetData(SetDataTxn { path: Some(path), data, version })
 }
 
-/// A database that numbers its transactions.
+/// A database, and the zxid of its next transaction.
 pub(super) struct Run {
     pub database: Database,
     pub fired: Vec<Fired>,

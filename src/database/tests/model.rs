@@ -1,5 +1,5 @@
-//! The naive state: a sorted map from path to everything. It is simple enough to verify by reading,
-//! and is the oracle.
+//! The naive state, a sorted map from the path to all that a node has. The model is simple enough to verify by
+//! reading, and the tests take it for right.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ fn parent_of(path: &str) -> String {
 }
 
 impl Model {
-    /// A copy of what a database holds.
+    /// A model with the content of a database.
     pub fn of(database: &Database) -> Model {
         let root = database.node("/").unwrap();
         let nodes = root
@@ -48,7 +48,7 @@ impl Model {
         Model { nodes, sessions }
     }
 
-    /// Takes a node of a snapshot, with its ACL looked up.
+    /// Takes a node of a snapshot, whose ACL the caller has looked up.
     pub fn take(&mut self, node: &SnapshotNode<'_>, acl: Vec<u8>) {
         let path = if node.path.is_empty() { "/" } else { node.path };
         let parent_known = path == "/" || self.nodes.contains_key(&parent_of(path));

@@ -1,4 +1,4 @@
-//! Quotas: limits, figures, and what they forbid.
+//! Quotas: limits, figures, and the writes that they forbid.
 
 use super::*;
 use crate::acl::AclId;
@@ -7,12 +7,12 @@ use crate::database::DatabaseBuilder;
 const LIMITS: &str = "/zookeeper/quota/a/zookeeper_limits";
 const STATS: &str = "/zookeeper/quota/a/zookeeper_stats";
 
-/// Whether a hard limit forbids it.
+/// Whether a hard limit forbids these additional bytes and nodes at `path`.
 fn violated(database: &Database, path: &str, bytes_delta: i64, count_delta: i64) -> bool {
     database.quota_excess(path, bytes_delta, count_delta).is_some_and(|(_, excess)| excess.is_hard)
 }
 
-/// `/a` with a quota, set as the command-line client does it.
+/// A database in which `/a` has a quota, set the way the command-line client sets it.
 fn with_quota(limits: &str) -> Run {
     let mut run = Run::new();
     run.create("/a", "12345");
@@ -148,7 +148,7 @@ fn quotas_of_a_snapshot_are_found_and_counted_anew() {
     assert!(violated(&database, "/a/x", 0, 2));
 }
 
-/// The naive way: read the nodes of a quota each time.
+/// The naive way to enforce quotas, which reads the nodes of a quota each time.
 mod naive {
     use std::collections::BTreeMap;
 
@@ -194,7 +194,7 @@ mod naive {
         text.into_bytes()
     }
 
-    /// The deepest of the two that may have a quota.
+    /// The deeper one of the two nodes above `path` that have a quota.
     fn deepest(nodes: &Nodes, path: &str) -> Option<&'static str> {
         let is_in = |top: &str| path == top || path.starts_with(&format!("{top}/"));
         ["/a/b", "/a"].into_iter().find(|top| {

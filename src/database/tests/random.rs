@@ -25,7 +25,7 @@ pub fn options() -> DatabaseOptions {
     DatabaseOptions { extended_types: true, hash_seed: 3, ..DatabaseOptions::default() }
 }
 
-/// An open list more often than not.
+/// An ACL, most often the open one.
 fn drawn_acl(draw: u8) -> VectorBuf<AclEntry<'static>> {
     match draw % 8 {
         0 => acl_of(&[(i32::from(draw), "digest", "a:b")]),
@@ -38,9 +38,9 @@ fn drawn_data(draw: u8) -> Option<Vec<u8>> {
     (!draw.is_multiple_of(7)).then(|| vec![draw; usize::from(draw % 40)])
 }
 
-/// A transaction that fits the model, out of a draw. It has its parents' versions, as from prep.
-/// With `listed`, closed sessions always name their nodes: without, a fuzzy snapshot that lacks such
-/// a node leaves its parent's pzxid behind, in ZooKeeper as here.
+/// A transaction that fits the model, made of a draw. It carries the versions of parents, as those of
+/// `processor::Prep` do. With `listed`, closed sessions always name their nodes. Without the names, a fuzzy snapshot
+/// that lacks such a node leaves the pzxid of its parent behind, in ZooKeeper as here.
 pub fn txn_for(model: &Model, zxid: i64, draw: Draw, listed: bool) -> Txn {
     let (what, wherever, with, who) = draw;
     let session = 0x10 + i64::from(who % 3);
@@ -130,7 +130,7 @@ pub fn txn_for(model: &Model, zxid: i64, draw: Draw, listed: bool) -> Txn {
     }
 }
 
-/// A database and its model after these transactions, and the zxid of the last.
+/// A database and its model after the drawn transactions, and the zxid of the last one.
 fn grown(draws: Vec<Draw>) -> (Database, Model, i64) {
     let mut database = Database::new(options());
     let mut model = Model::of(&database);

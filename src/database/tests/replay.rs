@@ -14,8 +14,8 @@ use crate::proto::opcode::OpCode;
 use crate::proto::txn::{DIGEST_VERSION, Txn, TxnBody};
 use crate::tree::ttl_owner;
 
-/// Writes a snapshot as ZooKeeper does: sessions and ACLs first, then node by node in depth-first
-/// order, each as it is when it is reached, while transactions go on.
+/// Writes a snapshot as ZooKeeper does: sessions and ACLs first, then node by node in depth-first order, each with
+/// its state at that moment, while transactions go on.
 struct FuzzyWriter {
     database: Database,
     model: Model,
@@ -110,10 +110,10 @@ proptest! {
         builder.node("", None, AclId(7), stat).unwrap();
         for (path, owner, acl) in &nodes {
             let stat = StatPersisted { ephemeral_owner: *owner, ..stat };
-            // An error is as acceptable as a node here.
+            // The builder may take the node or refuse it; both are right here.
             let _ = builder.node(path, Some(b"x"), AclId(*acl), stat);
         }
-        // A tree that no server writes is refused; every other tree must survive every log.
+        // The builder refuses a tree that no server writes. Every other tree must survive every log.
         let Ok(mut database) = builder.finish(Zxid(5)) else { return Ok(()) };
         let acl = open_acl();
         for (zxid, (path, what, number)) in (6..).zip(&txns) {

@@ -1,4 +1,4 @@
-//! What single transactions do.
+//! The effects of single transactions on the database.
 
 use super::*;
 use crate::database::{NodeKind, ReapRules};
@@ -107,7 +107,7 @@ fn a_closed_session_takes_its_nodes_with_it() {
     }
     assert_eq!(run.database.node("/a").unwrap().stat().ephemeral_owner, SESSION);
     assert_eq!(run.database.ephemerals_count(), 3);
-    // The list names two, and one that is gone; the tree knows of the third.
+    // The list names two nodes, and one that is gone; the tree itself knows of the third node.
     assert_eq!(run.close_session(Some(&["/b", "/gone", "/a"])), Applied::CloseSession);
     assert_eq!(run.children("/"), ["zookeeper"]);
     assert_eq!(run.database.ephemerals_count(), 0);

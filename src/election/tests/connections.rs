@@ -1,4 +1,4 @@
-//! The rules of connections, one by one (`CnxManagerTest`), through the interface.
+//! The rules of connections, one by one (`CnxManagerTest`), tested through the interface of `Election`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::time::MonoUs;
 
 const REMOTE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
-/// One server, and a test hand that plays all the others.
+/// One server's election. The test plays all other servers.
 struct Hand {
     election: Election,
     now: MonoUs,
@@ -60,7 +60,7 @@ impl Hand {
         self.accept_of(None)
     }
 
-    /// From an address of these members.
+    /// Accepts a connection from an address of these members.
     fn accept_of(&mut self, may_be: Option<&[ServerId]>) -> LinkId {
         self.accepted += 1;
         let link = LinkId::accepted(self.accepted);
@@ -69,7 +69,7 @@ impl Hand {
         link
     }
 
-    /// A server connects and sends its id.
+    /// Lets a server connect and send its id and addresses.
     fn call(&mut self, server_id: i64, addresses: &str) -> LinkId {
         self.call_of(None, server_id, addresses)
     }
@@ -139,7 +139,7 @@ fn a_smaller_server_says_who_it_is_hangs_up_and_is_called_back() {
     };
     let hello = LinkOp::Send { link, bytes: bytes.to_bytes().into() };
     assert_eq!(hand.ops(), [hello, LinkOp::Close { link }]);
-    // It does not ask again while the other may be about to connect; the connection back brings the
+    // The server does not ask again while the other one may be about to connect. The connection back carries the
     // vote.
     hand.after(100);
     assert_eq!(hand.attempts(), []);
@@ -176,7 +176,7 @@ fn a_larger_server_keeps_what_it_opened_and_votes_there() {
 
 #[test]
 fn an_observer_that_was_made_a_participant_votes() {
-    // It was started with peerType=observer; the ensemble says otherwise by now.
+    // The server was started with peerType=observer, and has become a participant since.
     let mut hand = Hand::with(ElectionOptions { is_observer: true, ..options(3) });
     hand.look();
     let (link, ..) = hand.attempts()[0].clone();
@@ -268,7 +268,7 @@ fn a_server_that_was_just_heard_keeps_its_connection() {
         let claim = hand.call(other, "b:2");
         assert_eq!(hand.ops(), [LinkOp::Close { link: claim }]);
         assert!(hand.election.owns(link));
-        // It was silent since.
+        // The connection was silent since, so the server takes the new one.
         hand.after(100);
         hand.ops();
         hand.call(other, "b:2");
@@ -293,7 +293,7 @@ fn a_caller_that_listens_everywhere_is_called_at_its_configured_address() {
     let mut hand = Hand::new(3);
     hand.call(1, "0.0.0.0:3888");
     assert_eq!(hand.attempts()[0].2, [at("s1", 3888)]);
-    // The oldest form has no address.
+    // The oldest form of the handshake has no address.
     let link = hand.accept();
     hand.event(LinkEvent::Received { link, bytes: &2i64.to_be_bytes() });
     assert_eq!(hand.attempts()[0].2, [at("s2", 3888)]);
@@ -347,12 +347,12 @@ fn nonsense_closes_the_connection_and_nothing_else() {
         assert!(hand.ops().contains(&LinkOp::Close { link }), "{length}");
         assert!(!hand.election.owns(link));
     }
-    // A message without meaning is skipped, and the next one counts.
+    // The server skips a message without meaning, and counts the next one.
     let link = hand.call(3, "s3:3888");
     hand.event(LinkEvent::Received { link, bytes: &[0, 0, 0, 2, 7, 7] });
     hand.says(link, ServerState::Looking, vote(3), 1, &config_of(3));
     assert_eq!(hand.election.vote(), vote(3));
-    // What still comes over a link that this server has closed says nothing.
+    // The server ignores bytes that still come over a link that it has closed.
     let closed = LinkId::accepted(999);
     hand.ops();
     hand.event(LinkEvent::Received { link: closed, bytes: b"?" });
@@ -387,7 +387,7 @@ fn those_who_do_not_say_who_they_are_have_a_time_and_a_number() {
         })
         .collect();
     assert_eq!(hand.ops(), [LinkOp::Close { link: links[0] }]);
-    // `quorumCnxnTimeoutMs`, not `cnxTimeout`.
+    // The handshake has `quorumCnxnTimeoutMs`, and not `cnxTimeout`.
     hand.after(10_000);
     assert_eq!(hand.ops(), []);
     hand.after(5000);
@@ -400,7 +400,7 @@ fn strangers_are_answered_and_bounded() {
     let mut hand = Hand::new(1);
     hand.look();
     hand.ops();
-    // Observers without an id.
+    // These strangers are observers without an id.
     let links: Vec<LinkId> =
         (0..ELECTION_STRANGERS_MAX).map(|_| hand.call(i64::MAX, "o:3888")).collect();
     assert!(links.iter().all(|link| hand.election.owns(*link)));
@@ -411,7 +411,7 @@ fn strangers_are_answered_and_bounded() {
     for _ in 0..3 {
         hand.says(links[7], ServerState::Looking, nobody, 1, &config_of(3));
     }
-    // Not more often than a vote is repeated.
+    // The server answers no more often than it repeats a vote.
     assert_eq!(hand.votes(), [(links[7], ServerState::Looking, 1)]);
     hand.event(LinkEvent::Closed { link: links[0], reason: "" });
     let other = hand.call(i64::MAX, "o:3888");
@@ -464,7 +464,7 @@ fn who_has_found_its_leader_calls_nobody_and_answers_who_looks() {
     assert_eq!((answer.peer_epoch, answer.election_epoch), (Epoch(9), 1));
     assert_eq!(hand.election.take_looking(), [ServerId(2)].into());
     assert_eq!(hand.election.take_looking(), [].into());
-    // One that does not look is not answered.
+    // The server does not answer one that does not look for a leader.
     hand.says(late, ServerState::Following, restarted, 1, &config_of(3));
     assert_eq!(hand.ops(), []);
 }

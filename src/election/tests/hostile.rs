@@ -1,4 +1,4 @@
-//! Any input: no panic, bounded answers, and other servers are still heard.
+//! Any input from the network: no panic, a bounded number of answers, and the votes of other servers still count.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;

@@ -14,7 +14,7 @@ use crate::quorum::PeerOptions;
 use crate::random::Random;
 use crate::time::MonoUs;
 
-/// The state of a server that outlives its process.
+/// The history on a server's disk, which outlives its process.
 #[derive(Clone, Copy)]
 pub(super) struct History {
     pub(super) zxid: Zxid,
@@ -48,9 +48,9 @@ pub(super) struct Network {
     pub(super) now: MonoUs,
     pub(super) servers: BTreeMap<ServerId, Server>,
     pub(super) seed: Random,
-    /// Longest delay, in µs.
+    /// The longest delay of a message is 1.5 times as long; in microseconds.
     pub(super) delay_us: u64,
-    /// One of this many connections is lost.
+    /// If set, one of this many connections is lost.
     pub(super) lossy: Option<u64>,
     /// Pairs between which nothing passes, smaller id first.
     pub(super) cut: Vec<(i64, i64)>,
@@ -59,7 +59,7 @@ pub(super) struct Network {
     events: BinaryHeap<Reverse<(MonoUs, u64)>>,
     what: BTreeMap<u64, Event>,
     wires: BTreeMap<(ServerId, LinkId), (ServerId, LinkId)>,
-    /// The last arrival on a wire's end: bytes do not overtake each other.
+    /// The time of the last arrival at each end of a wire. Later bytes come after it.
     last: BTreeMap<(ServerId, LinkId), MonoUs>,
     next: u64,
     accepted: u64,
@@ -95,7 +95,7 @@ impl Network {
         }
     }
 
-    /// A server process begins, and looks for a leader.
+    /// Starts a server's process, which looks for a leader.
     pub(super) fn start(&mut self, options: ElectionOptions, config: &str, history: History) {
         let (me, config) = (options.me, Rc::new(Config::parse(config).unwrap()));
         let ids = LinkIds::default();
@@ -107,7 +107,7 @@ impl Network {
         self.look(me);
     }
 
-    /// The process ends at once; its kernel closes what was open.
+    /// Ends a server's process at once, whose kernel closes its connections.
     pub(super) fn kill(&mut self, id: i64) {
         let id = ServerId(id);
         self.servers.remove(&id);
@@ -134,7 +134,7 @@ impl Network {
         self.servers.values().map(|s| s.elected.as_ref().map(|e| e.leader.0)).collect()
     }
 
-    /// Whether all that run have the same leader, which runs and knows that it leads.
+    /// The leader, if all running servers have the same one, and it runs too.
     pub(super) fn agreed(&self) -> Option<ServerId> {
         let mut leaders = self.servers.values().map(|s| s.elected.as_ref().map(|e| e.leader));
         let first = leaders.next()??;
@@ -142,7 +142,7 @@ impl Network {
             .then_some(first)
     }
 
-    /// Runs until `done` or for this long. Returns the time it took in ms.
+    /// Runs until `done`, for at most `limit_ms`. Returns the milliseconds that it took, or `None`.
     pub(super) fn run_until(
         &mut self,
         limit_ms: u64,
@@ -199,7 +199,7 @@ impl Network {
         MonoUs(self.now.0 + delay + 1)
     }
 
-    /// A time after everything that is in flight to this end.
+    /// A time after all that is in flight to this end of a wire.
     fn behind(&mut self, end: (ServerId, LinkId)) -> MonoUs {
         let soon = self.soon();
         let last = self.last.entry(end).or_default();
@@ -261,7 +261,7 @@ impl Network {
                 if self.is_cut(to, from.0) {
                     return;
                 }
-                // In two pieces, as the network may deliver them.
+                // The bytes arrive in two pieces, as a network may deliver them.
                 let cut = usize::try_from(self.seed.below(bytes.len() as u64 + 1)).unwrap();
                 for piece in [&bytes[..cut], &bytes[cut..]] {
                     if !piece.is_empty() {

@@ -1,4 +1,4 @@
-//! Whole networks: whatever the delays and faults, one leader with the best history.
+//! Whole networks of servers, which elect one leader with the best history, whatever the delays and faults.
 
 use std::rc::Rc;
 
@@ -58,7 +58,7 @@ fn a_machine_that_is_gone_costs_the_final_wait_and_no_more() {
         let mut network = started(seed, 3);
         network.run_until(2000, |n| n.agreed().is_some()).unwrap();
         network.run(100);
-        // Nothing is closed, nothing is refused.
+        // The network neither closes nor refuses connections to the machine that is gone.
         network.cut = vec![(1, 3), (2, 3)];
         network.look(ServerId(1));
         network.look(ServerId(2));
@@ -107,7 +107,7 @@ fn a_minority_elects_nobody_and_makes_no_storm() {
     }
     network.run(60_000);
     assert_eq!(network.leaders(), [None, None]);
-    // Three servers are away, and two look for them: an attempt a second each.
+    // Three servers are away. Two servers look for them, with one attempt a second for each.
     assert!(network.opened < 6 * 65, "{}", network.opened);
     network.start(options(4), &config_of(5), history(1, 7));
     let took = network.run_until(5000, |n| n.agreed().is_some());
@@ -155,13 +155,13 @@ fn servers_of_a_change_that_was_only_proposed_let_a_member_lead() {
     for seed in 0..20 {
         let options = |me: i64| ElectionOptions { reconfig: true, ..options(me) };
         let mut network = Network::new(seed);
-        // Both were to become members, and were configured by hand, so that they take themselves
-        // for members. Server 3 has the reconfiguration in its log, server 4 has nothing.
+        // Servers 3 and 4 were to become members. An operator has configured them by hand, so they take themselves
+        // for members. Server 3 has the reconfiguration in its log, and server 4 has nothing.
         network.start(options(3), &config_of(3), history(1, 9));
         network.start(options(4), &config_of(4), history(0, 0));
         network.look(ServerId(3));
         network.look(ServerId(4));
-        // Only server 1 knows the change.
+        // Of the members, only server 1 knows the proposed change.
         let config =
             |servers: i64, version: i64| format!("{}version={version}", config_of(servers));
         network.start(options(1), &config(2, 4), history(1, 9));
@@ -178,9 +178,9 @@ fn servers_of_a_change_that_was_only_proposed_let_a_member_lead() {
     }
 }
 
-/// Starts, kills, partitions and lost connections at random; then the faults end, and within the
-/// time of a few repetitions there is one leader, whose history was the best of those that can be
-/// part of a quorum.
+/// Servers start and die, partitions come and go, and connections are lost at random. Then the faults end, and
+/// within the time of a few repetitions one leader is there. At most a minority has a better history than that
+/// leader.
 #[test]
 fn after_any_disorder_there_is_one_leader() {
     for seed in 0..200 {
@@ -211,8 +211,7 @@ fn after_any_disorder_there_is_one_leader() {
             let pause = network.seed.below(400);
             network.run(pause);
         }
-        // The faults end. A server that follows one that does not lead notices it, as a learner
-        // does.
+        // The faults end. A server that follows one that does not lead looks again, as a learner does.
         (network.cut, network.lossy) = (Vec::new(), None);
         for id in 1..=servers {
             if !network.servers.contains_key(&ServerId(id)) {
@@ -250,7 +249,7 @@ fn after_any_disorder_there_is_one_leader() {
         }
         assert!(network.agreed().is_some(), "seed={seed} {:?}", network.leaders());
         let leader = network.agreed().unwrap();
-        // A majority has no better history than the leader: it could not have been elected else.
+        // A majority has no better history than the leader, or the leader could not have been elected.
         let rank = |id: i64| (history_of(id).epoch, history_of(id).zxid, id);
         let worse = (1..=servers).filter(|id| rank(*id) <= rank(leader.0)).count();
         assert!(worse * 2 > usize::try_from(servers).unwrap(), "seed={seed} leader={leader}");

@@ -69,7 +69,7 @@ fn a_quorum_of_equal_votes_of_one_round_decides() {
     let electorate = three(1);
     let mut round = Round::new(&electorate, 1, vote(1, 5, 1));
     assert_eq!(round.agreement(&electorate), None);
-    // The same leader with another history, and another round, are other votes.
+    // A vote for the same leader with another history is another vote, and so is one of another round.
     let other = says(&mut round, &electorate, 2, ballot(Looking, vote(1, 4, 1), 1));
     assert_eq!(other, Consequence::Noted);
     assert_eq!(round.agreement(&electorate), None);
@@ -92,7 +92,7 @@ fn a_newer_round_forgets_the_votes_of_the_older() {
     let mut round = Round::new(&electorate, 1, vote(1, 5, 1));
     says(&mut round, &electorate, 2, ballot(Looking, vote(2, 9, 1), 1));
     assert!(round.agreement(&electorate).is_some());
-    // Server 3 votes for an older history than our own.
+    // Server 3 is in a newer round, and votes for an older history than our own.
     let newer = says(&mut round, &electorate, 3, ballot(Looking, vote(3, 4, 1), 7));
     assert_eq!(newer, Consequence::Proposes);
     assert_eq!((round.number, round.proposed), (7, vote(1, 5, 1)));
@@ -123,20 +123,20 @@ fn a_server_without_a_database_waits_for_an_established_leader() {
     says(&mut round, &electorate, 2, ballot(Leading, vote(2, 5, 1), 1));
     let joins = says(&mut round, &electorate, 3, ballot(Following, vote(2, 5, 1), 1));
     assert_eq!(leader_of(&joins), Some(2));
-    // The others do not count its vote either.
+    // The other servers do not count the vote of a server without a database either.
     let mut round = Round::new(&electorate, 1, vote(1, 5, 0));
     let nothing = says(&mut round, &electorate, 3, ballot(Looking, vote(3, -1, 9), 1));
     assert_eq!(nothing, Consequence::Noted);
 }
 
-/// Its own history ends at 5, in epoch 1.
+/// The server that does not stand has a history that ends at zxid 5, in epoch 1.
 #[test]
 fn a_server_that_does_not_stand_votes_for_the_best_of_the_others() {
     let electorate = three(3);
     let nobody = vote(i64::MIN, i64::MIN, i64::MIN);
     let new = || Round::without_standing(&electorate, 4, nobody, (Epoch(1), Zxid(5)));
     let mut round = new();
-    // Not for itself, and not for a server that lacks what is on its disk.
+    // The server votes neither for itself nor for a server that lacks what is on its own disk.
     for (from, vote) in [(1, vote(3, 5, 1)), (1, vote(1, 4, 1)), (2, vote(2, 9, 0))] {
         let noted = says(&mut round, &electorate, from, ballot(Looking, vote, 4));
         assert_eq!(noted, Consequence::Noted);
@@ -145,13 +145,13 @@ fn a_server_that_does_not_stand_votes_for_the_best_of_the_others() {
     let better = says(&mut round, &electorate, 1, ballot(Looking, vote(1, 5, 1), 4));
     assert_eq!((better, round.proposed), (Consequence::Proposes, vote(1, 5, 1)));
     assert_eq!(round.agreement(&electorate).unwrap().supporters, [1, 3].map(ServerId).into());
-    // Even if all others take it for their leader, it does not lead.
+    // Even if all others take the server for their leader, it does not lead.
     let mut round = new();
     for from in [1, 2] {
         let follows = ballot(Following, vote(3, 5, 1), 4);
         assert_eq!(says(&mut round, &electorate, from, follows), Consequence::Noted);
     }
-    // Its round does not matter while it votes for no server: others need not learn it.
+    // The round of the server does not matter while it votes for no server: the others need not learn that round.
     let mut round = new();
     let older = says(&mut round, &electorate, 2, ballot(Looking, vote(2, 5, 1), 3));
     assert_eq!(older, Consequence::Proposes);
@@ -171,7 +171,7 @@ fn an_established_leader_is_joined_when_a_quorum_follows_and_it_says_so_itself()
         let follows = ballot(Following, vote(1, 7, 2), round_of);
         assert_eq!(says(&mut round, &electorate, 2, follows), Consequence::Noted);
         assert_eq!(leader_of(&says(&mut round, &electorate, 2, follows)), None);
-        // Zxid and round of an established vote need not be the same everywhere.
+        // The votes for an established leader need not have the same zxid and round everywhere.
         let leads = ballot(Leading, vote(1, 8, 2), round_of);
         let joins = says(&mut round, &electorate, 1, leads);
         assert_eq!(leader_of(&joins), Some(1), "same_round={same_round}");
@@ -181,14 +181,15 @@ fn an_established_leader_is_joined_when_a_quorum_follows_and_it_says_so_itself()
 
 #[test]
 fn a_leader_that_only_others_remember_is_not_joined() {
-    // Servers 1 and 2 still follow 3, which has died and is in a new round as server 3 itself.
+    // Servers 1 and 2 still follow server 3, which has died and come back. The round here is the new one of server 3
+    // itself.
     let electorate = three(3);
     let mut round = Round::new(&electorate, 9, vote(3, 7, 1));
     for from in [1, 2] {
         let remembers = ballot(Following, vote(3, 7, 1), 4);
         assert_eq!(says(&mut round, &electorate, from, remembers), Consequence::Noted);
     }
-    // In the same round they have just elected it.
+    // Votes of the same round mean that servers 1 and 2 have just elected server 3.
     let mut round = Round::new(&electorate, 4, vote(3, 7, 1));
     says(&mut round, &electorate, 1, ballot(Following, vote(3, 7, 1), 4));
     let elected = says(&mut round, &electorate, 2, ballot(Following, vote(3, 7, 1), 4));
@@ -272,14 +273,14 @@ fn a_witness_lets_one_of_two_servers_lead_and_the_other_follow() {
     assert_eq!(round.agreement(&electorate).unwrap().vote.leader, ServerId(1));
     electorate.oracle = Some(false);
     assert_eq!(leader_of(&says(&mut round, &electorate, 2, leads)), Some(2));
-    // Among three, a majority decides.
+    // Among three voters the majority decides, and not the witness.
     let mut three = three(1);
     three.oracle = Some(false);
     let mut round = Round::new(&three, 1, vote(1, 5, 1));
     assert_eq!(says(&mut round, &three, 2, leads), Consequence::Noted);
 }
 
-/// The witness stands for the second of two voters. Where no voter names a leader any more, nobody is elected.
+/// The witness stands for the second of two voters. Where no voter names a leader any more, no server is elected.
 #[test]
 fn a_witness_elects_nobody_whom_no_voter_names() {
     let mut electorate = electorate(3, "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:observer");

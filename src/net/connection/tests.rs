@@ -102,7 +102,8 @@ const FRAME: [u8; 4] = [0; 4];
 
 #[test]
 fn the_end_of_a_stream_that_came_while_it_was_not_read_is_heard_of_afterwards() {
-    // The connection is not read because of others' requests, its own, or its unread output.
+    // The server does not read the connection because of the requests of others, its own requests, or its unread
+    // output.
     for why in ["throttled", "waits for answers", "unread output"] {
         let reactor = Reactor::new(Doorbell::new().unwrap()).unwrap();
         let (table, core) = (table(&reactor), Rc::default());
@@ -243,7 +244,7 @@ fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
     table.count(&slow, 20, 2000);
     assert!(table.is_throttled(), "they may be requests that are being carried out");
 
-    // One is answered, and the client does not read the answer: the others wait for that.
+    // The core answers one request, and the client does not read the answer, for which its other requests now wait.
     let reply = vec![7; 8 << 20];
     let length = reply.len();
     table.deliver(Outgoing { conn: slow.id, bytes: reply, answered: 1, ..Outgoing::default() });
@@ -256,7 +257,7 @@ fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
     table.deliver(Outgoing { conn: other.id, answered: 11, ..Outgoing::default() });
     assert!(!table.is_throttled());
 
-    // The client reads, and its requests are executed.
+    // The client reads the answer, and the core executes its requests.
     let mut read = 0;
     let mut chunk = vec![0; 1 << 20];
     while read < length {
@@ -267,7 +268,7 @@ fn requests_of_a_client_that_does_not_read_slow_nobody_else_down() {
     table.deliver(Outgoing { conn: slow.id, answered: 39, ..Outgoing::default() });
     assert_eq!(table.shared.outstanding.get(), 0);
     assert_eq!(table.shared.outstanding_bytes.get(), 0);
-    // A connection that ends while it is excused leaves no count behind.
+    // A connection that ends while its requests do not count leaves no count behind.
     table.count(&other, 5, 100);
     let bytes = vec![7; 8 << 20];
     table.deliver(Outgoing { conn: other.id, bytes, answered: 1, ..Outgoing::default() });
@@ -302,7 +303,7 @@ fn a_frame_that_has_begun_and_does_not_end_is_given_up_unless_the_server_itself_
     until(&reactor, "the byte", || connection.partial.borrow().len() == 8005);
     look(limits::FRAME_LOOKS_MIN + 10);
     assert!(connection.end.borrow().is_none());
-    // Another frame has its own time, and a byte now and then does not help.
+    // Another frame has a time of its own, which a byte now and then does not prolong.
     let rest = vec![7; announced + 4 - 8005];
     client.write_all(&rest).unwrap();
     until(&reactor, "the frame", || core.frame_bytes.get() == 2 * FRAME.len() + announced);
@@ -359,7 +360,7 @@ fn when_all_hold_too_much_those_go_who_hold_most_for_longest() {
     let gone = || cores.iter().map(|core| core.closed.get()).collect::<Vec<_>>();
     give(0, 20);
     give(1, 4);
-    // Requests and an incomplete frame also count.
+    // Bytes of requests and of an incomplete frame also count.
     table.count(&ends[3].0, 1, 3 << 20);
     ends[3].0.recount();
     assert_eq!((budget.held() + 1) >> 20, 27);
@@ -370,7 +371,7 @@ fn when_all_hold_too_much_those_go_who_hold_most_for_longest() {
     assert_eq!(gone(), [true, false, false, false], "as much as another, and for longer");
     assert_eq!(budget.closed().0, 1);
     assert!(budget.held() >> 20 < 40 && budget.held() >> 20 >= 28, "{budget:?}");
-    // Connections are also closed if others hold the rest of the memory, but not all at once.
+    // When the connection that holds most is gone, the others stay.
     drop(table.deliver(Outgoing { conn: ends[2].0.id, bytes: Vec::new(), ..Outgoing::default() }));
     table.remove(&ends[2].0);
     table.settle();
@@ -411,7 +412,7 @@ fn a_connection_that_the_core_has_closed_ends_however_slowly_its_client_reads() 
     let begun = Instant::now();
     let patience = OUTPUT_STALL + Duration::from_secs(16);
     let mut taken = vec![0; 50_000];
-    // It reads from time to time, so that it is never stuck for long.
+    // The client reads from time to time, so that the connection is never stuck for long.
     for second in (10..=46).step_by(10) {
         client.read_exact(&mut taken).unwrap();
         reactor.sleep(Some(Instant::now() + Duration::from_millis(10))).unwrap();
@@ -439,7 +440,7 @@ fn what_is_short_does_not_wait_behind_long_pieces_for_others() {
     let long = |byte: u8| vec![byte; 100_000];
     let mut sends: Vec<Outgoing> = (0..20).map(|place| send(place, long(1))).collect();
     sends.extend((0..20).map(|place| send(place, long(2))));
-    // After the bytes for which its connection waits.
+    // These short bytes come after the long ones for which the connection waits.
     sends.push(send(0, vec![3; 10]));
     sends.push(send(20, vec![4; 10]));
     sends.push(Outgoing { close: true, ..send(1, vec![5; 10]) });
@@ -457,7 +458,7 @@ fn what_is_short_does_not_wait_behind_long_pieces_for_others() {
         table.write_some();
     }
     assert!(!table.has_line() && (0..20).all(|place| unsent(place) == 0));
-    // The socket gets everything in order.
+    // The client gets everything in order.
     let mut got = vec![0; 200_010];
     ends[0].1.read_exact(&mut got).unwrap();
     assert!(got == [long(1), long(2), vec![3; 10]].concat());

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::id::ServerId;
 
-/// The events, in order; bytes of a link are joined.
+/// A core that records its events in order, and joins the bytes of each link.
 #[derive(Default)]
 struct Heard {
     events: RefCell<Vec<String>>,
@@ -15,9 +15,9 @@ struct Heard {
     bytes: RefCell<BTreeMap<LinkId, Vec<u8>>>,
     sent: Cell<u64>,
     behind: Cell<bool>,
-    /// The link of which it has enough.
+    /// The link of which the core has enough.
     enough: Cell<Option<LinkId>>,
-    /// Whether a link answers with what it was sent.
+    /// Whether the core sends back the bytes that it receives.
     echo: Cell<bool>,
     own: RefCell<Option<Links>>,
 }
@@ -84,7 +84,7 @@ fn reactor() -> Reactor {
     Reactor::new(Doorbell::new().unwrap()).unwrap()
 }
 
-/// Dispatches events for a moment.
+/// Dispatches events for at most `long`.
 fn moment(reactor: &Reactor, long: Duration) {
     reactor.sleep(Some(Instant::now() + long)).unwrap();
     reactor.dispatch().unwrap();
@@ -151,7 +151,7 @@ fn until(sides: &[&Side], what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Two sides with a link between them: the server, its end, the client, its end.
+/// Two sides with a link between them: the server, the server's end, the client, and the client's end.
 fn linked() -> (Side, LinkId, Side, LinkId) {
     let reactor = reactor();
     let (server, client) = (Side::new(&reactor), Side::new(&reactor));
@@ -189,12 +189,12 @@ fn bytes_arrive_in_order_whatever_their_sizes_and_are_told_to_have_left() {
 #[test]
 fn what_was_sent_before_a_close_arrives_and_the_other_side_hears_of_it() {
     let (server, accepted, client, link) = linked();
-    // The client sends bytes that are not read before the end.
+    // The client sends bytes that the server does not read before the end.
     client.send(link, vec![1; 1000]);
     server.send(accepted, vec![7; 3 << 20]);
     server.links.perform(LinkOp::Close { link: accepted });
     server.send(accepted, vec![8; 10]);
-    // Attempts before there was a listener have ended as well.
+    // The events of attempts that came before the listener are left out.
     let since = || client.heard.events().into_iter().skip_while(|event| event != "connected");
     until(&[&server, &client], "the end", || since().count() > 1);
     assert_eq!(client.received(link), 3 << 20, "{:?}", client.heard.events());
@@ -222,7 +222,7 @@ fn a_connection_that_cannot_be_made_is_closed_with_its_reason() {
     assert_eq!(client.links.count(), 0);
 }
 
-/// Connects until there is a listener; returns the last event of the client's side.
+/// Connects until a listener is there, and returns the last event of the client's side.
 fn knock(server: &Side, client: &Side, at: &Endpoint, numbers: std::ops::Range<u64>) -> String {
     for number in numbers {
         let before = client.heard.events().len();
@@ -250,7 +250,7 @@ fn a_connection_is_of_the_members_that_have_its_address() {
     let of = |check| LinkOptions { peer_address_check: check, ..LinkOptions::default() };
     let reactor = reactor();
     let client = Side::new(&reactor);
-    // With the strict check only a member is accepted, and its name is waited for.
+    // With the strict check, the server accepts only members, and waits until it has resolved their names.
     let strict = Side::with(of(PeerAddressCheck::Strict), &reactor);
     let at = strict.listen();
     strict.links.perform(hosts("10.255.255.1"));
@@ -260,7 +260,7 @@ fn a_connection_is_of_the_members_that_have_its_address() {
     strict.links.perform(hosts("localhost"));
     assert_eq!(knock(&strict, &client, &at, 50..100), "connected");
     assert_eq!(strict.heard.events()[0], "accepted Quorum of [ServerId(7)]");
-    // Without it others are accepted too, and may turn out to be a member that is named later.
+    // Without the strict check, the server accepts others too, and may later recognise one as a member.
     let members = Side::with(of(PeerAddressCheck::Members), &reactor);
     let at = members.listen();
     members.links.perform(hosts("10.255.255.1"));
@@ -425,7 +425,7 @@ fn one_link_is_not_read_while_the_core_has_enough_of_it_and_others_are() {
     client.send(link, vec![1; 1000]);
     client.send(second, vec![2; 1000]);
     until(&[&server, &client], "what the other link brings", || server.received(other) == 1000);
-    // It is asked again at the end of each turn.
+    // The server asks the core again at the end of each turn.
     server.links.resume();
     moment(&server.reactor, Duration::from_millis(20));
     assert_eq!(server.received(accepted), 0);
@@ -467,7 +467,7 @@ fn links_from_one_address_are_bounded() {
     until(&[&server], "their ends", || server.links.count() <= 1);
 }
 
-/// Not a benchmark, but it shows a message that crosses cores or waits for a timer.
+/// This is no benchmark, but its time per round shows whether a message crosses cores or waits for a timer.
 #[test]
 fn a_message_and_its_answer_take_no_detours() {
     let (server, accepted, client, link) = linked();

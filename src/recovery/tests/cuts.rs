@@ -1,4 +1,4 @@
-//! Cuts, with crashes between their changes, and reads of old transactions.
+//! Cuts of the log, with crashes between their changes to the folder, and reads of old transactions.
 
 use super::harness::{Crashing, Server};
 use super::*;
@@ -19,7 +19,7 @@ fn assert_is_prefix(recovered: &Recovered, logged: &[Txn], from: i64) {
     }
 }
 
-/// Cuts after each transaction, and crashes before each change.
+/// Cuts the log after each transaction, and crashes before each change to the folder.
 fn cut_everywhere(folder: &MemoryFolder, logged: &[Txn], from: i64) {
     let last = logged.last().unwrap().zxid();
     for at in logged.iter().map(Txn::zxid).filter(|at| at.0 > from) {
@@ -88,7 +88,7 @@ fn a_hole_that_a_received_tree_left_does_not_make_a_crash_worse() {
     server.log(&[0x1_0000_0023, 0x1_0000_0024, 0x1_0000_0025]);
     let (folder, logged) = server.stop();
     cut_everywhere(&folder, &logged[logged_before..], 0x1_0000_0020);
-    // In the hole there is no state to cut to; before it there is.
+    // No state exists in the hole, so a cut into it fails; a cut before the hole succeeds.
     for at in [0x1_0000_0010, 0x1_0000_001f] {
         let error = truncate(&folder.clone(), Zxid(at)).unwrap_err();
         assert!(matches!(error, RecoveryError::NotInHistory { last: Zxid(3), .. }), "{error}");
@@ -107,7 +107,7 @@ fn a_hole_that_a_received_tree_left_does_not_make_a_crash_worse() {
 
 #[test]
 fn a_tree_behind_what_a_purge_has_left_does_not_make_a_crash_worse() {
-    // The tree of the leader: everything after it has to go.
+    // Everything after the tree of the leader has to go.
     let mut leader = Server::new();
     leader.log(&(1..=0x10).collect::<Vec<_>>());
     leader.snapshot();
@@ -155,7 +155,7 @@ fn what_cannot_be_cut_is_left_as_it_was() {
     let error = truncate(&folder, Zxid(9)).unwrap_err();
     assert!(matches!(error, RecoveryError::NotInHistory { last: Zxid(3), .. }), "{error}");
     assert_eq!(folder.list(Place::Logs).unwrap(), before);
-    // A tree at 9 will follow: nothing is after it.
+    // A tree of zxid 9 will follow, and the folder holds nothing after it.
     assert_eq!(discard_after(&folder, Zxid(9)).unwrap(), [""; 0]);
     assert_eq!(discard_after(&folder, Zxid(2)).unwrap().len(), 1);
     assert_eq!(recover_default(&folder).unwrap().zxid, Zxid(2));
@@ -217,7 +217,7 @@ fn the_past_is_read_while_the_newest_file_is_written() {
     server.log(&[3, 4]);
     let mut content = server.disk.files["log.1"].clone();
     let end = content.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    // One sector of the next group is there already.
+    // One sector of the next group has already reached the disk.
     content[end + 600..end + 700].fill(9);
     let folder = MemoryFolder::new();
     folder.put(Place::Logs, "log.1", content);

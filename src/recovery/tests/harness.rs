@@ -80,7 +80,7 @@ impl Server {
         assert!(self.writer.is_closed());
     }
 
-    /// Stops the server, and returns its folder and everything in its log.
+    /// Stops the server, and returns its folder and every transaction that it logged.
     pub fn stop(mut self) -> (MemoryFolder, Vec<Txn>) {
         self.close();
         for (name, content) in std::mem::take(&mut self.disk.files) {
@@ -103,7 +103,7 @@ pub struct Crashing<'a> {
 }
 
 impl Crashing<'_> {
-    /// The folder allows so many changes, and then fails.
+    /// A folder that allows `changes` changes, and then fails.
     pub fn after(changes: usize, folder: &MemoryFolder) -> Crashing<'_> {
         Crashing { folder, changes_left: Cell::new(changes) }
     }

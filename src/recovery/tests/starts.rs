@@ -11,7 +11,8 @@ fn recover_as(folder: &dyn Folder, options: &RecoveryOptions) -> Result<Recovere
     recover(folder, options, &mut |_| ())
 }
 
-/// A server that skipped the tree would claim its epoch, and with the rest of its log beat servers that have more.
+/// A server that skipped the tree would claim its epoch, and with the rest of its log win elections against servers
+/// that have more.
 #[test]
 fn a_damaged_tree_of_a_leader_with_nothing_behind_it_is_refused() {
     for alone in [false, true] {
@@ -198,10 +199,12 @@ fn an_empty_folder_of_a_server_that_has_accepted_an_epoch_has_no_vote() {
     }
 }
 
+/// A start between a tree and its epoch:
+///
 /// 1. A server without data gets a tree of epoch 1.
-/// 2. A power cut comes before it writes currentEpoch.
-/// 3. If the file then held the number that means "do not count me" to every leader, no leader would ever count the server
-///    again.
+/// 2. The power goes before the server writes currentEpoch.
+/// 3. If the file then held the number that means "do not count me" to every leader, no leader would ever count the
+///    server again.
 #[test]
 fn a_server_that_stopped_behind_its_first_tree_has_an_epoch_that_counts() {
     let options = RecoveryOptions { autocreate: false, ..member() };

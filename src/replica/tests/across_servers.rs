@@ -109,7 +109,7 @@ fn writes_go_on_exactly_once_over_many_elections() {
     let mut client = cluster.connect(first);
     cluster.call(first, &client, 1, OpCode::Create, &create("/a", b"", 0));
     for round in 0..6 {
-        // The client stays at one server; the others lead and fall.
+        // The client stays at one server, while the leaders among the others are killed one after the other.
         let Some(leader) = cluster.leader() else { panic!("round {round}") };
         for _ in 0..3 {
             cluster.send(first, &client, 5, OpCode::SetData, &set_data("/a", b"1", -1));
@@ -127,7 +127,7 @@ fn writes_go_on_exactly_once_over_many_elections() {
         let written = node.stat().version - version;
         version += written;
         if closed {
-            // The leader was lost before it was seen to propose them.
+            // The follower lost the leader before it saw proposals of these writes.
             assert!(leader != first && (0..=3).contains(&written), "round {round}");
             client = cluster.reopen(first, &client);
         } else {
@@ -185,7 +185,7 @@ fn learners_far_behind_get_the_whole_tree() {
     cluster.advance_ms(200);
     cluster.settle_equal();
     fill(&mut cluster, follower, 40..50);
-    // What it has on its disk is whole.
+    // The follower's folder is whole: a restart finds everything.
     cluster.kill(follower);
     cluster.start(follower);
     assert!(cluster.server(follower).replica.database().node("/n39").is_some());
@@ -253,7 +253,8 @@ fn an_ensemble_that_was_stopped_comes_back_with_everything() {
     assert_eq!(cluster.call(3, &again, 2, OpCode::Exists, &watch("/e", false)).err, 0);
 }
 
-/// A client that tries to begin a session once a second at a server that says that it serves.
+/// Fills the disk of the leader, and watches the ensemble for three minutes. Gives the tenths of a second in which a
+/// leader had room, all tenths of a second, and the story line by line.
 fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
     let mut cluster = Cluster::new(3);
     let leader = cluster.leader().unwrap();
@@ -288,7 +289,7 @@ fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
             lines.push(format!("{}.{} s: {now}", step / 10, step % 10));
             last = now;
         }
-        // A client that tries a small write once a second at a server that says that it serves.
+        // Once a second, a client tries to begin a session at the follower, if that serves.
         if step % 10 == 0 {
             let at = follower;
             if cluster.servers[&at].replica.service.ensemble.serves() {
@@ -316,7 +317,7 @@ fn full_disk_of_the_leader(small_files: bool) -> (usize, usize, Vec<String>) {
     (good, all, lines)
 }
 
-/// A leader without room makes way, and is not elected again while it has none.
+/// A leader whose disk is full gives up the lead, and is not elected again while its disk is full.
 #[test]
 fn a_leader_whose_disk_is_full_makes_way_and_stays_away() {
     for small_files in [false, true] {

@@ -11,7 +11,7 @@ use crate::zab::Standing;
 
 static LARGE: [u8; 300_000] = [7; 300_000];
 
-/// A client that takes nothing, and a node that is longer than what may wait for it.
+/// A client that reads no replies, and a node whose data is longer than the output that may wait for a client.
 fn slow_reader() -> (Harness, Client) {
     let options = ReplicaOptions {
         output_pause_bytes: 100_000,
@@ -35,7 +35,7 @@ fn a_client_that_asks_faster_than_it_reads_waits_and_gets_everything() {
         assert_eq!(h.errors(client.conn), [(xid, 0)], "one reply, however long");
         h.read_all();
     }
-    // Another client is served meanwhile, and its own short requests are when it has read.
+    // Another client is served meanwhile. The slow client's own short requests are served once it has read.
     h.send(client.conn, 22, OpCode::Exists, &watch("/a", false));
     assert_eq!(h.errors(client.conn), [(22, 0)]);
     assert!(!h.is_closed(client.conn));
@@ -68,8 +68,8 @@ fn reads_whose_nodes_grow_while_they_wait_are_answered_as_their_client_reads() {
     h.send(client.conn, 2, OpCode::SetData, &small);
     h.settle();
     assert_eq!(h.errors(client.conn), [(2, 0)]);
-    // The first write is under way, so that the reads are worth little when they are taken. The last one
-    // must not be seen by them.
+    // While the first write is under way, the node is still short, so the replica takes the reads as cheap ones. The
+    // reads must not see the last write.
     h.send(client.conn, 3, OpCode::SetData, &set_data("/a", &LARGE, -1));
     for xid in 4..20 {
         h.send(client.conn, xid, OpCode::GetData, &watch("/a", false));
@@ -110,7 +110,7 @@ fn a_session_whose_client_reads_slowly_lives_on() {
     assert!(h.is_closed(client.conn));
 }
 
-/// Some 84 kB of events in one turn.
+/// Makes the watcher get some 84 kB of events in one turn.
 fn fire(h: &mut Harness, watcher: &Client, writer: &Client, round: i32) {
     let paths: Vec<String> = (0..600).map(|n| format!("/{:0>100}-{round}", n)).collect();
     for path in &paths {
@@ -170,12 +170,12 @@ fn a_client_that_sends_nothing_more_gets_its_answers_first() {
     h.settle();
     assert_eq!(h.errors(client.conn), [(1, 0), (2, 0)]);
     assert!(h.is_closed(client.conn));
-    // Nothing is awaited.
+    // The client waits for no answer.
     let client = h.connect();
     h.replica.handle_end(h.now, client.conn);
     h.turn();
     assert!(h.is_closed(client.conn));
-    // Everything came before the handshake was answered.
+    // All requests came before the server answered the handshake.
     let conn = h.open();
     h.send_connect(conn, new_session());
     h.send(conn, 1, OpCode::Create, &create("/b", b"", 0));
@@ -228,7 +228,7 @@ fn connections_that_are_gone_are_forgotten_long_before_their_timeout() {
 
 #[test]
 fn a_connection_that_is_silent_for_longer_than_its_session_may_be_is_closed() {
-    // A follower: sessions expire elsewhere.
+    // At a follower no session expires: the leader ends sessions.
     let mut h = follower();
     let client = connect(&mut h, super::forwarding::zxid(1, 1));
     for _ in 0..10 {
@@ -257,7 +257,7 @@ fn a_request_as_long_as_may_be_and_those_that_came_with_it_wait_together() {
     h.send(client.conn, 3, OpCode::SetData, &set_data("/a", &long, -1));
     h.send(client.conn, 4, OpCode::Exists, &watch("/a", false));
     assert!(!h.is_closed(client.conn), "the edge may have read so much at once");
-    // More than the edge ever reads is too much all the same.
+    // More bytes than the edge ever reads at once close the connection.
     for xid in 5..8 {
         h.send(client.conn, xid, OpCode::SetData, &set_data("/a", &long, -1));
     }

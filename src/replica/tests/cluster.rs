@@ -1,5 +1,4 @@
-//! Several replicas in one process, with a network between them that loses nothing but what it is
-//! told to lose.
+//! Several replicas in one process, with a network between them that loses only what a test tells it to lose.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -14,9 +13,9 @@ use crate::quorum::Config;
 use crate::quorum::PeerOptions;
 use crate::replica::ReplicaOptions;
 
-/// A step of time.
+/// The step in which the time of a cluster moves on.
 const STEP_MS: u64 = 10;
-/// Steps that anything may take.
+/// How many steps a test may wait for anything: 30 seconds.
 const STEPS_MAX: usize = 3000;
 
 enum Event {
@@ -27,14 +26,14 @@ enum Event {
     Closed { link: LinkId },
 }
 
-/// Digest, number of nodes, sessions.
+/// What equal servers have in common: the digest, the number of nodes, and the sessions with their timeouts.
 type State = (i64, usize, Vec<(SessionId, i32)>);
 
 /// Servers 1 to N.
 pub struct Cluster {
     pub servers: BTreeMap<i64, Harness>,
     pub down: BTreeSet<i64>,
-    /// Servers that nobody reaches.
+    /// Servers that no other server reaches.
     pub cut_off: BTreeSet<i64>,
     /// Servers whose disks do nothing for now.
     pub stalled: BTreeSet<i64>,
@@ -54,7 +53,7 @@ pub fn config_text(voters: i64, observers: i64) -> String {
 }
 
 impl Cluster {
-    /// An ensemble that has elected a leader, of which every server serves.
+    /// An ensemble that has elected a leader, and whose servers all serve.
     pub fn new(voters: i64) -> Cluster {
         Cluster::with(voters, 0, &ReplicaOptions::default(), &PeerOptions::default())
     }
@@ -120,7 +119,7 @@ impl Cluster {
         *self.servers.keys().find(|id| self.is_up(**id) && Some(**id) != leader).unwrap()
     }
 
-    /// Lets time pass until it is so.
+    /// Lets time pass until `is_so`; `what` names it when that does not happen.
     pub fn until(&mut self, what: &str, is_so: impl Fn(&Cluster) -> bool) {
         for _ in 0..STEPS_MAX {
             self.quiet();
@@ -151,7 +150,7 @@ impl Cluster {
         }
     }
 
-    /// Lets disks and network do what they have to do, while no time passes.
+    /// Lets disks and network finish their work, while no time passes.
     pub fn quiet(&mut self) {
         loop {
             let ids: Vec<i64> = self.servers.keys().copied().collect();
@@ -243,7 +242,7 @@ impl Cluster {
         server.replica.handle_link(now, event);
     }
 
-    /// Its connections to others break, and it gets no new ones.
+    /// Breaks the server's connections to the others, and allows no new ones.
     pub fn cut_off(&mut self, id: i64) {
         self.cut_off.insert(id);
         let apart = |ends: &(&(i64, LinkId), &(i64, LinkId))| (ends.0.0 == id) != (ends.1.0 == id);
@@ -258,7 +257,7 @@ impl Cluster {
         self.cut_off.remove(&id);
     }
 
-    /// The process ends at once.
+    /// Ends the server's process at once.
     pub fn kill(&mut self, id: i64) {
         self.down.insert(id);
         self.listening.retain(|_, (owner, _)| *owner != id);
@@ -333,7 +332,7 @@ impl Cluster {
         panic!("no reply to {op:?}");
     }
 
-    /// Every server that is up comes to have the same state.
+    /// Waits until all servers that are up have the same state.
     pub fn settle_equal(&mut self) {
         self.until("all serve and have the same state", |cluster| {
             cluster.all_serve() && cluster.states().len() == 1

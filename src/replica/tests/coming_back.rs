@@ -1,5 +1,5 @@
-//! How a server that comes back gets what it lacks: the transactions that are missing, or a cut, as long
-//! as both have a point of their histories in common; the whole tree only where nothing proves that.
+//! How a server that comes back gets what it lacks: the missing transactions or a cut, as long as its history and
+//! the leader's provably have a point in common, and the whole tree only where nothing proves that.
 
 use super::cluster::Cluster;
 use super::harness::create;
@@ -44,7 +44,7 @@ fn who_was_away_for_a_while_gets_what_is_missing() {
         cluster.kill(follower);
         write(&mut cluster, leader, &["/d", "/e"]);
         assert_eq!(comes_back(&mut cluster, follower), "DIFF");
-        // Everybody was away.
+        // All three servers were down.
         (1..=3).for_each(|id| cluster.kill(id));
         (1..=3).for_each(|id| cluster.start(id));
         cluster.until("there is a leader", |cluster| {
@@ -77,13 +77,13 @@ fn what_nobody_else_has_is_cut_off() {
 
 #[test]
 fn whoever_got_the_whole_tree_knows_where_it_stands() {
-    // A leader without files, and with three transactions in memory.
+    // A leader that may not read its log files, and keeps three transactions in memory.
     let peer = PeerOptions { commit_log_txns: 3, sync_from_log: false, ..PeerOptions::default() };
     let (mut cluster, leader, follower) = ensemble(true, &peer);
     cluster.kill(follower);
     write(&mut cluster, leader, &["/1", "/2", "/3", "/4", "/5", "/6"]);
     assert_eq!(comes_back(&mut cluster, follower), "SNAP");
-    // The next connection of the same process.
+    // First the same process connects again.
     cluster.cut_off(follower);
     cluster.until("it has noticed", |cluster| {
         !cluster.servers[&follower].replica.service.ensemble.serves()
@@ -91,7 +91,7 @@ fn whoever_got_the_whole_tree_knows_where_it_stands() {
     cluster.join(follower);
     cluster.settle_equal();
     assert_eq!(way(&cluster, follower), "DIFF");
-    // The next process, whose log is empty behind its snapshot.
+    // Then the server's next process connects, whose log is empty behind its snapshot.
     cluster.kill(follower);
     assert_eq!(comes_back(&mut cluster, follower), "DIFF");
 }

@@ -9,7 +9,8 @@ use crate::proto::connect::ConnectRequest;
 use crate::proto::request::RequestBody;
 use crate::replica::ReplicaOptions;
 
-/// A harness whose log has room for little: one segment holds a few large writes. Whatever comes in one moment has room in one turn.
+/// A harness whose log has little room: one segment holds a few large writes. One turn takes everything that comes
+/// in one moment.
 fn small_log() -> Harness {
     let options = ReplicaOptions { turn_work_units: 1_000_000, ..ReplicaOptions::default() };
     let mut h = Harness::with(options);
@@ -27,7 +28,8 @@ fn writes_of_one_turn_go_to_the_log_in_one_write() {
         h.send(client.conn, 1, OpCode::Create, &create("/n", b"", 2));
     }
     h.settle();
-    // The first is on its way alone, the others while it is being written.
+    // The first write makes a group of its own; the others gather in a second group while the first is being
+    // written.
     assert_eq!(h.replica.stats().groups_synced - groups, 2);
 }
 
@@ -47,7 +49,7 @@ fn a_snapshot_is_written_after_so_many_transactions_while_writes_go_on() {
     assert_eq!(h.replica.stats().snapshot_errors, 0);
 }
 
-/// Fills the log until a write is refused; how many were accepted.
+/// Fills the log until the server refuses a write, and gives the number of accepted writes.
 fn fill(h: &mut Harness, client: &Client) -> usize {
     let data = vec![7; 700_000];
     for count in 0..100 {
@@ -72,7 +74,7 @@ fn a_full_disk_refuses_writes_and_answers_reads() {
     assert_eq!(h.create(&client, "/x", 0).err, ErrorCode::SystemError.code());
     assert_eq!(h.last_zxid(), zxid, "a refused write uses up no zxid");
     assert_eq!(h.call(client.conn, 2, OpCode::GetData, &watch("/p", false)).err, 0);
-    // Room again.
+    // The disk has room again.
     h.disk_full = false;
     h.advance_ms(1000);
     assert!(!h.replica.service.pipeline.is_disk_full());
@@ -132,7 +134,7 @@ fn a_full_disk_lets_new_sessions_in_and_logs_them_when_there_is_room() {
         assert_eq!(h.create(client, "/e", 1).err, refused);
         assert_eq!(h.create(client, "/n", 0).err, refused);
     }
-    // It ends, moves and expires as every session does, without the disk.
+    // Such a session ends, moves and expires like every other one, without the disk.
     assert_eq!(close_session(&mut h, &clients[0]), 0);
     let again = ConnectRequest {
         session_id: clients[1].session,
@@ -152,7 +154,8 @@ fn a_full_disk_lets_new_sessions_in_and_logs_them_when_there_is_room() {
     assert!(h.is_closed(clients[2].conn) && !h.is_closed(conn));
     assert_eq!(h.last_zxid(), zxid);
     assert!(h.replica.service.pipeline.is_disk_full());
-    // One writes in the moment at which there is room, and one never does.
+    // Of the two sessions that still live, one writes at the moment at which the disk has room, and one never
+    // writes.
     h.disk_full = false;
     h.advance_ms(1000);
     assert_eq!(h.create(&clients[3], "/e", 1).err, 0);
@@ -171,9 +174,9 @@ fn a_session_that_finds_no_room_a_second_time_goes_on_reading() {
     let refused = ErrorCode::SystemError.code();
     let (mut h, filler) = filled();
     let zxid = h.last_zxid();
-    // More than are logged in one turn.
+    // More sessions than the server logs in one turn.
     let clients: Vec<_> = (0..250).map(|_| h.connect()).collect();
-    // Room for one segment, which others' writes fill in the same moment.
+    // The disk has room for one segment, which writes of another client fill in the same moment.
     h.disk_full = false;
     h.now.mono = h.now.mono.plus_ms(1000);
     h.replica.handle_timeout(h.now);
@@ -181,7 +184,7 @@ fn a_session_that_finds_no_room_a_second_time_goes_on_reading() {
     h.do_op();
     h.disk_full = true;
     assert!(!h.replica.service.pipeline.is_disk_full());
-    // Short ones: of long ones few are proposed together.
+    // The writes are short, because the server proposes only a few long ones together.
     let data = vec![7; 3500];
     for xid in 0..4500 {
         h.send(filler.conn, xid, OpCode::Create, &create("/p/n", &data, 2));
@@ -211,7 +214,7 @@ fn what_was_on_its_way_to_a_full_disk_is_taken_back_in_order() {
     h.disk_full = true;
     let clients: Vec<_> = (0..4).map(|_| h.connect()).collect();
     let data = vec![7; 300_000];
-    // Many at once, more than there is room for, with reads, sessions and ephemerals between.
+    // Many writes come at once, more than the disk has room for, with reads, sessions and ephemerals between them.
     for round in 0..40 {
         for client in &clients {
             h.send(client.conn, round, OpCode::Create, &create("/p/n", &data, 3));
@@ -239,7 +242,7 @@ fn what_was_on_its_way_to_a_full_disk_is_taken_back_in_order() {
     }
     assert!(accepted > 0 && accepted < 160);
     assert_eq!(h.replica.database().node("/p").unwrap().num_children(), accepted);
-    // Room again: the session whose end was refused is there, numbers go on without a gap.
+    // With room again, the session whose end was refused still exists, and sequence numbers go on without a gap.
     h.disk_full = false;
     h.advance_ms(1000);
     assert_eq!(h.create(&clients[3], "/after", 1).err, 0);
@@ -248,13 +251,17 @@ fn what_was_on_its_way_to_a_full_disk_is_taken_back_in_order() {
     assert_eq!(reply.decode::<Option<&str>>(), Some(name.as_str()));
 }
 
-/// It went like this: 1. A write got a zxid, and a sync waited for it, or a client that had reopened its session. 2. The write
-/// was taken back. 3. What waited for its zxid waited until there was room and somebody wrote.
+/// What once went wrong:
+///
+/// 1. A write got a zxid. A sync waited for the write, or a refused request, or a client that reopened its session.
+/// 2. The server took the write back, because the disk was full.
+/// 3. The request that waited for the zxid was answered only when the disk had room and somebody wrote.
 #[test]
 fn nobody_waits_for_what_a_full_disk_had_no_room_for() {
     let refused = ErrorCode::SystemError.code();
     let data = vec![7; 700_000];
-    // Who waits beside the one whose write is taken back: a sync, a refusal, or a session's next connection.
+    // What waits for the write that is taken back: 0 a sync, 1 a refused request, 2 the next connection of the
+    // session.
     for waits in 0..3 {
         let mut h = small_log();
         h.disk_full = true;

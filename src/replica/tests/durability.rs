@@ -1,4 +1,4 @@
-//! What a peer decides is carried out in the order of durability.
+//! The replica carries out what its peer decides in the order of durability.
 
 use super::harness::Harness;
 use crate::id::{Epoch, SessionId, Zxid};
@@ -16,7 +16,7 @@ fn zxid(epoch: i64, counter: u32) -> Zxid {
     Zxid::new(Epoch(epoch), counter)
 }
 
-/// A session that begins: the smallest change that can be told from others.
+/// The beginning of a session: the smallest change that a test can tell from others.
 pub fn txn(at: Zxid) -> Txn {
     let header = TxnHeader {
         client_id: SessionId(at.0),
@@ -52,7 +52,7 @@ fn member() -> Harness {
     Harness::scripted(ReplicaOptions::default())
 }
 
-/// A member that has logged and applied so many transactions of epoch 1.
+/// A member that has logged and applied `count` transactions of epoch 1.
 fn member_with(count: u32) -> Harness {
     let mut harness = member();
     harness.decide(Ready {
@@ -139,7 +139,7 @@ fn an_epoch_file_that_does_not_fit_makes_it_leave_and_nothing_untrue_is_said() {
     assert_eq!(harness.peer().take_told(), ["room false", leave]);
     assert!(harness.fatal.is_none());
 
-    // Room is looked for by writing what is there.
+    // The replica looks for room by writing the present content of the file again.
     let before = harness.file("acceptedEpoch");
     for _ in 0..3 {
         harness.advance_ms(1000);
@@ -236,7 +236,8 @@ fn a_received_tree_is_on_the_disk_before_anything_behind_it() {
     assert_eq!(sessions(&harness), 8, "in memory it is there at once");
     while let Some(op) = harness.ops.front() {
         match op {
-            // What was committed behind it is applied when its snapshot has begun, and is not in it.
+            // What was committed behind the tree is applied when the tree's snapshot has begun, and is not in that
+            // snapshot.
             Op::SnapshotCommit { name, .. } => {
                 assert_eq!((name.as_str(), sessions(&harness)), ("snapshot.100000008", 9));
             }
@@ -260,7 +261,7 @@ fn what_was_never_committed_does_not_come_back_behind_a_received_tree() {
     let mut leader = member_with(3);
     let bytes = tree(&mut leader);
     let mut harness = member_with(2);
-    // Logged, and never committed by anybody.
+    // These transactions are logged, and no leader ever commits them.
     harness.decide(Ready { append: txns(1, 3..=7), ..Ready::default() });
     harness.settle();
     receive(&mut harness, zxid(1, 3), bytes);
@@ -338,7 +339,7 @@ fn the_tree_goes_to_a_learner_as_it_was_when_it_began() {
     assert_eq!(sessions(&learner), 3);
 }
 
-/// A tree without anything being said about it.
+/// Receives a tree like `receive`, but leaves what the replica tells its peer to the caller.
 fn receive_quietly(harness: &mut Harness, at: Zxid, mut bytes: Vec<u8>) {
     bytes.extend_from_slice(b"rest");
     let mut inbound = vec![Inbound::SnapshotBegins { zxid: at, digest: None }];
@@ -390,7 +391,7 @@ fn a_log_that_cannot_be_cut_ends_where_the_database_does() {
     receive(&mut harness, zxid(1, 8), bytes);
     harness.decide(Ready { restore: Some(zxid(1, 8)), ..Ready::default() });
     harness.settle();
-    // The PROPOSAL of a DIFF has come, the connection broke before its COMMIT.
+    // The PROPOSAL of a DIFF has come, and the connection broke before its COMMIT.
     harness.decide(Ready { append: txns(1, 9..=9), ..Ready::default() });
     harness.settle();
     harness.peer().take_told();
@@ -400,7 +401,7 @@ fn a_log_that_cannot_be_cut_ends_where_the_database_does() {
     let said = format!("not cut, ends at {}", zxid(1, 8));
     assert!(told.contains(&said) && told.contains(&"durable 3".to_owned()), "{told:?}");
     assert_eq!(harness.replica.last_processed(), zxid(1, 8));
-    // The log goes on there, and so does what a start finds.
+    // The log goes on from there, and a start finds the same history.
     harness.decide(Ready { epochs: Some(epochs(2, 1)), ..Ready::default() });
     harness.decide(Ready { append: txns(2, 1..=1), send_after_sync: vouch(4), ..Ready::default() });
     harness.settle();
@@ -428,7 +429,7 @@ fn an_older_tree_replaces_the_only_snapshot_while_commits_go_on() {
         for _ in 0..done {
             harness.do_op();
         }
-        // Behind the tree, what was committed since; and the ACK of NEWLEADER.
+        // Behind the tree come the transactions that were committed since, and the ACK of NEWLEADER.
         harness.decide(Ready {
             append: txns(2, 1..=3),
             commit: txns(2, 1..=3),
@@ -486,8 +487,11 @@ fn epoch_file(harness: &Harness, name: &str) -> i64 {
     String::from_utf8(harness.file(name).unwrap()).unwrap().parse().unwrap()
 }
 
-/// It goes like this: 1. An observer without a log is in epoch 2, and its disk is at 1:2. 2. It becomes a voter. 3. Nothing
-/// that it says then may be untrue after a crash.
+/// An observer that becomes a voter:
+///
+/// 1. An observer without a log is in epoch 2, and its disk is at 1:2.
+/// 2. The observer becomes a voter.
+/// 3. Whatever the new voter acknowledges from then on must still be true after a crash.
 #[test]
 fn an_observer_without_a_log_vouches_for_nothing_before_it_has_a_tree_on_the_disk() {
     for done in 0..40 {

@@ -69,7 +69,7 @@ pub fn follower() -> Harness {
     follower_with(ReplicaOptions::default())
 }
 
-/// What the peer was told, but for what is durable.
+/// What the replica told its peer, without the lines that say up to which zxid the log is synced.
 pub fn told(harness: &mut Harness) -> Vec<String> {
     let mut told = harness.peer().take_told();
     told.retain(|told| !told.starts_with("synced"));
@@ -116,7 +116,8 @@ fn a_write_is_answered_from_what_was_applied_and_reads_wait_behind_it() {
     harness.send(client.conn, 1, OpCode::Create, &create("/a", b"", 0));
     harness.send(client.conn, 2, OpCode::Exists, &watch("/a", false));
     assert_eq!(told(&mut harness), [format!("forward {} 1 Create", client.session)]);
-    // The same xid from somebody else, and another of the session's own: not what it waits for.
+    // Neither the same xid of another session nor another xid of this session is the answer that the client waits
+    // for.
     commit(&mut harness, failed(zxid(1, 2), SessionId(99), 1, ErrorCode::NoNode));
     commit(&mut harness, failed(zxid(1, 3), client.session, 7, ErrorCode::SessionMoved));
     assert_eq!(harness.replies(client.conn), []);
@@ -166,7 +167,7 @@ fn syncs_are_answered_in_their_order_and_in_that_of_their_sessions() {
     assert_eq!(replies[0].decode::<Option<&str>>(), Some("/"));
     commit(&mut harness, created(zxid(1, 3), &one, 1, "/a"));
     assert_eq!(xids(&mut harness, one.conn), [1, 2, 3]);
-    // One that nobody asked for does no harm.
+    // The answer to a sync that nobody asked for does no harm.
     inbound(&mut harness, Inbound::SyncDone);
 }
 
@@ -194,7 +195,7 @@ fn beyond_a_number_one_sync_is_passed_on_for_all_that_wait() {
     };
     assert_eq!(xids(&mut harness, one.conn), of(|rest| rest != 0, 2..=few));
     assert_eq!(xids(&mut harness, two.conn), of(|rest| rest == 0, 1..=few));
-    // Its connection is gone, and the other one's syncs are answered all the same.
+    // The connection that the passed sync belongs to ends, and the syncs of the other one are answered all the same.
     harness.close(one.conn);
     inbound(&mut harness, Inbound::SyncDone);
     assert_eq!(xids(&mut harness, two.conn), of(|rest| rest == 0, few + 1..=many));
@@ -217,7 +218,7 @@ fn a_write_does_not_overtake_a_sync_that_waits_for_others() {
     let (sync, write) =
         (format!("forward {} 1 Sync", two.session), format!("forward {} 2 Create", two.session));
     assert_eq!(told(&mut harness), [sync, write]);
-    // One is enough, and whoever waits for none passes none on.
+    // One sync is enough, and a client that waits for no sync passes none on.
     harness.send(two.conn, 3, OpCode::Create, &create("/b", b"", 0));
     assert_eq!(told(&mut harness), [format!("forward {} 3 Create", two.session)]);
 }
@@ -254,7 +255,7 @@ fn a_session_is_closed_by_the_leaders_transaction() {
     commit(&mut harness, txn(zxid(1, 3), one.session, 9, OpCode::CloseSession, &end));
     assert_eq!(harness.errors(one.conn), [(9, 0)]);
     assert!(harness.is_closed(one.conn));
-    // One that expired.
+    // The second session expires.
     commit(&mut harness, txn(zxid(1, 4), two.session, 0, OpCode::CloseSession, &end));
     assert_eq!(harness.replies(two.conn), []);
     assert!(harness.is_closed(two.conn));
@@ -293,7 +294,7 @@ fn a_session_is_taken_up_again_when_the_leader_says_that_it_is_alive() {
     harness.send_connect(conn, ConnectRequest { password: Some(&[1; 16]), ..reopen(&client) });
     assert_eq!(told(&mut harness), [] as [&str; 0], "a wrong password is not worth a question");
     assert!(harness.is_closed(conn));
-    // An answer to nothing.
+    // An answer to a question that nobody asked.
     inbound(
         &mut harness,
         Inbound::Revalidated { session: client.session, valid: true, tenure: None },
@@ -311,7 +312,7 @@ fn nothing_of_a_connection_is_passed_on_behind_the_question_of_a_later_one() {
         assert_eq!(told(&mut harness), [format!("revalidate {} 10000", client.session)]);
         conn
     });
-    // The rest of it arrives late.
+    // The last bytes of the client's old connection arrive late.
     harness.send(client.conn, 5, OpCode::Create, &create("/a", b"", 0));
     assert!(harness.is_closed(client.conn), "its client has left it");
     let answer = Inbound::Revalidated { session: client.session, valid: true, tenure: None };
@@ -322,7 +323,7 @@ fn nothing_of_a_connection_is_passed_on_behind_the_question_of_a_later_one() {
     assert_eq!(told(&mut harness), [format!("forward {} 6 Create", client.session)]);
 }
 
-/// The client's connection ends, and the session is its next one's.
+/// Ends the client's connection, opens another one for the same session, and gives it.
 fn moves_to_a_new_connection(harness: &mut Harness, client: &Client) -> ConnectionId {
     harness.close(client.conn);
     let conn = harness.open();
@@ -345,7 +346,7 @@ fn a_read_on_a_new_connection_comes_after_what_the_session_wrote_on_the_old_one(
     assert_eq!(harness.errors(conn), [(1, 0)], "it sees the node, and no reply of the other one");
 }
 
-/// The leader is Apache ZooKeeper: nothing says when this connection was given its session.
+/// The leader is Apache ZooKeeper: nothing tells the follower when this connection got its session.
 #[test]
 fn what_an_earlier_connection_asked_for_with_the_same_xid_is_not_an_answer() {
     let mut harness = follower();
@@ -353,7 +354,7 @@ fn what_an_earlier_connection_asked_for_with_the_same_xid_is_not_an_answer() {
     commit(&mut harness, created(zxid(1, 2), &client, 0, "/a"));
     let conn = moves_to_a_new_connection(&mut harness, &client);
     harness.send(conn, 1, OpCode::Create, &create("/a/b", b"", 0));
-    // It had asked another server for these, and left without an answer.
+    // The client had asked another server for these, and had left that server without an answer.
     let body = TxnBody::SetData(SetDataTxn { path: Some("/a"), data: Some(b"1"), version: 1 });
     commit(&mut harness, txn(zxid(1, 3), client.session, 1, OpCode::SetData, &body));
     commit(&mut harness, created(zxid(1, 4), &client, 1, "/c"));
@@ -392,7 +393,7 @@ fn sessions_that_fit_no_packet_with_the_others_are_named_in_the_next() {
         named.push(told);
     }
     let named = named.concat();
-    // They are heard of all the time: each has its turn.
+    // All three clients send pings all the time, and each session gets its turn in the packets.
     let mut again = String::new();
     for _ in 0..2 {
         for client in &clients {
@@ -466,8 +467,8 @@ fn a_local_session_expires_where_it_lives() {
     assert_eq!(harness.replica.local_sessions_count(), 0);
 }
 
-/// Whoever is elected with forged votes may say that anything is committed, and the next leader sends it on to those
-/// who were not there.
+/// A leader that was elected with forged votes may commit anything, and the next leader sends its transactions to
+/// the servers that were not there.
 #[test]
 fn a_committed_transaction_that_does_not_fit_ends_no_learner() {
     let mut harness = follower();
@@ -478,13 +479,13 @@ fn a_committed_transaction_that_does_not_fit_ends_no_learner() {
     commit(&mut harness, txn(zxid(1, 4), other.session, 2, OpCode::SetData, &data));
     commit(&mut harness, created(zxid(1, 5), &other, 3, "/gone/b"));
     commit(&mut harness, created(zxid(1, 6), &other, 4, "/a/b"));
-    // What came behind it is carried out, and the client is served.
+    // The server applies what came behind that transaction, and serves its client.
     harness.send(client.conn, 1, OpCode::Exists, &watch("/a/b", false));
     harness.settle();
     assert_eq!(harness.errors(client.conn), [(1, 0)]);
 }
 
-/// What a leader carries out in a line of its own.
+/// A multi, which a leader carries out in the line of heavy requests.
 pub fn long_multi(data: &[u8]) -> RequestBody<'_> {
     match set_data("/", data, -1) {
         RequestBody::SetData(request) => RequestBody::Multi(vec![MultiOp::SetData(request)]),
@@ -507,13 +508,13 @@ fn long_writes_wait_at_the_learner_and_short_ones_are_passed_on() {
     assert_eq!(told(&mut harness), [format!("forward {} 1 Create", short.session)]);
     commit(&mut harness, failed(zxid(1, 4), long.session, 1, ErrorCode::NoNode));
     assert_eq!(told(&mut harness), [passed(6)]);
-    // Its client's leaving takes nothing back: the leader has them.
+    // Room does not come back when the client leaves, because the leader has the requests.
     harness.close(long.conn);
     harness.send(other.conn, 1, OpCode::Multi, &long_multi(&data));
     assert_eq!(told(&mut harness), Vec::<String>::new());
     commit(&mut harness, failed(zxid(1, 5), long.session, 2, ErrorCode::NoNode));
     assert_eq!(told(&mut harness), [format!("forward {} 1 Multi", other.session)]);
-    // And what its session does not wait for any more takes no room.
+    // Requests for which no session waits any more take no room.
     commit(
         &mut harness,
         txn(
@@ -565,10 +566,10 @@ fn identities_that_are_passed_on_with_each_request_take_room_and_go_with_no_sync
     assert_eq!(passed, 1 + limits::PASSED_ON_BYTES_MAX / 60_000);
 }
 
-/// What a leader answers comes in groups: each time there may be room for all that one client has under way.
+/// The answers of a leader come in groups. Each group may free as much room as one client has requests under way.
 #[test]
 fn who_asks_for_more_than_may_be_passed_on_does_not_keep_others_out() {
-    // In a visit it may ask for all that there is room for.
+    // In one visit, a client may use all the room that there is.
     let options = ReplicaOptions { turn_work_units: 20_000, ..ReplicaOptions::default() };
     let mut harness = follower_with(options);
     let clients: Vec<Client> = (1..=2).map(|n| connect(&mut harness, zxid(1, n))).collect();

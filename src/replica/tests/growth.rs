@@ -1,4 +1,4 @@
-//! Requests whose answers or transactions are far longer than they are: the bounds are met on the way.
+//! Requests whose answers or transactions are far longer than the requests: the replica meets the bounds on the way.
 
 use super::forwarding::{commit, connect, follower_with, txn, zxid};
 use super::harness::{Client, Harness, acl, create, create_with, path, set_data, watch};
@@ -22,7 +22,7 @@ fn show_user(harness: &mut Harness, client: &Client, user: &str) {
 
 #[test]
 fn an_answer_that_fits_no_frame_is_an_error_and_the_longest_that_does_is_given() {
-    // 16 children with names of 8 bytes, in a list with its count.
+    // A list of 16 children with names of 8 bytes: a count of 4 bytes, and a length of 4 bytes before each name.
     let list = 4 + 16 * 12;
     for (bytes_max, error) in [(list, 0), (list - 1, TOO_LONG)] {
         let options = ReplicaOptions { reply_bytes_max: bytes_max, ..ReplicaOptions::default() };
@@ -106,7 +106,7 @@ fn identities_make_no_transaction_longer_than_transactions_may_be() {
     let mut many = vec![part("/c"), part("/d")];
     let reply = h.call(client.conn, 3, OpCode::Multi, &RequestBody::Multi(many.clone()));
     assert_eq!(reply.err, TOO_LONG);
-    // Nothing of it is left, and what comes behind the limit is not looked at.
+    // Nothing of the refused multi is left, and the server does not look at the parts behind the limit.
     many.resize(100_000, part("/c"));
     let reply = h.call(client.conn, 4, OpCode::Multi, &RequestBody::Multi(many));
     assert_eq!(reply.err, TOO_LONG);
@@ -125,8 +125,9 @@ fn lists_that_many_short_identities_make_long_take_their_part_of_a_turn() {
     create_a_hundred(60, 2, 1..=16, 20..90);
 }
 
-/// A client is so many users with names of so many bytes, and creates a hundred nodes for all of them with each of these
-/// permissions: how many in one turn.
+/// A client that authenticates as `users` users, with names of `name_bytes` bytes, creates a hundred nodes. The ACL
+/// of each node lets all of these users in, once for each of `perms`. One turn must propose as many creates as
+/// `expected` says.
 fn create_a_hundred(
     users: usize,
     name_bytes: usize,

@@ -1,4 +1,4 @@
-//! A replica, a disk that does what it is told when it is told, and clients.
+//! A replica with its clients, and a disk that performs an operation only when a test says so.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -66,15 +66,15 @@ pub struct Harness {
     pub closed: Vec<ConnectionId>,
     pub answered: HashMap<ConnectionId, u32>,
     pub fatal: Option<Fatal>,
-    /// No segment can be prepared.
+    /// If set, the disk has no room to prepare a segment.
     pub disk_full: bool,
-    /// No small file can be replaced.
+    /// If set, the disk has no room to replace a small file.
     pub files_full: bool,
-    /// What went to other servers.
+    /// What the replica asked of its links to other servers.
     pub links: Vec<LinkOp>,
-    /// Turns follow until nobody stands in line.
+    /// If set, turns follow until no client stands in line.
     pub serves_all: bool,
-    /// Clients take what is handed out at once.
+    /// If set, clients take their output at once.
     pub reads: bool,
     unread: Vec<(ConnectionId, usize)>,
     next_connection: u64,
@@ -89,7 +89,7 @@ impl Harness {
         Harness::build(options, Kind::Alone, false)
     }
 
-    /// A member of an ensemble whose peer does as it is told; its id is 1.
+    /// A member of an ensemble, with id 1, whose peer does what the test says.
     pub fn scripted(options: ReplicaOptions) -> Harness {
         Harness::build(options, Kind::Scripted, false)
     }
@@ -133,7 +133,7 @@ impl Harness {
         harness
     }
 
-    /// Takes what the replica wants, without doing anything of the disk.
+    /// Takes what the replica wants, without any operation of the disk.
     pub fn turn(&mut self) {
         self.replica.take_output(&mut self.output);
         self.ops.extend(self.output.ops.drain(..));
@@ -167,14 +167,14 @@ impl Harness {
         }
     }
 
-    /// Whether somebody stands in line, and the next turn serves him.
+    /// Whether a client stands in line and the next turn serves it.
     fn goes_on(&self) -> bool {
         let service = &self.replica.service;
         let next = service.next_in_line().or(service.next_deferred());
         self.serves_all && (next.is_some() || service.ensemble.is_applying())
     }
 
-    /// The clients have taken what was handed out.
+    /// Lets the clients take all output that was handed out.
     pub fn read_all(&mut self) {
         for (conn, bytes) in std::mem::take(&mut self.unread) {
             self.replica.handle_written(self.now, conn, bytes);
@@ -182,7 +182,7 @@ impl Harness {
         self.turn();
     }
 
-    /// A client has taken the oldest piece that was handed out to it.
+    /// Lets a client take the oldest piece of output that was handed out to it.
     pub fn read_oldest(&mut self, conn: ConnectionId) {
         let oldest = self.unread.iter().position(|(to, _)| *to == conn).unwrap();
         let (conn, bytes) = self.unread.remove(oldest);
@@ -190,7 +190,7 @@ impl Harness {
         self.turn();
     }
 
-    /// Pieces that a client has not taken.
+    /// How many pieces of output a client has not taken.
     pub fn unread_pieces(&self, conn: ConnectionId) -> usize {
         self.unread.iter().filter(|(to, _)| *to == conn).count()
     }
@@ -203,13 +203,13 @@ impl Harness {
         }
     }
 
-    /// The peer wants something done.
+    /// Lets the peer want `ready` done, and runs a turn.
     pub fn decide(&mut self, ready: Ready) {
         self.peer().readys.push_back(ready);
         self.turn();
     }
 
-    /// Files of the disk, by name.
+    /// The content of the file with this name on the disk.
     pub fn file(&self, name: &str) -> Option<Vec<u8>> {
         self.disk.folder.get(Place::Snapshots, name)
     }
@@ -220,7 +220,7 @@ impl Harness {
         self.disk.folder.remove(place, name).unwrap();
     }
 
-    /// Does one operation of the disk. False: there was none.
+    /// Does one operation of the disk. Returns whether there was one.
     pub fn do_op(&mut self) -> bool {
         let Some(op) = self.ops.pop_front() else { return false };
         let token = op.token();
@@ -240,7 +240,7 @@ impl Harness {
         true
     }
 
-    /// The server is gone, what was not done to the disk is lost, and it comes up again.
+    /// Ends the server, loses the operations that the disk has not done, and starts the server again.
     pub fn crash(&mut self) {
         self.ops.clear();
         self.received.clear();
@@ -383,13 +383,13 @@ impl Harness {
         self.replica.last_processed().0
     }
 
-    /// Creates a node that everybody may do everything with.
+    /// Creates a node whose ACL allows everybody everything.
     pub fn create(&mut self, client: &Client, path: &str, flags: i32) -> Reply {
         self.call(client.conn, 1, OpCode::Create, &create(path, b"", flags))
     }
 }
 
-/// What a server is.
+/// What kind of server a harness runs.
 enum Kind {
     Alone,
     Scripted,
@@ -423,10 +423,10 @@ fn start(
     Replica::over(service)
 }
 
-/// Files in memory: those with their final names in a folder that recovery reads.
+/// Files in memory. Files that have their final names stand in a folder that recovery reads.
 #[derive(Default)]
 struct Disk {
-    /// It is that of a member of an ensemble.
+    /// Whether the disk belongs to a member of an ensemble.
     ensemble: bool,
     folder: MemoryFolder,
     /// Open segments: the final name, if given, and the content.
@@ -542,7 +542,7 @@ pub fn acl(entries: &[(i32, &str, &str)]) -> Vec<u8> {
     built.as_vector::<AclEntry<'_>>().to_bytes()
 }
 
-/// The list that nearly all tests use, living for ever.
+/// The ACL that nearly all tests use.
 pub fn open_acl() -> AclVector<'static> {
     thread_local! {
         static OPEN: &'static [u8] = Box::leak(world(perms::ALL).into_boxed_slice());

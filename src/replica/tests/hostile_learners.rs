@@ -1,4 +1,5 @@
-//! What a learner says, or whoever passes for one, costs nobody else a session or a leader.
+//! Whatever a learner says, or a stranger that passes for one, costs no other client its session, and no server its
+//! leader.
 
 use super::forwarding::{inbound, told, zxid};
 use super::harness::{Harness, create, set_data};
@@ -32,7 +33,7 @@ fn a_tenure_that_no_leader_has_given_keeps_no_client_out() {
     assert_eq!(errors_of(&commit_proposed(&mut harness)), [0]);
 }
 
-/// No client can have session 0, which means "none"; a learner may name it all the same.
+/// No client can have session 0, which means "none", but a learner may name session 0 all the same.
 #[test]
 fn session_0_of_a_learner_begins_expires_and_ends_like_others() {
     let session = SessionId::NONE;
@@ -68,7 +69,7 @@ fn a_link_is_read_while_what_waits_needs_an_acknowledgement_that_stands_in_it() 
         inbound(&mut harness, Inbound::Request(write(cxid)));
     }
     assert!(harness.peer().proposed.len() < 10, "as much is proposed as may be");
-    // Its server has still to acknowledge that.
+    // The leader now awaits an acknowledgement of this link's server, so it goes on reading the link.
     harness.peer().awaited = vec![LINK];
     assert!(!harness.replica.has_enough_of(LINK));
     harness.peer().awaited = vec![other];
@@ -95,13 +96,14 @@ fn a_session_that_goes_on_asking_elsewhere_keeps_no_answer_waiting() {
         told(harness).iter().filter(|told| told.starts_with("answer revalidate")).count()
     };
     answers(&mut harness);
-    // Over the link of its requests it has to wait for them, and what is asked for there later waits behind it.
+    // A question that comes over the link of the session's requests waits for them, and later requests of that link
+    // wait behind the question.
     inbound(&mut harness, ask(LINK, 3));
     assert_eq!(answers(&mut harness), 0);
-    // Over another one not.
+    // A question that comes over another link does not wait.
     inbound(&mut harness, ask(LinkId::accepted(5), 2));
     assert_eq!(answers(&mut harness), 1);
-    // What it asks for later keeps nobody waiting.
+    // The first question does not wait for requests that the session makes later.
     for cxid in 10..40 {
         inbound(&mut harness, Inbound::Request(write(cxid)));
         commit_proposed(&mut harness);
@@ -139,7 +141,8 @@ fn questions_of_a_link_that_is_over_are_gone() {
 fn short_transactions_are_proposed_within_bounds() {
     let mut harness = leader();
     harness.serves_all = false;
-    // Of one link, whose server nobody knows: an operation that there is not, in the name of one session after the other.
+    // One link, whose server is no member, passes on an operation that does not exist, each time for another
+    // session.
     let mut asked = 0;
     while !harness.replica.has_enough_of(LINK) {
         asked += 1;

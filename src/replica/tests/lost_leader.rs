@@ -19,7 +19,7 @@ use crate::zab::{Inbound, Standing};
 
 #[test]
 fn a_write_on_its_way_to_a_leader_that_is_gone_is_carried_out_once() {
-    // In the history of the next leader, or not.
+    // The next leader's history holds the write, or it does not.
     for committed in [true, false] {
         let mut harness = follower();
         let client = connect(&mut harness, zxid(1, 1));
@@ -50,14 +50,14 @@ fn a_write_on_its_way_to_a_leader_that_is_gone_is_carried_out_once() {
     }
 }
 
-/// The leader is lost that was seen to propose this.
+/// Loses the leader, after the follower has seen it propose `proposed`.
 pub(super) fn lose_leader(harness: &mut Harness, proposed: Vec<Txn>) {
     harness.peer().pending = proposed;
     become_(harness, Standing::Looking);
     harness.peer().pending.clear();
 }
 
-/// The next leader lets a client keep its session.
+/// Follows the leader of another epoch, which lets the client keep its session.
 fn find_leader(harness: &mut Harness, epoch: i64, client: &Client) {
     become_(harness, following(epoch));
     let session = client.session;
@@ -77,7 +77,7 @@ fn what_may_have_ended_a_leader_is_not_passed_on_to_the_next_one() {
     let wish = harness.open();
     harness.send_connect(wish, new_session());
     told(&mut harness);
-    // Only of an earlier connection of its session was such a request proposed.
+    // The leader has proposed such a request only for an earlier connection of the session.
     let proposed = created(zxid(1, 2), &earlier, 2, "/b");
     lose_leader(&mut harness, vec![created(zxid(1, 1), &killer, 2, "/a"), proposed]);
     assert!(!harness.is_closed(killer.conn), "it may be in the history of the next leader");
@@ -151,7 +151,7 @@ fn a_write_on_its_way_to_a_leader_that_still_leads_ends_the_connection() {
     assert_eq!(harness.replica.requests_outstanding(), 0);
 }
 
-/// A new connection of the client asks for its session.
+/// Opens a new connection of the client, on which the client asks for its session.
 fn ask_again(harness: &mut Harness, client: &Client) -> ConnectionId {
     let conn = harness.open();
     let again = ConnectRequest {
@@ -169,7 +169,7 @@ fn what_was_lost_with_a_leader_keeps_no_later_connection_waiting() {
     let client = connect(&mut harness, zxid(1, 1));
     harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
     become_(&mut harness, Standing::Looking);
-    // The same leader in the same epoch, which never got the request.
+    // The follower finds the same leader in the same epoch, and that leader never got the request.
     become_(&mut harness, following(1));
     assert!(harness.is_closed(client.conn));
     let conn = ask_again(&mut harness, &client);
@@ -180,15 +180,18 @@ fn what_was_lost_with_a_leader_keeps_no_later_connection_waiting() {
     harness.take_frames(conn);
     harness.send(conn, 3, OpCode::Exists, &watch("/", false));
     assert_eq!(harness.errors(conn), [(3, 0)]);
-    // Between two of its requests one was left out.
+    // The leader answers request 5 and never got request 4.
     harness.send(conn, 4, OpCode::Create, &create("/b", b"", 0));
     harness.send(conn, 5, OpCode::Create, &create("/c", b"", 0));
     commit(&mut harness, failed(zxid(1, 2), client.session, 5, ErrorCode::NoNode));
     assert!(harness.is_closed(conn), "it is not passed on again later");
 }
 
-/// It went like this: the client counts its requests anew on each connection, and its local session has no tenure. The
-/// refusal of what its first connection had asked for with xid 2 became the answer to xid 2 of the second.
+/// What once went wrong:
+///
+/// 1. A client counts its requests anew on each connection, and its local session has no tenure.
+/// 2. The request with xid 2 of the client's first connection was refused.
+/// 3. That refusal became the answer to the request with xid 2 of the second connection.
 #[test]
 fn what_a_connection_asked_for_is_told_to_no_later_one_when_the_leader_changes() {
     let options = ReplicaOptions { local_sessions: true, ..ReplicaOptions::default() };
@@ -206,7 +209,7 @@ fn what_a_connection_asked_for_is_told_to_no_later_one_when_the_leader_changes()
     commit(&mut harness, made);
     become_(&mut harness, following(2));
     assert_eq!(harness.errors(conn), [(2, 0)]);
-    // What the next leader does not have keeps nobody waiting.
+    // No request waits for a write that the next leader does not have.
     harness.send(conn, 3, OpCode::Create, &create("/b", b"", 0));
     harness.close(conn);
     let conn = ask_again(&mut harness, &first);
@@ -233,7 +236,7 @@ fn what_a_leader_proposed_itself_ends_the_connection_if_it_loses_the_lead() {
     become_(&mut harness, Standing::Looking);
     assert!(harness.is_closed(conn), "nobody knows what becomes of its write");
     assert!(!harness.is_closed(idle));
-    // It is in the history of the next leader after all.
+    // The write is in the history of the next leader after all.
     commit_proposed(&mut harness);
     assert!(harness.replica.database().node("/a").is_some());
 }
@@ -258,9 +261,13 @@ fn a_leader_whose_epoch_is_used_up_lets_writes_wait_for_the_next_one() {
     assert!(!harness.is_closed(conn));
 }
 
-/// It went like this: 1. A leader has proposed the end of a session, which its client asked for on an earlier connection
-/// to another server, and drops what comes on the connection here. 2. It loses the lead, and the end is cut off. 3. The
-/// session lives, and the client got the answer to its next request.
+/// What once went wrong:
+///
+/// 1. A leader has proposed the end of a session, which the client asked for on an earlier connection to another
+///    server. The leader therefore drops the requests that come on the client's connection here.
+/// 2. The leader loses the lead, and the proposal is cut off. The session lives on.
+/// 3. The connection stayed open, and the client took the answer to its next request for the answer to the dropped
+///    one.
 #[test]
 fn a_connection_whose_request_was_dropped_ends_with_the_lead() {
     let mut harness = leader();

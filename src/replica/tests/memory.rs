@@ -1,4 +1,4 @@
-//! Answers and events for which the process has no room.
+//! Answers and events for which the process has no memory left.
 
 use super::harness::{Client, Harness, create, kind, set_data, watch};
 use super::turns::{hand_in, set_watches_of_gone_nodes};
@@ -6,7 +6,7 @@ use crate::limits;
 use crate::proto::OpCode;
 
 static LARGE: [u8; 300_000] = [7; 300_000];
-/// Less than one large answer has.
+/// Fewer bytes than one large answer has.
 const ROOM: usize = 250_000;
 
 fn clients(count: usize) -> (Harness, Vec<Client>) {
@@ -26,12 +26,12 @@ fn answers_beyond_the_room_wait_and_come_in_the_order_in_which_they_were_asked_f
             h.send(client.conn, xid, OpCode::GetData, &watch("/a", false));
         }
     }
-    // The first one's next request begins to wait before the others have asked.
+    // The next request of the first client begins to wait before the others have asked.
     let order = [(0, 2), (0, 3), (1, 2), (2, 2), (3, 2), (0, 4)];
     let order = order.into_iter().chain([(1, 3), (2, 3), (3, 3), (1, 4), (2, 4), (3, 4)]);
     for (place, xid) in order {
         assert_eq!(h.errors(clients[place].conn), [(xid, 0)], "client {place}");
-        // Nothing is made before there is room, and nobody has to ask.
+        // The replica makes no answer before there is room, and then goes on by itself.
         h.advance_ms(limits::STARVING_LOOK_MS);
         assert!(!clients.iter().any(|client| h.has_received(client.conn)), "client {place}");
         h.replica.set_output_room(ROOM);
@@ -47,7 +47,8 @@ fn answers_beyond_the_room_wait_and_come_in_the_order_in_which_they_were_asked_f
     }
 }
 
-/// What a client asks for: its node becomes large or another's does, it is read often, and written again.
+/// Sends a client's requests: a write, which makes its node large if `is_its_own` is set, many reads of the node,
+/// and another write.
 fn between_two_writes(h: &mut Harness, client: &Client, path: &str, is_its_own: bool) {
     if is_its_own {
         h.send(client.conn, 3, OpCode::SetData, &set_data(path, &LARGE, -1));
@@ -84,7 +85,7 @@ fn reads_between_two_writes_that_grow_beyond_the_room_cost_their_connection() {
         assert_eq!(h.call(client.conn, 2, OpCode::Create, &create).err, 0);
     }
     h.replica.set_output_room(ROOM);
-    // Somebody else makes it long, in front of them.
+    // Another client makes the node long before the reads.
     h.send_with_next(clients[2].conn, 3, OpCode::SetData, &set_data("/n0", &LARGE, -1));
     between_two_writes(&mut h, &clients[0], "/n0", false);
     h.send(clients[1].conn, 3, OpCode::SetData, &set_data("/n1", &LARGE, -1));
@@ -125,7 +126,7 @@ fn who_has_many_events_when_there_is_no_room_is_closed_and_who_has_few_is_not() 
 fn events_that_a_client_asks_for_when_it_sets_watches_again_are_held_against_the_room() {
     let (mut h, clients) = clients(2);
     h.replica.set_output_room(1000);
-    // Few enough for one piece.
+    // The events are few enough for one piece of output.
     hand_in(&mut h, clients[0].conn, &set_watches_of_gone_nodes(100, 20, false));
     h.settle();
     h.send(clients[1].conn, 2, OpCode::GetData, &watch("/a", false));

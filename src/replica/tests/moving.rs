@@ -1,5 +1,5 @@
-//! A client that gives a server up and goes on elsewhere: what it sent on the connection that it left
-//! comes before what it sends on the next one, or never (ZOOKEEPER-417).
+//! A client gives up a server and goes on at another one. The requests that it sent on its old connection take
+//! effect before those that it sends on the new one, or never (ZOOKEEPER-417).
 
 use super::cluster::Cluster;
 use super::forwarding::{become_, connect, follower, following, inbound, told, zxid};
@@ -16,7 +16,7 @@ fn data_of(cluster: &mut Cluster, at: i64, path: &str) -> Vec<u8> {
     cluster.server(at).replica.database().node(path).unwrap().data().unwrap().to_vec()
 }
 
-/// Two servers that do not lead, and who does.
+/// The leader, and two servers that follow it.
 fn two_followers(cluster: &Cluster) -> (i64, i64, i64) {
     let leader = cluster.leader().unwrap();
     let mut followers = cluster.servers.keys().copied().filter(|id| *id != leader);
@@ -43,7 +43,7 @@ fn a_write_that_waited_for_the_same_leader_overtakes_nothing() {
     cluster.cut_off(f);
     cluster.quiet();
     cluster.send(f, &old, 2, OpCode::SetData, &set_data("/x", b"old", -1));
-    // The client hears nothing and gives F up; the end of its connection does not arrive there.
+    // The client hears nothing and gives up server F, which does not notice the end of the connection.
     let new = cluster.reopen(g, &old);
     assert_eq!(cluster.call(g, &new, 3, OpCode::SetData, &set_data("/x", b"new", -1)).err, 0);
     cluster.join(f);
@@ -60,7 +60,7 @@ fn a_write_that_is_passed_on_again_to_the_next_leader_overtakes_nothing() {
     let (leader, f, g) = two_followers(&cluster);
     let old = cluster.connect(f);
     assert_eq!(cluster.call(f, &old, 1, OpCode::Create, &create("/x", b"", 0)).err, 0);
-    // Passed on; the bytes do not reach the leader.
+    // Server F passes the write on, but the bytes do not reach the leader.
     cluster.send(f, &old, 2, OpCode::SetData, &set_data("/x", b"old", -1));
     cluster.server(f).links.clear();
     cluster.cut_off(f);
@@ -77,8 +77,7 @@ fn a_write_that_is_passed_on_again_to_the_next_leader_overtakes_nothing() {
     assert_eq!(cluster.call(g, &new, 4, OpCode::SetData, &set_data("/x", b"newer", -1)).err, 0);
 }
 
-/// Two connections of one session, both parked: the later one keeps it, whichever server is back
-/// first.
+/// Two connections of one session are parked. The later one keeps the session, whichever server is back first.
 #[test]
 fn an_idle_connection_takes_no_session_from_a_later_one() {
     for observers in [0, 1] {
@@ -151,8 +150,8 @@ fn a_write_of_an_earlier_connection_to_the_same_server_with_the_same_xid_is_nobo
     assert_eq!(data_of(&mut cluster, f, "/x"), b"new");
 }
 
-/// To the leader an observer of a follower and the follower are one server: so the follower lets a
-/// connection go whose client has taken its session up at the observer.
+/// To the leader, a follower and the observers that learn from it are one server. The follower therefore closes a
+/// connection whose client has taken up its session at such an observer.
 #[test]
 fn a_follower_lets_go_whom_an_observer_of_its_own_has() {
     let mut harness = follower();
@@ -167,7 +166,7 @@ fn a_follower_lets_go_whom_an_observer_of_its_own_has() {
     let tenure = Some(Tenure { since: zxid(1, 1), turn: 0 });
     inbound(&mut harness, Inbound::Revalidated { session, valid: true, tenure });
     assert_eq!(told(&mut harness), [] as [&str; 0], "its write is not passed on");
-    // The same with a connection that is new.
+    // The same holds for a new connection.
     let asking = ask(&mut harness, &old);
     inbound(&mut harness, Inbound::TakenUpAtObserver { session });
     assert!(harness.is_closed(asking));
@@ -175,8 +174,8 @@ fn a_follower_lets_go_whom_an_observer_of_its_own_has() {
     assert!(!harness.has_received(asking));
 }
 
-/// A question that waited takes no session from a connection that its client made meanwhile,
-/// wherever that one is.
+/// A question about a session that waited long takes no session from a connection that the client has made
+/// meanwhile, at whichever server.
 #[test]
 fn a_question_that_waits_behind_another_takes_no_session_from_a_later_connection() {
     for goes_to_the_leader in [false, true] {

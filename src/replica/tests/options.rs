@@ -1,4 +1,4 @@
-//! What an operator may switch, as clients see it.
+//! The effects, as clients see them, of options that an operator may set.
 
 use super::harness::*;
 use crate::acl::{AuthenticationOptions, DigestAlgorithm, digest_of};
@@ -74,7 +74,7 @@ fn more_clients_at_once_than_the_throttle_has_tokens_are_turned_away() {
     assert!(h.take_frames(third).is_empty(), "it is told nothing");
     assert!(!h.is_closed(one.conn) && !h.is_closed(two.conn));
     assert_eq!(h.replica.stats().connections_rejected, 1);
-    // A session that is taken up again costs less.
+    // A client that takes up its session again uses fewer tokens than one that begins a session.
     h.advance_ms(101);
     let again = h.open();
     let request =
@@ -119,7 +119,7 @@ fn a_write_whose_end_was_seen_late_by_a_thread_that_did_not_run_is_none_of_the_d
     for (held_ms, slow) in [(13_960, 0), (0, 1), (13_900, 1)] {
         let options = ReplicaOptions { log_write_warning_ms: 50, ..ReplicaOptions::default() };
         let mut h = Harness::with(options);
-        // What passed before the write is none of its time.
+        // Time that passed before the write does not count as time of the write.
         h.replica.note_held(60_000_000);
         let client = h.connect();
         h.send(client.conn, 1, OpCode::Create, &create("/a", b"", 0));

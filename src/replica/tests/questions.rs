@@ -1,4 +1,4 @@
-//! A session that is being closed: nobody is told that it is over before it is.
+//! No client hears that its session is over before the end of the session is committed.
 
 use super::cluster::Cluster;
 use super::harness::{Client, Harness, create, new_session};
@@ -85,7 +85,7 @@ fn a_server_without_a_leader_does_not_say_that_a_session_is_over() {
         let (leader, f) = (cluster.leader().unwrap(), cluster.follower());
         cluster.cut_off(f);
         cluster.quiet();
-        // F does not hear of this one. Others may make local sessions that only they know.
+        // F does not hear of this session. With local sessions, other servers may have sessions that only they know.
         let client = cluster.connect(leader);
         cluster.until("F serves readers", |cluster| {
             cluster.servers[&f].replica.service.ensemble.is_read_only()
@@ -102,7 +102,7 @@ fn a_server_without_a_leader_does_not_say_that_a_session_is_over() {
 fn a_leader_that_others_have_left_does_not_say_that_a_session_is_over() {
     let mut cluster = Cluster::new(3);
     let (old, g) = (cluster.leader().unwrap(), cluster.follower());
-    // It stands still for so long that the others have another leader.
+    // The leader stands still for so long that the others elect another one.
     cluster.down.insert(old);
     cluster.until("the others have a leader", |cluster| {
         cluster

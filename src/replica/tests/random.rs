@@ -61,7 +61,7 @@ impl Requests {
     }
 }
 
-/// Some thousand events; everything that clients received.
+/// Runs some thousand random events, and gives everything that the clients received.
 fn conversation(seed: u64) -> Vec<Vec<Reply>> {
     let mut random = Requests(Random::new(seed));
     let mut h = Harness::new();
@@ -73,7 +73,7 @@ fn conversation(seed: u64) -> Vec<Vec<Reply>> {
         let who = usize::try_from(random.below(4)).unwrap();
         match random.below(20) {
             0 => {
-                // The session ends, perhaps with writes in flight, and another begins.
+                // One client's session ends, perhaps with writes in flight, and another session begins.
                 let conn = clients[who].conn;
                 if random.below(2) == 0 {
                     h.send(conn, 0x7777, OpCode::CloseSession, &RequestBody::Empty);

@@ -1,4 +1,4 @@
-//! Reads, their order, and what is refused.
+//! Reads, their order, and the reads that the server refuses.
 
 use super::harness::*;
 use crate::acl::{DigestAlgorithm, digest_of};

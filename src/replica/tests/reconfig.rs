@@ -14,7 +14,7 @@ use crate::replica::ReplicaOptions;
 
 const CONFIG: &str = "/zookeeper/config";
 
-/// Server 1, the only voter of its ensemble. It leads.
+/// Server 1, which leads as the only voter of its ensemble.
 fn voter_with(reconfig: bool) -> Harness {
     let options = ReplicaOptions { reconfig, skip_acl: true, ..ReplicaOptions::default() };
     let (me, standalone_enabled) = (ServerId(1), false);
@@ -99,7 +99,7 @@ fn a_change_that_is_refused_leaves_everything_as_it_is() {
         ("server.2=zk2:2888:3888;2181", 5, ErrorCode::BadVersion),
         ("server.2=zk2:2888:3888", -1, ErrorCode::BadArguments),
         ("server.x=zk2:2888:3888;2181", -1, ErrorCode::MarshallingError),
-        // Of two voters only one is there.
+        // Only one of the two voters would be there.
         ("server.2=zk2:2888:3888;2181", -1, ErrorCode::NewConfigNoQuorum),
     ] {
         assert_eq!(reconfig(&mut h, &client, joining, expected).err, error.code(), "{joining}");
@@ -108,8 +108,11 @@ fn a_change_that_is_refused_leaves_everything_as_it_is() {
     assert_eq!(reconfig(&mut h, &client, "server.2=zk2:2888:3888:observer;2181", -1).err, 0);
 }
 
-/// It went like this: 1. The leader took the line. 2. The text that it wrote could not be read back, and the process
-/// ended. 3. The client asked the next leader.
+/// What once went wrong:
+///
+/// 1. The leader accepted the line of a client's reconfig.
+/// 2. The leader could not read back the text that it wrote of it, and its process ended.
+/// 3. The client repeated the reconfig at the next leader.
 #[test]
 fn a_change_that_nobody_could_read_is_refused_and_the_leader_lives() {
     let mut h = voter();
@@ -142,7 +145,7 @@ fn ensemble(observers: i64) -> Cluster {
     Cluster::with(3, observers, &options, &peer)
 }
 
-/// Asks server `at` for a change, and gives what comes of it.
+/// Asks server `at` for a change, and gives the configuration that the change makes.
 fn change(cluster: &mut Cluster, at: i64, joining: Option<&str>, leaving: Option<&str>) -> Config {
     let client = cluster.connect(at);
     let body = RequestBody::Reconfig(ReconfigRequest {
@@ -184,7 +187,7 @@ fn an_observer_becomes_a_voter_and_the_leader_may_leave() {
 
     let config = change(&mut cluster, follower, None, Some(&leader.to_string()));
     assert!(!config.members.contains_key(&ServerId(leader)));
-    // It hands over, and asks to follow without a vote.
+    // The removed leader hands over, and asks to follow without a vote.
     cluster.until("another one leads", |c| {
         let others_serve =
             c.servers.iter().all(|(id, s)| *id == leader || s.replica.service.ensemble.serves());
@@ -195,7 +198,7 @@ fn an_observer_becomes_a_voter_and_the_leader_may_leave() {
         c.leader().is_some() && all_know(c, &config) && c.all_serve()
     });
     writes(&mut cluster, follower, "/b");
-    // Two of three are a quorum now; of the four before they were none.
+    // Two servers are a quorum of the three voters now; of the four voters before they were none.
     let other = (1..=3).find(|id| ![leader, follower].contains(id)).unwrap();
     cluster.kill(other);
     cluster.until("two go on", |c| c.leader().is_some() && c.all_serve());
@@ -263,7 +266,8 @@ fn an_observer_without_a_log_that_becomes_a_voter_logs_what_it_acknowledges() {
     cluster.kill(follower);
     cluster.kill(other);
     cluster.advance_ms(200);
-    // Voters are the leader, `other`, which is down, and 4: an acknowledgement needs the word of 4.
+    // The voters are the leader, server `other`, which is down, and server 4, so a write needs the acknowledgement
+    // of 4.
     writes(&mut cluster, leader, "/acknowledged");
     let four = cluster.server(4);
     four.crash();

@@ -1,4 +1,4 @@
-//! `enableEagerACLCheck`: what a client may not write takes no zxid, whichever server it asks.
+//! `enableEagerACLCheck`: a write that a client may not do takes no zxid, whichever server the client asks.
 
 use super::cluster::Cluster;
 use super::harness::*;
@@ -44,7 +44,7 @@ fn a_write_without_permission_takes_no_zxid_on_leader_follower_and_observer() {
         (OpCode::Create, create_with("/new", &unknown), invalid),
         (OpCode::SetAcl, set_acl("/open", &unknown), invalid),
     ];
-    // Of a client that has not authenticated.
+    // The requests of a client that has not authenticated.
     let of_nobody = [
         (OpCode::Create, create_with("/acltest", &all), invalid),
         (OpCode::SetAcl, set_acl("/open", &all), invalid),

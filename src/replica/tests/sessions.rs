@@ -154,7 +154,7 @@ fn a_session_that_is_not_heard_of_expires_with_its_nodes() {
     assert_eq!(h.replica.stats().sessions_expired, 1);
 }
 
-/// Whoever writes meanwhile waits for one of them, and not for all.
+/// A write that comes meanwhile waits for the end of one session, and not for all three.
 #[test]
 fn writes_come_between_the_ends_of_sessions_with_many_nodes() {
     let mut h = Harness::new();
@@ -195,7 +195,7 @@ fn sessions_that_end_together_do_so_in_portions_each_after_the_one_before_is_app
     h.now.mono = h.now.mono.plus_ms(9000);
     let expired = |h: &Harness| usize::try_from(h.replica.stats().sessions_expired).unwrap();
     assert_eq!(expired(&h), 0);
-    // However often it has a turn: until the first portion is applied there is no second.
+    // However many turns the replica has, it proposes no second portion before the first one is applied.
     for _ in 0..3 {
         h.replica.handle_timeout(h.now);
     }
@@ -317,7 +317,7 @@ fn what_comes_behind_the_end_of_a_session_finds_its_nodes_gone_before_that_is_ap
     for path in ["/a/1", "/a/2", "/b/1", "/a/3", "/c/1"] {
         h.create(&owner, path, 1);
     }
-    // Of those that go, one has a record of its own, and two are not in the tree yet.
+    // Among the ephemerals that will go, one has a change of its own in flight, and two are not in the tree yet.
     h.send(other.conn, 1, OpCode::SetData, &set_data("/a/2", b"x", -1));
     h.send(owner.conn, 1, OpCode::Create, &create("/b/2", b"", 1));
     h.send(owner.conn, 2, OpCode::Create, &create("/a/4", b"", 1));

@@ -1,4 +1,4 @@
-//! What becomes of clients when their server changes its part in the ensemble; and the leader's part.
+//! What becomes of clients when their server changes its role, and what a leader does for its learners' clients.
 
 use super::forwarding::{
     become_, commit, connect, created, failed, follower, follower_with, following, inbound, told,
@@ -35,7 +35,7 @@ pub(super) fn lead(harness: &mut Harness, epoch: i64) {
     become_(harness, Standing::Leading { epoch: Epoch(epoch) });
 }
 
-/// Everything that was proposed is committed.
+/// Commits everything that was proposed, and gives it.
 pub(super) fn commit_proposed(harness: &mut Harness) -> Vec<Txn> {
     let proposed = std::mem::take(&mut harness.peer().proposed);
     let (append, commit) = (proposed.clone(), proposed.clone());
@@ -153,7 +153,7 @@ fn what_a_global_session_asked_for_is_refused_behind_its_end() {
     let ends = request(session, 6, OpCode::CloseSession, &RequestBody::Empty);
     inbound(&mut harness, Inbound::Request(ends));
     commit_proposed(&mut harness);
-    // It was under way for long, on a link of a server that the client has left.
+    // The request comes late, over the link of a server that the client has left.
     let late = request(session, 5, OpCode::Create, &create("/late", b"", 0));
     for server in [ServerId(2), ServerId(3)] {
         let scope = SessionScope::Global;
@@ -161,7 +161,7 @@ fn what_a_global_session_asked_for_is_refused_behind_its_end() {
         inbound(&mut harness, Inbound::Request(late));
     }
     assert_eq!(errors_of(&commit_proposed(&mut harness)), [-112, -112]);
-    // A local session is unknown to a leader, and Java's learners say nothing.
+    // A leader does not know local sessions, and Java's learners do not say which kind of session theirs is.
     for (name, scope) in [("/local", SessionScope::Local), ("/java", SessionScope::Unsaid)] {
         let wish = request(SessionId(3 << 56 | 9), 1, OpCode::Create, &create(name, b"", 0));
         inbound(&mut harness, Inbound::Request(ForwardedRequest { scope, ..wish }));
@@ -221,7 +221,7 @@ fn a_parked_connection_goes_on_with_the_same_leader_without_a_question() {
     become_(&mut harness, Standing::Looking);
     harness.send(client.conn, 2, OpCode::Create, &create("/a", b"", 0));
     become_(&mut harness, following(1));
-    // The answer to a question would be that the session moves here.
+    // The follower asks nothing about the session: the leader's answer would move the session here.
     assert_eq!(told(&mut harness), [format!("forward {} 2 Create", client.session)]);
     commit(&mut harness, failed(zxid(1, 2), client.session, 2, ErrorCode::SessionMoved));
     assert!(harness.is_closed(client.conn), "its client is elsewhere");
@@ -244,9 +244,9 @@ fn a_connection_whose_client_wrote_elsewhere_is_given_up() {
         if is_parked {
             become_(&mut harness, Standing::Looking);
         }
-        // Of an earlier connection.
+        // The answer to a request of an earlier connection.
         commit(&mut harness, failed(zxid(1, 3), client.session, 2, ErrorCode::NoNode));
-        // A stray one of an earlier connection.
+        // The refusal of a stray request of an earlier connection.
         commit(&mut harness, failed(zxid(1, 4), client.session, 3, ErrorCode::SessionMoved));
         assert!(!harness.is_closed(client.conn));
         harness.send(client.conn, 5, OpCode::Create, &create("/old", b"", 0));
@@ -270,7 +270,7 @@ fn where_nobody_knows_whose_a_session_is_a_parked_connection_is_given_up() {
         told(&mut harness);
         become_(&mut harness, following(if same_leader { 1 } else { 2 }));
         assert!(harness.is_closed(client.conn), "the leader is Apache ZooKeeper");
-        // The wish for a new session is passed on again, to another leader.
+        // To another leader, the follower passes on the wish for a new session again.
         assert_eq!(harness.is_closed(beginning), same_leader);
         assert_eq!(told(&mut harness).len(), usize::from(!same_leader));
     }
@@ -290,7 +290,7 @@ fn where_nobody_knows_whose_a_session_is_a_parked_connection_is_given_up() {
     become_(&mut harness, Standing::Looking);
     become_(&mut harness, following(2));
     assert!(harness.is_closed(conn));
-    // Its question was lost with the leader.
+    // The question about this session was lost with the leader.
     let conn = harness.open();
     harness.send_connect(conn, again);
     assert!(!harness.is_closed(conn));
@@ -314,7 +314,7 @@ fn a_session_that_another_server_owns_is_not_taken_by_a_connection_that_was_kept
     assert!(ask(&mut harness, 3, Some((9, 9))));
     assert!(ask(&mut harness, 2, None), "a new connection takes it");
     assert!(!ask(&mut harness, 3, Some((9, 9))));
-    // Of the next leader nobody knows whose it is, until the one with the greater tenure asks.
+    // The next leader does not know which server owns the session, until the server with the greater tenure asks.
     become_(&mut harness, Standing::Looking);
     lead(&mut harness, 2);
     told(&mut harness);
@@ -357,8 +357,7 @@ fn a_session_that_is_over_is_cut_off_when_there_is_a_leader_again() {
     assert!(harness.is_closed(client.conn));
 }
 
-/// It went like this: the last zxid of an epoch went to the beginning of the session, and its write was refused as if
-/// the disk were full.
+/// Once the session's beginning took the last zxid of its epoch, and the write behind it was refused as `disk full`.
 #[test]
 fn a_local_session_that_becomes_global_with_the_last_zxid_writes_in_the_next_epoch() {
     for flags in [0, 1] {
@@ -389,8 +388,9 @@ fn a_local_session_that_becomes_global_with_the_last_zxid_writes_in_the_next_epo
     }
 }
 
-/// It went like this: 1. A server that has become leader takes up what a connection waits for. 2. The epoch has one zxid, for the
-/// first write. 3. The second write waits for the next leader, and the read behind it was answered before it.
+/// What once went wrong:
+/// 1. A new leader proposes the writes that a connection waits for. The first one takes the last zxid of the epoch.
+/// 2. The second write waits for the next leader, and the read behind it was answered before it.
 #[test]
 fn what_comes_behind_a_write_that_waits_for_the_next_leader_waits_with_it() {
     let mut harness = follower();
@@ -422,9 +422,10 @@ fn what_comes_behind_a_write_that_waits_for_the_next_leader_waits_with_it() {
     assert!(!harness.is_closed(client.conn));
 }
 
-/// It went like this: 1. A client reopens a session that this leader does not know, and the question waits for a quorum.
-/// 2. The session becomes known. 3. The client reopens it once more, and has it at once. 4. The quorum answers the first
-/// question, and the connection that lived was closed.
+/// What once went wrong:
+/// 1. A client reopens a session that this leader does not know, and the question waits for a quorum.
+/// 2. The leader learns of the session. The client reopens the session once more, and has it at once.
+/// 3. The quorum answers the first question, and the leader closed the connection that lived.
 #[test]
 fn a_question_that_is_answered_late_does_not_end_the_connection_that_lives() {
     let mut harness = leader();
@@ -520,7 +521,7 @@ fn a_server_without_a_leader_serves_readers_after_a_while() {
     become_(&mut harness, following(2));
     assert!(harness.is_closed(conn), "it shall ask for a server that writes");
     assert!(!harness.replica.service.ensemble.is_read_only());
-    // Its session was one to read with, and is over.
+    // The client's session was one for reads only, and is over.
     assert_eq!(harness.replica.local_sessions_count(), 0);
     told(&mut harness);
     let conn = harness.open();
@@ -530,7 +531,7 @@ fn a_server_without_a_leader_serves_readers_after_a_while() {
     assert_eq!(told(&mut harness), [format!("revalidate {session} 10000")]);
     inbound(&mut harness, Inbound::Revalidated { session, valid: false, tenure: None });
     assert_eq!(harness.connect_response(conn).session_id, SessionId::NONE);
-    // A local one that was there before lives on, as always.
+    // A local session that began before lives on, as always.
     let conn = harness.open();
     harness.send_connect(conn, new_session());
     assert!(!harness.is_closed(conn));
@@ -556,7 +557,7 @@ fn a_server_whose_data_is_of_another_history_serves_no_readers() {
     let conn = harness.open();
     harness.send_connect(conn, reader());
     assert!(harness.is_closed(conn) && !harness.replica.service.ensemble.is_read_only());
-    // Its data was replaced, and the leader is gone again.
+    // The leader has replaced the server's data, and is gone again.
     become_(&mut harness, following(2));
     harness.peer().is_of_other_history = false;
     become_(&mut harness, Standing::Looking);
@@ -584,7 +585,7 @@ fn a_leader_whose_disk_is_full_refuses_its_own_clients_and_lets_the_others_wait(
     lead(&mut harness, 1);
     let session = SessionId(3 << 56);
     let wish = request(session, 1, OpCode::Create, &create("/a", b"", 0));
-    // It has known since it tried to prepare its log.
+    // The server knows that since it tried to prepare its log.
     assert!(harness.replica.service.pipeline.is_disk_full());
     assert_eq!(harness.peer().take_told()[0], "room false");
     inbound(&mut harness, Inbound::Request(wish));
@@ -608,8 +609,7 @@ fn a_leader_whose_disk_is_full_refuses_its_own_clients_and_lets_the_others_wait(
     assert_eq!(told(&mut harness), ["leave: the disk is full: another server may lead"]);
 }
 
-/// Or the connection would have a tenure before what its session has asked for already, and its
-/// client be told of that when it asks for something else with the same xid.
+/// With an earlier tenure, a client would take the answer to an old request for that to a new one with its xid.
 #[test]
 fn a_session_is_not_taken_up_before_what_it_has_asked_for_is_proposed() {
     let mut harness = Harness::scripted_without_room(ReplicaOptions::default());

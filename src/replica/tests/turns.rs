@@ -1,4 +1,4 @@
-//! Whose turn it is when more is asked for than one turn may do.
+//! Which client a turn serves when clients ask for more than one turn may do.
 
 use super::forwarding::{become_, connect, created, follower_with, following, told, zxid};
 use super::harness::*;
@@ -19,7 +19,7 @@ use crate::replica::cost::Weight;
 use crate::replica::work::Work;
 use crate::zab::{ForwardedRequest, Inbound, Ready, SessionScope, Standing};
 
-/// A turn of a hundred small reads.
+/// The units of a turn that serves a hundred small reads.
 const UNITS: u32 = 100;
 
 fn with_short_turns() -> Harness {
@@ -41,7 +41,7 @@ fn reads(xids: std::ops::Range<i32>) -> Vec<u8> {
     frames(xids.map(|xid| (xid, OpCode::GetData, watch("/", false))))
 }
 
-/// A multi of so many checks of the root.
+/// A multi of `count` checks of the root.
 fn checks(count: usize) -> RequestBody<'static> {
     let check = MultiOp::Check(PathVersion { path: Some("/"), version: -1 });
     RequestBody::Multi(vec![check; count])
@@ -90,10 +90,10 @@ fn many_with_full_queues_are_served_in_turn() {
 fn a_heavy_request_waits_behind_light_ones_and_is_carried_out_all_the_same() {
     let mut h = Harness::new();
     let (heavy, light, others) = (h.connect(), h.connect(), h.connect());
-    // A client that reads has a turn of its own.
+    // A client that takes its output causes a turn, so no client takes any here.
     (h.serves_all, h.reads) = (false, false);
     h.turn();
-    // The turn is spent.
+    // These reads spend the turn.
     hand_in(&mut h, others.conn, &reads(0..4000));
     for xid in 0..3 {
         let multi = frames(std::iter::once((xid, OpCode::Multi, checks(5000))));
@@ -129,7 +129,7 @@ fn a_long_list_of_watches_is_set_in_parts_and_answered_once() {
     paths.iter().for_each(|path| exist.push(&Some(path.as_str())));
     let none = VectorBuf::<Option<&str>>::default();
     let request = set_watches(none.as_vector(), exist.as_vector(), none.as_vector());
-    // On its arrival, and behind a write that has to be applied first.
+    // The list is set when it arrives, or waits behind a write that has to be applied first.
     for is_behind_write in [false, true] {
         let mut h = Harness::new();
         let (client, light) = (h.connect(), h.connect());
@@ -167,7 +167,7 @@ fn a_long_list_of_watches_is_set_in_parts_and_answered_once() {
     }
 }
 
-/// A `setWatches` of so many nodes that are gone, and of a path that is null behind them.
+/// A `setWatches` of `count` nodes that are gone, and, if asked for, of a null path behind them.
 pub(super) fn set_watches_of_gone_nodes(
     paths: usize,
     path_bytes: usize,
@@ -189,7 +189,7 @@ fn events_of_a_long_list_of_watches_come_in_parts_of_so_many_bytes() {
     const EVENTS: usize = 600;
     let mut h = Harness::new();
     let client = h.connect();
-    // A client that reads has a turn of its own.
+    // A client that takes its output causes a turn, so no client takes any here.
     (h.serves_all, h.reads) = (false, false);
     h.turn();
     hand_in(&mut h, client.conn, &set_watches_of_gone_nodes(EVENTS, 1000, false));
@@ -227,10 +227,10 @@ fn who_reads_little_waits_for_no_one_who_reads_much() {
     h.call(owner.conn, 1, OpCode::Create, &create("/large", &vec![b'x'; 500_000], 0));
     let many: Vec<_> = (0..20).map(|_| h.connect()).collect();
     let modest = h.connect();
-    // A client that reads has a turn of its own.
+    // A client that takes its output causes a turn, so no client takes any here.
     (h.serves_all, h.reads) = (false, false);
     h.turn();
-    // All of them ask in one turn, and the modest one last.
+    // All clients ask in one turn, and the modest one asks last.
     for client in &many {
         let ask = |xid| (xid, OpCode::GetData, watch("/large", false));
         hand_in(&mut h, client.conn, &frames((0..4).map(ask)));
@@ -358,7 +358,6 @@ fn requests_that_learners_pass_on_take_turns_by_session() {
     assert_eq!(order, [(heavy, 1), (light, 1), (heavy, 2), (heavy, 3), (heavy, 4)]);
 }
 
-/// Creates that are committed together, from this zxid on.
 #[test]
 fn a_sync_waits_for_what_others_pass_on_only_where_its_server_keeps_no_order() {
     for (scope, is_at_once) in [(SessionScope::Global, true), (SessionScope::Unsaid, false)] {
@@ -371,7 +370,7 @@ fn a_sync_waits_for_what_others_pass_on_only_where_its_server_keeps_no_order() {
         };
         let mut inbound: Vec<_> = (1..=4).map(|cxid| Inbound::Request(multi(cxid))).collect();
         inbound.push(Inbound::Request(sync(1, scope)));
-        // Whatever its server does, the link's answers stay in their order.
+        // Whether or not a learner orders its own syncs, the answers of one link stay in their order.
         inbound.push(Inbound::Request(sync(2, SessionScope::Global)));
         let (theirs, other) = (sync(1, scope).link, LinkId::accepted(1));
         inbound.extend([theirs, other].map(|link| Inbound::Fence { link }));
@@ -395,6 +394,7 @@ fn a_sync_waits_for_what_others_pass_on_only_where_its_server_keeps_no_order() {
     }
 }
 
+/// `20 * UNITS` creates of one client, with consecutive zxids of epoch 1 from counter `from` on.
 fn many_created(from: u32, client: &Client) -> Vec<Txn> {
     let zxids = from..from + 20 * UNITS;
     zxids.map(|at| created(zxid(1, at), client, 0, &format!("/n{at}"))).collect()
@@ -441,7 +441,7 @@ fn what_is_committed_is_applied_to_its_end_before_the_server_stands_otherwise() 
     h.turn();
     h.decide(Ready { append: commit.clone(), commit, ..Ready::default() });
     assert!(h.replica.last_processed() < last && h.replica.service.ensemble.is_learning());
-    // The peer leads or follows nobody from here on: what the replica asks of it must fit that.
+    // The peer leads or follows nobody from here on: whatever the replica asks of its peer must fit that role.
     h.decide(Ready { standing: vec![Standing::Looking], ..Ready::default() });
     assert!(h.replica.last_processed() == last && !h.replica.service.ensemble.is_learning());
 }
@@ -537,7 +537,7 @@ fn events_of_long_paths_for_many_take_their_part_of_a_turn() {
     }
     h.send_with_next(other.conn, 2, OpCode::SetData, &set_data("/o", b"", -1));
     (0..100).for_each(|_| h.turn());
-    // Each makes six megabytes of events.
+    // Each of these writes makes six megabytes of events.
     let proposed = h.replica.requests_outstanding();
     assert!((1..=3).contains(&proposed), "{proposed}");
     let unapplied = h.replica.last_proposed().0 - h.replica.last_processed().0;
@@ -585,7 +585,7 @@ fn writes_wait_while_much_is_proposed_and_not_applied() {
     h.serves_all = true;
     h.settle();
     assert_eq!((h.errors(client.conn).len(), h.errors(other.conn).len()), (6, 10));
-    // Those that change nothing take their time as well, and a small write waits behind none of them.
+    // Multis that change nothing take time as well; a small write waits behind none that is not yet proposed.
     h.serves_all = false;
     for xid in 20..30 {
         hand_in(&mut h, other.conn, &frames(std::iter::once((xid, OpCode::Multi, checks(5000)))));
@@ -628,7 +628,7 @@ fn a_long_read_waits_behind_no_write() {
     let list = frames(std::iter::once((11, OpCode::GetChildren2, watch("/", false))));
     assert!(list.len() < 100 && 4000 / limits::NAMES_PER_UNIT > limits::HEAVY_WORK_UNITS as usize);
     hand_in(&mut h, reader.conn, &list);
-    // Nothing of what is proposed is carried out meanwhile.
+    // None of the proposed multis is carried out meanwhile.
     (0..10).for_each(|_| h.turn());
     assert_eq!(h.errors(reader.conn), [(11, 0)]);
     assert_eq!(h.replica.requests_outstanding(), proposed);

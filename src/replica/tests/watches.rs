@@ -1,4 +1,4 @@
-//! Watches: which events, in which order, for whom.
+//! Watches: which clients get which events, in which order.
 
 use super::harness::*;
 use crate::error::ErrorCode;
@@ -160,7 +160,7 @@ fn set_watches_tells_what_was_missed_before_its_reply() {
     assert!(replies[..5].iter().all(|event| event.zxid == -1));
     let last = replies.last().unwrap();
     assert_eq!((last.xid, last.err, last.body.len()), (-8, 0, 0));
-    // /same, /still-missing, /parent-same, /p twice, /r.
+    // These are left: /same, /still-missing, /parent-same, two on /p, and /r.
     assert_eq!(h.replica.database().watches().len(), 6);
     let null = SetWatchesRequest { data: Paths::NULL, ..request };
     h.send(client.conn, -8, OpCode::SetWatches, &RequestBody::SetWatches(null));
@@ -205,7 +205,7 @@ fn a_turn_makes_no_more_events_than_it_may_and_whom_the_next_would_reach_is_clos
         };
         RequestBody::Multi(vec![part; count])
     };
-    // In each turn as many as may be.
+    // Each of the two turns makes as many events as one turn may.
     for _ in 0..2 {
         h.call(writer.conn, 1, OpCode::Multi, &sets(3));
         watchers.iter().for_each(|watcher| assert_eq!(h.replies(watcher.conn).len(), 3));

@@ -249,7 +249,7 @@ fn a_failed_multi_changes_nothing_and_says_ok_in_its_header() {
     let mut h = Harness::new();
     let client = h.connect();
     h.create(&client, "/p", 0);
-    // The parent's number must not move either, although another create is in flight.
+    // The sequence number of the parent must not move either, although another create is in flight.
     h.send(client.conn, 1, OpCode::Create, &create("/p/n-", b"", 2));
     let parts =
         vec![make(OpCode::Create, "/p/n-", 2), check("/none", 0), make(OpCode::Create, "/z", 0)];
@@ -342,7 +342,7 @@ fn nodes_with_a_time_to_live_are_reaped_after_it_and_containers_after_their_last
     assert_eq!(h.create(&client, "/box", 0).err, 0);
 }
 
-/// A leader removes what it has found at a pace; meanwhile clients go on.
+/// A leader removes the nodes that it has found due one after the other, at a limited rate, while clients go on.
 #[test]
 fn a_node_that_is_used_again_before_its_removal_stays() {
     let mut h = Harness::with(ReplicaOptions {
@@ -376,7 +376,7 @@ fn a_node_that_is_used_again_before_its_removal_stays() {
         |h: &Harness| ["/a", "/b", "/t", "/u"].iter().filter(|path| is_there(h, path)).count();
     assert_eq!(left(&h), 3, "one was removed, and the others are to follow");
     let client = h.connect();
-    // All of them are younger than their time now, or have had no child.
+    // The clients make all four nodes anew, so each is younger than its TTL, or has had no child yet.
     for path in ["/a", "/b"] {
         h.call(client.conn, 1, OpCode::Delete, &delete(path, -1));
         h.call(client.conn, 1, OpCode::CreateContainer, &container(path));

@@ -1,4 +1,4 @@
-//! Folders that are made, locked, refused and probed.
+//! Data folders that a server makes, locks, refuses and probes.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -140,7 +140,7 @@ fn every_folder_that_was_missing_is_made() {
     let base = tempfile::tempdir().unwrap();
     create_durably(&base.path().join("a/b/c/version-2")).unwrap();
     assert!(base.path().join("a/b/c/version-2").is_dir());
-    // A file in the place of the folder is an error, not a folder without durability.
+    // A file in place of a folder is an error, and no reason to go on with a folder that is not durable.
     std::fs::write(base.path().join("file"), b"").unwrap();
     create_durably(&base.path().join("file/version-2")).unwrap_err();
 }

@@ -77,7 +77,7 @@ fn a_thread_writes_the_same_and_rings_unasked() {
         assert!(read.iter().all(|byte| *byte == number));
     }
     let token = Token::new(Owner::TxnLog, 9);
-    // Not durable: /dev/full knows of no such writes.
+    // The write asks for no durability, which /dev/full does not offer.
     ring.write(token, SegmentId(2), 0, AlignedBuf::zeroed(4096), 4096, false).unwrap();
     rustix::io::read(bell.as_fd(), &mut eight).unwrap();
     let mut out = Vec::new();
@@ -147,7 +147,7 @@ fn a_lock_lasts_as_long_as_the_ring() {
     let other = std::fs::File::open(&path).unwrap();
     assert!(flock(&other, FlockOperation::NonBlockingLockExclusive).is_err());
     drop(ring);
-    // The kernel tears a ring down at some later time.
+    // The kernel tears down a ring some time after its descriptor is closed, so the test waits for the lock.
     flock(&other, FlockOperation::LockExclusive).unwrap();
 }
 
@@ -188,7 +188,7 @@ fn a_write_that_the_kernel_has_not_taken_keeps_its_buffer() {
     }
     let failure = out.pop().unwrap().result.unwrap_err();
     assert!(failure.text.contains("log.1"), "{}", failure.text);
-    // A write of which the kernel takes nothing.
+    // A second write, of which the kernel takes nothing.
     let token = Token::new(Owner::TxnLog, 2);
     ring.write(token, SegmentId(2), 0, AlignedBuf::zeroed(4096), 4096, true).unwrap_err();
     drop(broken);
@@ -210,7 +210,7 @@ fn a_write_that_the_kernel_has_not_taken_keeps_its_buffer() {
     assert!(read.iter().all(|byte| *byte == 7), "the write's own memory was written");
 }
 
-/// A ring whose submissions fail, until this is dropped.
+/// Makes the submissions of a ring fail until the value is dropped.
 struct Broken {
     ring: i32,
     kept: OwnedFd,

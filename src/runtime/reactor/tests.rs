@@ -9,7 +9,7 @@ use rustix::net::{
 };
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Reads available bytes, as connections do, and records its calls.
+/// An owner that reads the available bytes, as connections do, and records how the reactor calls it.
 struct Reader {
     socket: OwnedFd,
     received: RefCell<Vec<u8>>,
@@ -52,7 +52,7 @@ impl SocketOwner for Reader {
     fn ready(self: Rc<Self>, what: Readiness) {
         self.told.borrow_mut().push(what);
         let mut chunk = [0; 512];
-        // Once: a reader that wants more asks to be called again.
+        // The reader reads once in a call, and asks to be called again if it wants more.
         match recv(&self.socket, &mut chunk, RecvFlags::DONTWAIT) {
             Ok((0, _)) => self.ended.set(true),
             Ok((bytes, _)) => {
@@ -71,7 +71,7 @@ fn alone() -> Reactor {
     Reactor::new(Doorbell::new().unwrap()).unwrap()
 }
 
-/// Sleeps and dispatches until `done`; returns how often it slept.
+/// Sleeps and dispatches until `done`, and returns how often the reactor slept.
 fn until(reactor: &Reactor, done: impl Fn() -> bool) -> u32 {
     let patience = Instant::now() + Duration::from_secs(20);
     let mut slept = 0;
@@ -121,7 +121,7 @@ fn room_for_one_who_sends_nothing_more_is_looked_for_now_and_then() {
         let told = reader.told.borrow().len();
         until(reactor, || reader.told.borrow().len() > told);
         if looked == 3 {
-            // Now there is room.
+            // The other end reads everything, which makes room.
             while recv(&other, &mut [0; 4096], RecvFlags::DONTWAIT).is_ok() {}
         }
     }
@@ -180,7 +180,7 @@ fn room_to_write_is_told_once_it_is_there() {
         written -= recv(&other, &mut rest[..], RecvFlags::empty()).unwrap().0;
     }
     until(reactor, || room() == 1);
-    // It was asked for once.
+    // The writer asked for room once, so the reactor reports room once.
     until(reactor, || {
         send(&other, b"z", SendFlags::empty()).unwrap();
         writer.received() > 0
@@ -296,7 +296,7 @@ fn a_look_finds_what_a_dispatch_would_tell() {
     assert!(reactor.has_events());
 }
 
-/// Records that it was called.
+/// An owner with a name, which it records when the reactor calls it.
 struct Named {
     name: &'static str,
     told: Rc<RefCell<Vec<&'static str>>>,

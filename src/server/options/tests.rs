@@ -1,4 +1,4 @@
-//! Every key of the configuration reaches the part that acts on it, and bounds are shared as they should be.
+//! Every key of the configuration reaches the part that acts on it, and the parts share the bounds of the process.
 
 use super::*;
 use crate::config::keys::{self, Fate};
@@ -147,7 +147,7 @@ fn unbounded() -> Budget {
     Budget::new(u64::MAX, 1)
 }
 
-/// The options of all parts.
+/// The options of all parts, as debug text.
 fn told(lines: &str) -> String {
     let text = format!("dataDir=/d\nclientPort=1\n{lines}\n");
     let config = config::parse(text.as_bytes(), "zoo.cfg").expect(lines);

@@ -63,11 +63,11 @@ fn a_turn_that_follows_without_sleep_counts_from_the_end_of_the_last() {
 fn who_runs_later_than_promised_was_held_off_since_the_promise_or_the_last_turn() {
     let mut stalls = stalls();
     stalls.due(Some(at(5_000)));
-    // An event finds it first.
+    // An event wakes the thread before the late timer does.
     stalls.begin(at(25_000));
     let stall = stalls.end(TurnPart::Core, at(25_200)).expect("20 ms late");
     assert_eq!((stall.us, stall.mostly()), (20_200, TurnPart::Held));
-    // The timer itself comes a little later: the rest is no stall.
+    // The timer itself comes a little later; the remaining time is no stall.
     assert_eq!(stalls.on_due(at(25_300)), None);
     stalls.due(Some(at(30_300)));
     let stall = stalls.on_due(at(40_300)).expect("10 ms late, and nothing else happened");
@@ -88,7 +88,7 @@ fn who_looks_and_is_not_heard_of_was_held_off() {
     stalls.awake(at(11_000));
     stalls.begin(at(19_000));
     assert_eq!(stalls.end(TurnPart::Core, at(19_000)).expect("8 ms").mostly(), TurnPart::Look);
-    // That it was awake counts for the next span alone.
+    // The note that the thread was awake counts for the next span alone.
     stalls.begin(at(40_000));
     assert_eq!(stalls.end(TurnPart::Core, at(40_100)), None);
 }
@@ -110,7 +110,7 @@ fn the_cause_is_told_by_what_the_thread_had_of_the_machine() {
     assert_eq!(cause(ThreadUse { waits: 1, ..ran(1_000) }), Cause::Blocked);
     assert_eq!(cause(ran(1_000)), Cause::Machine);
     assert_eq!(cause(ThreadUse { waits: 3, page_reads: 3, ..ran(0) }), Cause::Paged);
-    // How long it was queued says more than how often it left its processor, and why.
+    // The time that the thread was queued says more than how often, and why, the thread left its processor.
     let queued = |ran_us: u64, us: u64| {
         let queued = Some(Duration::from_micros(us));
         ThreadUse { queued, waits: 2, preemptions: 1, ..ran(ran_us) }
@@ -119,12 +119,12 @@ fn the_cause_is_told_by_what_the_thread_had_of_the_machine() {
     assert_eq!(cause(queued(4_000, 3_500)), Cause::Own, "the largest part");
     let nobody_else = ThreadUse { preemptions: 9, ..queued(500, 0) };
     assert_eq!(cause(nobody_else), Cause::Blocked);
-    // Wherever it was when it was stopped.
+    // A process that was stopped is told by SIGCONT, wherever its thread was at that time.
     assert_eq!(cause(ThreadUse { continued: 1, ..nobody_else }), Cause::Stopped);
     assert_eq!(cause(ThreadUse { continued: 1, ..queued(500, 8_500) }), Cause::Preempted);
 }
 
-/// Whose sentence is whose counter: what is said and what is counted are one judgement.
+/// The sentence in the log and the counter follow from one judgement.
 #[test]
 fn a_process_that_neither_ran_nor_was_queued_before_it_began_was_stopped() {
     let before = ThreadUse { queued: Some(Duration::ZERO), ..ran(0) };
@@ -132,7 +132,7 @@ fn a_process_that_neither_ran_nor_was_queued_before_it_began_was_stopped() {
     stalls.due(Some(at(5_000)));
     stalls.begin(at(14_013_000));
     let stall = stalls.end(TurnPart::Core, at(14_013_100)).expect("14 s");
-    // As a thread that looks has them when it is stopped: many yields, and one page of memory.
+    // The figures of a thread that was stopped while it looked for events: many yields, and few pages of memory.
     let used = ThreadUse {
         queued: Some(Duration::from_micros(300)),
         waits: 1,
@@ -210,7 +210,7 @@ fn the_log_gets_ever_fewer_lines_and_what_is_new_at_once() {
     let work = SpanWork { batches: 1, ..SpanWork::default() };
     let stall = |ms: u64| Stall { us: ms * 1000, parts: [0; 9], work };
     let mut said = 0;
-    // Ten a second, for ten minutes.
+    // Ten stalls a second, for ten minutes.
     for n in 0..6_000_u64 {
         said += u32::from(stalls.say(&stall(20), at(n * 100_000)).is_some());
     }

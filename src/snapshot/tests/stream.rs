@@ -26,7 +26,7 @@ fn stream(database: &mut Database) -> Vec<u8> {
     bytes
 }
 
-/// Feeds it in pieces; the database and what was left over.
+/// Feeds a stream in pieces, and gives the database and the number of bytes left over.
 fn read_in(
     bytes: &[u8],
     piece_bytes: usize,
@@ -76,7 +76,7 @@ fn a_tree_of_zookeeper_goes_through_a_stream_unchanged() {
     assert_eq!(read.digest(), loaded.digest());
     assert_eq!(read.sessions().collect::<Vec<_>>(), loaded.sessions().collect::<Vec<_>>());
     same(&loaded, &read, "/");
-    // The middle part of a ZooKeeper file is what ZooKeeper would send.
+    // ZooKeeper sends the bytes of its file without the header, and without the parts behind the tree.
     let mut sent = file[HEADER_BYTES..file.len() - 13 - 33 - 21].to_vec();
     sent.extend_from_slice(b"\0\0\0\x0aBenWasHere");
     let (read, rest) = read_in(&sent, 64, zxid).unwrap().unwrap();
@@ -129,7 +129,7 @@ fn a_stream_that_is_given_up_frees_the_database() {
     assert_eq!(stream(&mut database), stream(&mut sample(5000)));
 }
 
-/// Transactions with the digests that the tree has after each.
+/// Transactions that carry the digest that the tree has after each, applied to `database`.
 fn with_digests(database: &mut Database, zxids: std::ops::RangeInclusive<i64>) -> Vec<Txn> {
     let mut txns = Vec::new();
     for zxid in zxids {
@@ -170,7 +170,7 @@ fn a_tree_that_is_ahead_of_its_zxid_counts_no_mismatch_here_nor_in_its_file() {
     let (mut learner, _) = read_in(&bytes, 4096, Zxid(10)).unwrap().unwrap();
     assert!(learner.is_fuzzy());
 
-    // Its own snapshot, as a later start loads it.
+    // The learner's own snapshot, as a later start loads it.
     let file = tests::write_file(&mut learner);
     let loaded = load_plain(&file, Zxid(10)).unwrap();
     assert_eq!(loaded.trailers.digest.map(|digest| digest.zxid), Some(Zxid::ZERO));
@@ -183,7 +183,7 @@ fn a_tree_that_is_ahead_of_its_zxid_counts_no_mismatch_here_nor_in_its_file() {
         }
         assert_eq!(database.digest_mismatches(), 0);
         assert_eq!(database.digest(), digest);
-        // From then on a difference is seen.
+        // From then on the database notices a difference.
         database.apply_in_replay(&create(31, b"x"));
         database.apply_in_replay(&later[1]);
         assert_eq!(database.digest_mismatches(), 1);

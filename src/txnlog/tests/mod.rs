@@ -1,4 +1,4 @@
-//! The tests of the log share a disk in memory and a few groups of transactions.
+//! The tests of the log, and what they share: a disk in memory, and a few groups of transactions.
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small numbers of tests
 
@@ -17,15 +17,15 @@ use crate::proto::opcode::OpCode;
 use crate::proto::request::Paths;
 use crate::proto::txn::{CreateTxn, DeleteTxn, Txn, TxnBody, TxnDigest, TxnHeader};
 
-/// Files of a disk that performs every op at once.
+/// A disk in memory that performs every op at once.
 #[derive(Default)]
 pub(crate) struct Disk {
     pub prepared: BTreeMap<SegmentId, Vec<u8>>,
     pub names: BTreeMap<SegmentId, String>,
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Sizes of all segments it was asked for.
+    /// The sizes, in bytes, of all segments that the writer asked for.
     pub sizes: Vec<u64>,
-    /// No room for another segment.
+    /// If set, the disk has no room for another segment.
     pub full: bool,
 }
 
@@ -75,7 +75,7 @@ impl Disk {
         Completion { token, result: Ok(done) }
     }
 
-    /// Polls and performs until nothing is left to do.
+    /// Polls the writer and performs its ops until nothing is left to do.
     pub fn run(&mut self, writer: &mut Writer) -> Vec<Synced> {
         let mut synced = Vec::new();
         loop {
@@ -109,7 +109,7 @@ pub(crate) fn create(zxid: i64, data: &[u8]) -> Txn {
         ephemeral: false,
         parent_cversion: 1,
     });
-    // With a version that is never compared.
+    // The version of the digest is one that no reader compares.
     let digest = TxnDigest { version: 1, tree_digest: zxid ^ 0x5555_5555 };
     Txn::new(header(zxid, OpCode::Create), &body, Some(digest))
 }
@@ -138,7 +138,7 @@ fn ready_writer(options: WriterOptions, disk: &mut Disk) -> Writer {
     writer
 }
 
-/// Writes the groups one by one into one file; also where each of them ends.
+/// Writes the groups one by one into one file, and gives its bytes and the offset at which each group ends.
 fn log_of(groups: &[Vec<Txn>], block_bytes: usize) -> (Vec<u8>, Vec<usize>) {
     let mut disk = Disk::default();
     let mut writer = ready_writer(options(block_bytes), &mut disk);

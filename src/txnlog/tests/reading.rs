@@ -1,4 +1,4 @@
-//! Files made by the writer, cut and damaged in every place.
+//! Files that the writer made, cut and damaged in every place.
 
 use super::*;
 use crate::random::Random;
@@ -100,7 +100,7 @@ fn a_last_group_with_any_sectors_missing_is_a_torn_tail() {
             assert!(entries.len() >= durable, "{missing:b}");
             assert_eq!(txns(&entries), all[..entries.len()], "{missing:b}");
             match verdict {
-                // Only sectors that were zero anyway are missing, or all of them.
+                // The missing sectors are all that the group has, or held only zeroes anyway.
                 Verdict::Clean { end: at } => {
                     assert!(torn == file || at == start as u64, "{missing:b}");
                 }
@@ -124,7 +124,7 @@ fn a_torn_first_group_is_told_from_a_file_of_java() {
             for sector in (0..sectors).filter(|sector| missing & (1 << sector) != 0) {
                 torn[sector * 512..(sector + 1) * 512].fill(0);
             }
-            // It is there since the segment was prepared.
+            // The header is on the disk since the segment was prepared.
             torn[..16].copy_from_slice(&header);
             let (entries, verdict) = read(&torn);
             assert_eq!(txns(&entries), groups[0][..entries.len()], "{missing:b}");
@@ -184,7 +184,7 @@ fn no_garbage_makes_a_reader_stumble_or_invent() {
     let (file, ends) = log_of(&groups, 512);
     let used = *ends.last().unwrap();
     let mut plain = file[..used].to_vec();
-    // The same bytes in a file of ZooKeeper, which knows no guards.
+    // The same bytes stand in a file of ZooKeeper, whose header says that it has no guards.
     plain[8..16].fill(0);
     let mut numbers = Random::new(0x1234_5678_9abc_def1);
     let mut random = |end: usize| numbers.index(end);

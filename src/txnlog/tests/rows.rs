@@ -2,14 +2,14 @@
 
 use super::*;
 
-/// The log of the sample groups, up to the end of the last one, and where each group ends.
+/// The log of the sample groups, up to the end of the last one, and the offset at which each group ends.
 fn sample_log() -> (Vec<u8>, Vec<usize>) {
     let (mut file, ends) = log_of(&sample_groups(), 512);
     file.truncate(ends[4]);
     (file, ends)
 }
 
-/// Where each record of the last group begins.
+/// The offset at which each record of the last group begins.
 fn records_of_last_group(file: &[u8], ends: &[usize]) -> Vec<usize> {
     let offsets = read(file).0.into_iter().map(|entry| entry.offset as usize);
     offsets.filter(|offset| *offset >= ends[3]).collect()
@@ -123,7 +123,7 @@ fn row_9_a_group_without_its_end_was_never_durable() {
     let mut torn = file.clone();
     torn[ends[3] + 512..].fill(0);
     assert_torn(&torn, records[1], WHY);
-    // The case that remains undecided.
+    // The row cannot tell this case from damage: the guard is gone, and the length of the last record is wrong.
     let last = *records.last().unwrap();
     file[ends[4] - 33..ends[4] - 1].fill(0xff);
     file[last + 8..last + 12].copy_from_slice(&60_000u32.to_be_bytes());
@@ -167,7 +167,7 @@ fn row_14_a_record_that_nobody_writes_is_damage_in_a_file_of_zookeeper() {
     let (mut file, second, _) = plain_log();
     file[second + 8..second + 12].copy_from_slice(&(-1i32).to_be_bytes());
     assert_damaged(&file, second, WHY);
-    // A right checksum, and no transaction.
+    // The checksum is right, but the bytes are no transaction.
     let entry = [7u8; 3];
     file.truncate(second);
     file.extend_from_slice(&u64::from(simd_adler32::adler32(&&entry[..])).to_be_bytes());

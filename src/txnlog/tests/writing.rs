@@ -1,4 +1,4 @@
-//! What the writer asks of the disk, and when.
+//! The operations that the writer asks of the disk, and when it asks.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn one_group_is_in_flight_and_the_next_is_what_arrived_meanwhile() {
     let mut ops = Vec::new();
     writer.poll(&mut ops);
     let first: Vec<Op> = std::mem::take(&mut ops);
-    // The segment's name, the write, the preparation of the segment after it.
+    // The writer asks for the segment's name, the write, and the preparation of the next segment.
     assert_eq!(first.len(), 3, "{first:?}");
     for zxid in 2..10 {
         assert_eq!(writer.append(&create(zxid, b"")), Append::Accepted);
@@ -122,7 +122,7 @@ fn a_failed_write_is_the_end() {
     let mut ops = Vec::new();
     writer.poll(&mut ops);
     let write = ops.iter().find(|op| matches!(op, Op::LogWrite { .. })).unwrap().token();
-    // Even for lack of room: the write was to existing blocks.
+    // Even lack of room is fatal, because the write went to existing blocks.
     let failure = IoFailure { kind: IoFailureKind::Full, text: "log.1: no space".to_owned() };
     let progress =
         writer.handle_completion(Completion { token: write, result: Err(failure.clone()) });
@@ -192,12 +192,12 @@ fn a_segment_is_as_large_as_what_lies_between_two_snapshots() {
         disk.sizes[before..].to_vec()
     };
     assert_eq!(disk.sizes, [2 * MIB], "nothing is known yet");
-    // While it grows, each is larger than the one before.
+    // While the log grows, each segment is at least as large as the one before.
     let grown = log(&mut writer, &mut disk, 12 * MIB);
     assert!(grown.is_sorted() && grown.iter().all(|bytes| bytes % MIB == 0), "{grown:?}");
     assert_eq!((grown[0], grown.last()), (2 * MIB, Some(&(8 * MIB))));
-    // One exists already; those after the next snapshots have the size of the log between them, and
-    // some more.
+    // One segment exists already. The segments after the next snapshots have the size of the log between two
+    // snapshots, and some more.
     writer.roll(0);
     log(&mut writer, &mut disk, 3 * MIB);
     writer.roll(0);
@@ -253,14 +253,14 @@ fn a_snapshot_waits_until_the_log_is_worth_half_of_the_last_one() {
         disk.run(&mut writer);
     }
     assert!((5000..5400).contains(&logged), "{logged} bytes after {zxid} transactions");
-    // The next snapshot begins: its size is not known yet, so that of the last one counts.
+    // The next snapshot begins: its size is not known yet, so the size of the last one counts.
     writer.roll(0);
     for more in 1..=3 {
         assert_eq!(writer.append(&create(zxid + more, b"")), Append::Accepted);
         disk.run(&mut writer);
     }
     assert!(!writer.snapshot_due());
-    // A very cheap snapshot does not wait.
+    // After a very small snapshot, the next one is due at once.
     writer.note_snapshot_bytes(999);
     assert!(writer.snapshot_due());
 }
@@ -293,7 +293,7 @@ fn a_closed_log_opens_again_behind_any_zxid_with_the_same_buffers() {
     disk.run(&mut writer);
     for (first, last) in [(1, 0x500), (0x1_0000_0021, 0x1_0000_0030), (7, 9)] {
         for zxid in [first, first + 1] {
-            // The second is longer than a buffer.
+            // The second transaction is longer than a buffer.
             let data = vec![1; if zxid == first { 10 } else { 20 << 10 }];
             while writer.append(&create(zxid, &data)) != Append::Accepted {
                 disk.run(&mut writer);
@@ -304,7 +304,7 @@ fn a_closed_log_opens_again_behind_any_zxid_with_the_same_buffers() {
         disk.run(&mut writer);
         assert!(writer.is_closed());
         assert!(disk.prepared.is_empty(), "the segment that was prepared is removed");
-        // Transactions that are cut off may come again.
+        // Transactions that were cut off may come again, so the test removes the file that a cut would remove.
         disk.files.remove("log.7");
         writer.reopen(Zxid(last), 0);
         assert_eq!((writer.appended(), writer.synced()), (Zxid(last), Zxid(last)));

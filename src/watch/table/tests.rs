@@ -89,7 +89,7 @@ impl Naive {
         self.watches.len() < before
     }
 
-    /// Modes of one connection on one path in one table are one watch.
+    /// The distinct watches: all modes of one connection on one path in one table are one watch.
     fn pairs(&self) -> Vec<(&str, ConnectionId, WatchKind)> {
         let mut pairs: Vec<_> = self
             .watches
@@ -269,7 +269,7 @@ fn a_watch_that_has_no_room_is_refused_and_changes_nothing() {
     assert_eq!(table.add("/b", ONE, WatchKind::Data), Ok(false));
     assert_eq!(table.add_mode("/b", ONE, WatchMode::PersistentRecursive), Ok(true));
     assert_eq!(full(&mut table, "/b", ONE), WatchesFull::Connection);
-    // A quarter of the memory for one connection, all of it for all.
+    // One connection may use a quarter of the memory, and all connections together all of it.
     let long = format!("/{}", "x".repeat(900));
     table.add(&long, TWO, WatchKind::Data).unwrap();
     assert_eq!(full(&mut table, &long, TWO), WatchesFull::Share);
@@ -390,7 +390,7 @@ fn a_recursive_watch_lies_on_few_levels() {
     assert_eq!(fire(&mut table, &deeper, WatchKind::Data), [2, 1]);
 }
 
-/// However many watches of other kinds there are, a change below a path looks at its recursive ones alone.
+/// A change below a path looks only at the path's recursive watches, however many watches of other kinds it has.
 #[test]
 fn recursive_watches_come_first_whatever_comes_and_goes() {
     let mut table = WatchTable::default();

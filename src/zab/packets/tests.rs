@@ -1,4 +1,4 @@
-//! Streams of packets: read as they were written, and refused where they are none.
+//! Streams of packets: the reader gives the packets that were written, and refuses bytes that are none.
 
 use super::*;
 use crate::proto::quorum::{ElectionHandshake, QuorumPacket};
@@ -160,7 +160,7 @@ fn what_is_no_packet_is_refused_before_it_is_kept() {
         bytes.put_i32(count);
         reader.push(&bytes);
         let mut answer = reader.next();
-        // Many small identities are refused when they are together too long.
+        // The reader refuses many small identities that are too long together.
         let items = [0u8; 8].repeat(1000);
         for _ in 0..AUTHINFO_BYTES_MAX / 8000 + 2 {
             if answer == Ok(None) {

@@ -1,7 +1,7 @@
 //! What the conversations of both sides share: the words of their scripts, and the files in `tests/golden/zab`.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --lib zab::` records all of them anew, the leader's and the learner's. Only those should
-//! do so who can explain the difference.
+//! `UPDATE_GOLDEN=1 cargo test --lib zab::` records all conversations anew, the leader's and the learner's. Do so
+//! only if you can explain the difference.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::proto::OpCode;
 use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::quorum::Config;
 
-/// What ends a tree in a script, as its signature does on the wire.
+/// The end of a tree in a script: the signature that also ends a tree on the wire.
 pub(in crate::zab) const TREE_END: &[u8] = b"BenWasHere";
 
 /// The types of packets, from 1 on.
@@ -42,8 +42,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/zab")
 }
 
-/// Runs the conversation of this name and compares it with what was recorded. `run` repeats the events of a text and
-/// adds what happens.
+/// Runs the conversation of this name and compares the result with the recorded one. `run` repeats the events of a
+/// text and adds what happens.
 pub(in crate::zab) fn golden(name: &str, run: impl FnOnce(&str) -> String) {
     let path = folder().join(format!("{name}.txt"));
     let recorded = fs::read_to_string(&path).unwrap();
@@ -58,7 +58,8 @@ pub(in crate::zab) fn golden(name: &str, run: impl FnOnce(&str) -> String) {
     assert_eq!(got.lines().count(), recorded.lines().count(), "lines of {}", path.display());
 }
 
-/// Fails if a file of this side is none of these conversations: it would say nothing, and look as if it did.
+/// Fails if a file of this side is none of these conversations, because such a file would look like a test and test
+/// nothing.
 pub(in crate::zab) fn all_are_held(side: &str, names: &[&str]) {
     let held: BTreeSet<String> = names.iter().map(|name| format!("{name}.txt")).collect();
     let entries = fs::read_dir(folder()).unwrap();
@@ -67,7 +68,7 @@ pub(in crate::zab) fn all_are_held(side: &str, names: &[&str]) {
     assert_eq!(recorded, held);
 }
 
-/// A test for each conversation of one side, which has its name.
+/// Makes a test for each conversation of one side; test and conversation have the same name.
 macro_rules! conversations {
     ($side:literal, $run:path: $($name:ident)*) => {
         $(
@@ -94,7 +95,7 @@ pub(in crate::zab) fn zxid(text: &str) -> Zxid {
     Zxid::new(Epoch(epoch.parse().unwrap()), counter.parse().unwrap())
 }
 
-/// How a zxid is written.
+/// A zxid as scripts write it: `epoch:counter`.
 pub(in crate::zab) fn shown(zxid: Zxid) -> String {
     if zxid == Zxid::NONE {
         return "none".to_owned();
@@ -102,7 +103,7 @@ pub(in crate::zab) fn shown(zxid: Zxid) -> String {
     format!("{}:{}", zxid.epoch(), zxid.counter())
 }
 
-/// How the zxids of several transactions are written.
+/// The zxids of several transactions as scripts write them.
 pub(in crate::zab) fn shown_all(txns: &[Txn]) -> String {
     txns.iter().map(|txn| shown(txn.zxid())).collect::<Vec<_>>().join(" ")
 }
@@ -125,7 +126,7 @@ pub(in crate::zab) fn config(text: &str) -> Config {
     Config::parse(&format!("{voters}{observers}version={version}")).unwrap()
 }
 
-/// The voters of a configuration, as they are written.
+/// The voters of a configuration as scripts write them.
 pub(in crate::zab) fn voters(config: &Config) -> String {
     config.voters().map(|id| id.to_string()).collect::<Vec<_>>().join(",")
 }
@@ -141,7 +142,7 @@ pub(in crate::zab) fn kind_of(name: &str) -> Option<i32> {
     Some(i32::try_from(at).unwrap() + 1)
 }
 
-/// The bytes that these hexadecimal digits are.
+/// The bytes that these hexadecimal digits stand for.
 pub(in crate::zab) fn bytes_of(hex: &str) -> Vec<u8> {
     let pairs = hex.as_bytes().chunks(2);
     pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()

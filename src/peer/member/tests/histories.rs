@@ -1,4 +1,4 @@
-//! Two histories in one ensemble: never mixed, whoever comes first.
+//! Two histories in one ensemble, which are never mixed, whichever servers start first.
 
 use super::server::Server;
 use super::servers::Ensemble;
@@ -30,7 +30,7 @@ fn some_of_five_begin_anew(seed: u64, anew: usize) -> Ensemble {
     it
 }
 
-/// The first ones serve and write by themselves, and then all are started.
+/// The first `first` servers serve and write by themselves, and then all servers start.
 fn serve_then_start_all(it: &mut Ensemble, first: usize) {
     (0..first).for_each(|at| it.start(at));
     it.run_until(10_000, "served by some", |it| it.servers[..first].iter().all(Server::serves));
@@ -66,14 +66,14 @@ fn who_has_followed_a_later_epoch_is_kept_out_by_an_ensemble_that_works() {
     it.recover();
 }
 
-/// The same, but all five are started again. The fifth server has followed the latest epoch, so it is
-/// elected; but no server with another history takes over its history.
+/// As above, but all five servers start again. The fifth server has followed the latest epoch, so it is elected, but
+/// no server with another history takes over its history.
 #[test]
 fn who_leads_with_another_history_gets_no_quorum() {
     let mut it = four_of_five_begin_anew(22);
     serve_then_start_all(&mut it, 4);
     it.run_ms(10_000);
-    // Whoever serves has not mixed them.
+    // No server has mixed the two histories.
     for at in 0..4 {
         assert_eq!(contents(&it.servers[at]), [4], "server {}", at + 1);
     }
@@ -122,8 +122,8 @@ fn two_of_a_later_epoch_keep_three_of_another_history_from_leading_for_a_while_o
     }
 }
 
-/// The new history has grown past what memory holds, so that nothing which both remember is of one zxid:
-/// only where they began tells them apart.
+/// The new history has grown past what memory holds, so the servers remember no common zxid. Only the origins of the
+/// two histories tell them apart.
 #[test]
 fn histories_that_remember_no_common_zxid_are_told_apart_by_their_origin() {
     let mut it = four_of_five_begin_anew(27);
@@ -184,8 +184,8 @@ fn who_has_the_same_zxids_of_another_history_gets_no_difference() {
     assert_eq!(contents(&it.servers[2]), [101, 102, 103]);
 }
 
-/// A promise to a leader that got no further neither keeps a server out, nor takes the lead from the
-/// leader that the others have found.
+/// A server has promised to follow a leader of a later epoch, which got no further. The promise neither keeps the
+/// server out nor takes the lead from the leader that the others have found.
 #[test]
 fn who_has_only_accepted_a_later_epoch_follows_without_a_vote() {
     let mut it = Ensemble::new(24, 3, 0);
@@ -199,14 +199,14 @@ fn who_has_only_accepted_a_later_epoch_follows_without_a_vote() {
     it.start(2);
     it.run_until(2_000, "served by all", |it| it.servers.iter().all(Server::serves));
     assert_eq!(it.leader(), leader);
-    // It makes no quorum.
+    // The leader does not count the server for a quorum.
     let other = (0..2).find(|at| Some(*at) != leader).unwrap();
     it.crash(other);
     let committed = it.committed.len();
     it.write();
     it.run_ms(50);
     assert_eq!(it.committed.len(), committed);
-    // But the next leader counts it, in a later epoch than it had accepted.
+    // The next leader counts the server, in a later epoch than the server had accepted.
     it.run_until(5_000, "led again", |it| it.leader().is_some() && it.reigns.len() > 1);
     it.run_until(5_000, "committed", |it| it.committed.len() > committed);
     assert_eq!(it.servers[2].disk.epochs.current, Epoch(10));

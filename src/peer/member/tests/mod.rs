@@ -1,8 +1,8 @@
 //! Members against members in one process, from a seed: slow and broken links, slow disks, crashes.
 //!
-//! What is checked after every event: one leader per epoch; what a leader has committed is never
-//! lost or changed; whoever serves has applied a prefix of it. And in the end, when all is well
-//! again, everybody serves and has all of it.
+//! After every event, the tests check that each epoch has one leader, that no transaction that a leader committed is
+//! lost or changed, and that every server that serves has applied a prefix of them. In the end, when all faults are
+//! over, every server serves and has all of them.
 
 mod histories;
 mod network;
@@ -17,7 +17,7 @@ use crate::link::{Endpoint, LinkEvent};
 use crate::proto::OpCode;
 use crate::proto::txn::{TxnBody, TxnHeader};
 
-/// A transaction that can be told from others.
+/// A transaction whose `content` tells it from others.
 fn txn(zxid: Zxid, content: i32) -> Txn {
     let time = i64::from(content);
     let header = TxnHeader { client_id: SessionId(1), cxid: 0, zxid, time, op: OpCode::Error };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
 
-/// One end of a link: which server, in which of its lives, under which name.
+/// One end of a link: the server, which of its lives it is, and the name of the link there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct End {
     pub server: usize,
@@ -12,7 +12,7 @@ pub(super) struct End {
     pub link: LinkId,
 }
 
-/// What arrives.
+/// What arrives at an end of a link.
 #[derive(Debug)]
 pub(super) enum Arrival {
     Accepted(Port),
@@ -27,13 +27,13 @@ pub(super) enum Arrival {
 pub(super) struct Network {
     /// The other end of each end.
     peers: BTreeMap<End, End>,
-    /// By time, then by number: nothing overtakes on one link.
+    /// Arrivals by time, then by number, so that nothing overtakes on one link.
     arrivals: BTreeMap<(u64, u64), (End, Arrival)>,
-    /// When the last thing arrives at each end.
+    /// The time of the last arrival at each end.
     latest: BTreeMap<End, u64>,
     number: u64,
     accepted: u64,
-    /// Servers that do not reach each other.
+    /// Pairs of servers that do not reach each other, smaller number first.
     pub cut: BTreeSet<(usize, usize)>,
     stalled: VecDeque<(End, Arrival)>,
 }
@@ -73,7 +73,7 @@ impl Network {
         self.cut.clear();
         let stalled = std::mem::take(&mut self.stalled);
         let ends: BTreeSet<End> = stalled.iter().map(|(end, _)| *end).collect();
-        // What was sent later still comes later.
+        // Bytes that were sent later still come later.
         let later: Vec<(u64, u64)> = self
             .arrivals
             .iter()
@@ -87,7 +87,7 @@ impl Network {
         }
     }
 
-    /// A connection from `from` to a port of `to`, which may be down.
+    /// Opens a connection from `from` to a port of `to`; `None` is a server that is down.
     pub fn connect(
         &mut self,
         now: u64,
@@ -135,7 +135,7 @@ impl Network {
         self.push(now + 50 + random.below(1500), peer, Arrival::Closed("closed by the other side"));
     }
 
-    /// All links of a server that is gone.
+    /// Closes all links of a server that is gone.
     pub fn close_all(&mut self, now: u64, random: &mut Random, server: usize) {
         let ends: Vec<End> =
             self.peers.keys().filter(|end| end.server == server).copied().collect();
@@ -146,7 +146,7 @@ impl Network {
         self.stalled.retain(|(end, _)| end.server != server);
     }
 
-    /// One link of this server breaks; the seed chooses which.
+    /// Breaks one link of this server, which the seed chooses.
     pub fn break_one(&mut self, now: u64, random: &mut Random, server: usize) {
         let ends: Vec<End> =
             self.peers.keys().filter(|end| end.server == server).copied().collect();

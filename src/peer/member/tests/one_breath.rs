@@ -1,4 +1,4 @@
-//! What other servers say in one piece of a stream.
+//! Two messages that another server sends in one piece of a stream.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -24,8 +24,8 @@ fn notification(state: ServerState, leader: i64) -> Vec<u8> {
     message
 }
 
-/// Server 2 votes for itself, which decides the election, since server 3 cannot be reached; and then,
-/// in the same breath, for server 3. Whoever followed it looks again, and finds server 3.
+/// Server 2 votes for itself, which decides the election, because nobody reaches server 3. In the same breath,
+/// server 2 then votes for server 3. A server that has followed server 2 looks again, and finds server 3.
 #[test]
 fn a_server_that_votes_for_itself_and_at_once_for_another_is_not_waited_for() {
     let config = Config::parse("server.1=s1:1:2\nserver.2=s2:1:2\nserver.3=s3:1:2").unwrap();
@@ -65,7 +65,7 @@ fn a_server_that_votes_for_itself_and_at_once_for_another_is_not_waited_for() {
         [notification(ServerState::Looking, 2), notification(ServerState::Looking, 3)].concat();
     member.handle_link(now, LinkEvent::Received { link: two, bytes: &breath });
     wishes(&mut member);
-    // By now server 3 leads.
+    // By now, server 3 leads.
     let three = call(&mut member, 3);
     for (link, state) in [(two, ServerState::Following), (three, ServerState::Leading)] {
         let bytes = notification(state, 3);

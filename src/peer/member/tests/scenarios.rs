@@ -95,7 +95,7 @@ fn a_leader_that_loses_its_quorum_steps_down_and_what_it_proposed_alone_goes() {
     for at in (0..3).filter(|at| *at != former) {
         it.network.cut.insert((at.min(former), at.max(former)));
     }
-    // Nobody hears of these.
+    // No other server hears of these writes.
     for _ in 0..4 {
         it.write();
     }
@@ -133,8 +133,10 @@ fn the_end_of_an_epoch_begins_another() {
     it.recover();
 }
 
-/// It goes like this: 1. A server at 1:2 got the tree as of 1:9 from a leader that then did not lead. 2. The next leader
-/// is at 1:7. 3. Cut at 1:7 it would stand at 1:2, and believe to be at 1:7. It says nothing of 1:7, so it gets the tree.
+/// A tree that is ahead of the next leader:
+/// 1. A server whose log ends at 1:2 receives the tree of 1:9 from a leader, which then does not come to lead.
+/// 2. The next leader is at 1:7. A server that cut its history there would stand at 1:2 and believe that it is at
+///    1:7. The server therefore claims nothing about 1:7, and the leader sends it the whole tree.
 #[test]
 fn a_tree_ahead_of_the_leader_is_replaced_and_not_cut() {
     let mut it = Ensemble::new(10, 3, 0);
@@ -160,8 +162,10 @@ fn a_tree_ahead_of_the_leader_is_replaced_and_not_cut() {
     assert_eq!((facts.sync_mode, facts.counts.lookings), (Some("SNAP"), 1));
 }
 
-/// ZOOKEEPER-2325. 1. Something is committed by 1 and 3. 2. All stop, and 1 loses its disk. 3. 1 and 2
-/// start: they are a quorum, and know nothing of it.
+/// ZOOKEEPER-2325:
+/// 1. Servers 1 and 3 commit transactions while server 2 is down.
+/// 2. All servers stop, and server 1 loses its disk.
+/// 3. Servers 1 and 2 start. They are a quorum, and neither knows the committed transactions.
 #[test]
 fn a_server_that_lost_its_disk_does_not_vote_before_it_has_it_again() {
     let mut it = serving(11, 3, 0);
@@ -187,7 +191,7 @@ fn a_server_that_lost_its_disk_does_not_vote_before_it_has_it_again() {
     assert_eq!(it.committed.len(), before + 3);
 }
 
-/// The folder of the server that would lead says an epoch that a stranger has said to an older release.
+/// The coming leader's folder holds a far too late accepted epoch, which an older release took from a stranger.
 #[test]
 fn a_server_whose_folder_says_too_late_an_epoch_does_not_keep_the_others_from_leading() {
     for accepted in [Epoch::LAST, Epoch(2_000_000_000)] {
@@ -205,7 +209,7 @@ fn a_server_whose_folder_says_too_late_an_epoch_does_not_keep_the_others_from_le
         let spread = (0..2).map(|at| it.servers[at].disk.epochs.accepted).max().unwrap();
         assert!(spread < Epoch(100), "epoch {spread} is on the disks of others");
         assert!(!it.servers[2].serves());
-        // The way out.
+        // The operator's way out: write the epoch of the other servers into the file.
         it.crash(2);
         it.servers[2].disk.epochs.accepted = it.servers[1].disk.epochs.current;
         it.start(2);
@@ -234,7 +238,7 @@ fn observers_learn_from_followers() {
         it.write();
         it.run_ms(2);
     }
-    // What they ask goes over their master to the leader and back.
+    // The observers' questions go over their master to the leader, and the answers come back the same way.
     let observer = &mut it.servers[3];
     let member = observer.member.as_mut().unwrap();
     member.forward(&sync_of(SessionId(1)));
@@ -250,7 +254,7 @@ fn observers_learn_from_followers() {
         answers == ["session 5 true", "synced"]
             && it.servers[follower].answers.contains(&"synced".to_owned())
     });
-    // The answer to the master's own question about the same session is its own.
+    // The master itself gets the answer to its own question about the same session.
     it.servers[3].answers.clear();
     it.servers[3].member.as_mut().unwrap().revalidate(SessionId(6), 4000, None);
     it.take_turn(3);
@@ -259,7 +263,7 @@ fn observers_learn_from_followers() {
     it.run_ms(1_000);
     assert_eq!(it.servers[3].answers, ["session 6 true"]);
     assert!(it.servers[follower].answers.contains(&"session 6 false".to_owned()));
-    // When the master goes, they find another one.
+    // When the master goes, the observers find another one.
     it.crash(follower);
     it.write();
     it.run_until(5_000, "served by observers", |it| {
@@ -279,7 +283,7 @@ fn servers_join_change_their_role_and_go() {
     it.options.reconfig = true;
     let three = [(1, "participant"), (2, "participant"), (3, "participant")];
     it.config = Config::parse(&format!("{}version=0", lines(&three))).unwrap();
-    // The one that joins has itself in its file.
+    // The joining server has itself in its file.
     let joining = [&three[..], &[(4, "observer")]].concat();
     it.own_configs.insert(3, Config::parse(&format!("{}version=0", lines(&joining))).unwrap());
     it.start_all();
@@ -291,7 +295,7 @@ fn servers_join_change_their_role_and_go() {
 
     it.reconfigure(&lines(&joining));
     let wanted = it.servers[2].proposed.0;
-    // ZooKeeper: who is in no configuration follows without a vote; now it comes back as another.
+    // ZooKeeper: a server in no configuration follows without a vote. Now server 4 comes back as an observer.
     it.run_until(5_000, "known to all", |it| {
         (0..4).all(|at| version(it, at) == wanted)
             && matches!(it.servers[3].standing, Standing::Observing { .. })
@@ -304,7 +308,7 @@ fn servers_join_change_their_role_and_go() {
             && matches!(it.servers[3].standing, Standing::Following { .. })
     });
 
-    // The leader itself goes: the lead is handed over.
+    // The change removes the leader itself, so the leader hands over.
     let rest = [(1, "participant"), (2, "participant"), (4, "participant")];
     it.reconfigure(&lines(&rest));
     let wanted = it.servers[2].proposed.0;
@@ -317,16 +321,16 @@ fn servers_join_change_their_role_and_go() {
     it.write();
     it.run_ms(200);
     it.check_all();
-    // The three that are left need no fourth.
+    // The three voters that are left need no fourth.
     let at = it.leader().unwrap();
     it.crash(at);
     it.run_until(5_000, "led by another", |it| it.leader().is_some());
     it.check_all();
 }
 
-/// ZooKeeper's ReconfigRecoveryTest, testCurrentObserverIsParticipantInNewConfig: a change of the
-/// ensemble was proposed and not carried out when all stopped. It needs a server that observes, and
-/// one that still has a joiner's configuration.
+/// ZooKeeper's ReconfigRecoveryTest, testCurrentObserverIsParticipantInNewConfig: a change of the ensemble was
+/// proposed, and all servers stopped before it was carried out. The change needs the votes of a server that
+/// observes, and of one that still has a joiner's configuration.
 #[test]
 fn a_change_that_needs_a_present_observer_and_a_joiner_is_completed() {
     let mut it = Ensemble::new(12, 4, 0);
@@ -366,7 +370,7 @@ fn a_change_that_needs_a_present_observer_and_a_joiner_is_completed() {
     assert!(it.leader().is_some_and(|at| at >= 2));
 }
 
-/// That there is no room is heard while the leader is there, or when it is lost already.
+/// The disk reports the lack of room while the leader is still there, or after it is lost.
 #[test]
 fn an_epoch_that_found_no_room_is_not_taken_for_written() {
     for leader_is_lost in [false, true] {
@@ -410,7 +414,7 @@ fn an_epoch_finds_no_room(leader_is_lost: bool) {
     }
     let member = it.servers[at].member.as_mut().unwrap();
     member.leave_unwritten(now, "no room for an epoch file", &tokens);
-    // What comes later is durable.
+    // What the member wrote after the epoch file becomes durable.
     member.handle_durable(now, tokens.last().unwrap() + 1);
     assert_eq!((member.epochs_durable, member.role.lasting().epochs), (on_disk, on_disk));
     it.take_turn(at);
@@ -420,8 +424,9 @@ fn an_epoch_finds_no_room(leader_is_lost: bool) {
     it.recover();
 }
 
-/// Who comes anew while a change is proposed gets it with what is proposed, and behind it NEWLEADER with
-/// what is active. It has acknowledged the change then, and must not decide anything without it.
+/// A learner that connects while a change of the ensemble is proposed receives the change with the other proposals,
+/// and behind it NEWLEADER with the active configuration. The learner has then acknowledged the change, and must not
+/// decide anything by the older configuration alone.
 #[test]
 fn who_comes_while_a_change_is_proposed_remembers_it() {
     for seed in 0..10 {
@@ -437,7 +442,7 @@ fn who_comes_while_a_change_is_proposed_remembers_it() {
         it.start_all();
         it.run_until(10_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
         assert_eq!(it.leader(), Some(2));
-        // Server 2 hears of nothing from here on.
+        // Server 2 hears nothing from the leader, server 3, from here on.
         it.network.cut.insert((1, 2));
         it.crash(0);
         it.reconfigure(&lines(&[&three[..], &[(4, "participant"), (5, "participant")]].concat()));
@@ -446,7 +451,7 @@ fn who_comes_while_a_change_is_proposed_remembers_it() {
         it.run_until(5_000, "committed", |it| {
             it.servers[2].member.as_ref().unwrap().config().version == wanted
         });
-        // Server 1 has not heard of that yet.
+        // Server 1 has not heard of the commit yet.
         assert_eq!(it.servers[0].member.as_ref().unwrap().config().version, 0x1_0000_0000);
         it.crash(1);
         for (one, other) in [(0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4)] {
@@ -479,16 +484,16 @@ fn a_server_without_room_is_not_elected_until_it_has_some() {
     it.servers[2].member.as_mut().unwrap().leave(now, "the disk is full");
     it.take_turn(2);
     it.run_until(500, "led by another", |it| it.leader().is_some_and(|at| at != 2));
-    // It voted, and follows.
+    // The former leader voted for another server, and follows it.
     it.run_until(3_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
-    // Its vote is enough, whoever goes.
+    // Whichever server goes, the vote of the one without room completes the quorum.
     let leader = it.leader().unwrap();
     it.crash(leader);
     it.run_until(1_000, "led by another", |it| it.leader().is_some());
     assert_ne!(it.leader(), Some(2));
     it.start(leader);
     it.run_until(3_000, "served by all", |it| it.servers.iter().all(|s| s.serves()));
-    // With room it is a candidate as before: the highest id wins among equals.
+    // With room, server 3 is a candidate as before: the highest id wins among equals.
     set_room(&mut it, 2, true);
     let leader = it.leader().unwrap();
     it.crash(leader);
@@ -509,7 +514,7 @@ fn where_nobody_has_room_one_leads_all_the_same_after_a_while() {
     it.recover();
 }
 
-/// What only it has on its disk may have been committed: it does not vote for who lacks it.
+/// Transactions on this server's disk alone may be committed, so it does not vote for a server that lacks them.
 #[test]
 fn a_server_without_room_leads_if_it_alone_has_the_history() {
     let mut it = serving(15, 3, 0);
@@ -529,7 +534,7 @@ fn a_server_without_room_leads_if_it_alone_has_the_history() {
     it.recover();
 }
 
-/// Crashes, restarts, cuts, broken links, writes: one after the other, as the seed says.
+/// Crashes, restarts, cuts, broken links and writes follow one another in an order that the seed draws.
 fn torment(seed: u64) {
     let mut random = Random::new(seed ^ 0xabcd);
     let voters = [3, 3, 5, 2][random.index(4)];
@@ -572,7 +577,7 @@ fn torment(seed: u64) {
                 }
             }
             _ => {
-                // Everybody who is up starts, so that something happens at all.
+                // Every voter that is down starts, so that something happens at all.
                 for at in 0..voters {
                     if it.servers[at].member.is_none() {
                         it.start(at);

@@ -5,7 +5,7 @@ use crate::session::Tenure;
 use crate::zab::{Durable, Inbound, LogRead, Vouch};
 use bytes::Bytes;
 
-/// A database: what was applied, and the last zxid.
+/// A database that is a list: what was applied, and the last zxid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     pub applied: Vec<(Zxid, i32)>,
@@ -17,14 +17,14 @@ impl State {
         assert!(txn.zxid() > self.last, "{} is applied after {}", txn.zxid(), self.last);
         let content = match txn.body() {
             TxnBody::Error { err } => err,
-            // Of a reconfiguration there is one with its zxid.
+            // No other transaction has the zxid of a reconfiguration, so one number serves for all of them.
             _ => -1,
         };
         self.applied.push((txn.zxid(), content));
         self.last = txn.zxid();
     }
 
-    /// What goes over the wire as the whole tree.
+    /// The bytes that a leader sends as its whole tree.
     fn to_bytes(&self) -> Vec<u8> {
         let mut out = (self.applied.len() as u64).to_be_bytes().to_vec();
         for (zxid, content) in &self.applied {
@@ -34,7 +34,7 @@ impl State {
         out
     }
 
-    /// The tree at the beginning of `bytes`, if all of it is there, and how long it is.
+    /// The tree at the beginning of `bytes`, if all of it has arrived, and its length in bytes.
     fn parse(bytes: &[u8], zxid: Zxid) -> Option<(State, usize)> {
         let count =
             usize::try_from(u64::from_be_bytes(bytes.get(..8)?.try_into().unwrap())).unwrap();
@@ -69,7 +69,7 @@ impl Disk {
         assert!(!self.snapshots.is_empty(), "nothing is left");
     }
 
-    /// Whether the state at `zxid` can be had from it.
+    /// Whether the disk can give back the state at `zxid`.
     fn holds(&self, zxid: Zxid) -> bool {
         let mut cut = self.clone();
         cut.snapshots.retain(|state| state.last <= zxid);
@@ -89,7 +89,7 @@ pub(super) enum Incident {
     Durable(u64),
 }
 
-/// One server.
+/// One server: its member while it runs, its disk, and what it has applied.
 pub(super) struct Server {
     pub id: ServerId,
     pub life: u64,
@@ -98,7 +98,7 @@ pub(super) struct Server {
     pub state: State,
     pub disk: Disk,
     pub steps: VecDeque<Incident>,
-    /// When the first step is done.
+    /// When the disk finishes the first step.
     pub step_at: u64,
     pub standing: Standing,
     /// The zxid of the last proposal, while the server leads.
@@ -111,7 +111,7 @@ pub(super) struct Server {
     pub answers: Vec<String>,
 }
 
-/// What a turn of a server means for the others.
+/// What one turn of a server gives to the test: packets for the others, and what was committed.
 #[derive(Default)]
 pub(super) struct Turn {
     pub ops: Vec<LinkOp>,
@@ -178,13 +178,13 @@ impl Server {
         self.standing = Standing::Looking;
     }
 
-    /// Takes what the member wants done, until there is no more.
+    /// Does what the member wants done, until it wants nothing more.
     pub fn turn(&mut self, now: u64, random: &mut Random) -> Turn {
         let mut turn = Turn::default();
         let mut ready = Ready::default();
         loop {
             self.give_tree(random);
-            // As the replica does: what comes behind a cut of the log waits for it.
+            // As in the replica, what comes behind a cut of the log waits for the cut.
             if self.steps.iter().any(|step| matches!(step, Incident::Truncate(_))) {
                 break;
             }
@@ -279,7 +279,7 @@ impl Server {
         }
     }
 
-    /// The tree, to those who wait for it.
+    /// Sends the tree to the learners that wait for it.
     fn give_tree(&mut self, random: &mut Random) {
         let member = self.member.as_mut().unwrap();
         if !member.wants_snapshot() {
@@ -296,7 +296,7 @@ impl Server {
         member.snapshot_ends();
     }
 
-    /// The first step of the disk is done.
+    /// Finishes the first step of the disk.
     pub fn step(&mut self, now: u64, random: &mut Random) -> Vec<LinkOp> {
         let step = self.steps.pop_front().expect("its time was set");
         let member = self.member.as_mut().unwrap();
@@ -343,7 +343,7 @@ impl Server {
         let txns = from.filter(|_| random.below(10) > 0).map(|from| {
             log[from..].iter().filter(|txn| txn.zxid() <= read.to).cloned().collect::<Vec<_>>()
         });
-        // Where a tree was received, the log has a hole.
+        // The log has a hole where the server received a tree.
         let is_whole = |txns: &Vec<Txn>| {
             let snapshots = &self.disk.snapshots;
             let is_hole = |last, next| snapshots.iter().any(|s| last < s.last && s.last < next);

@@ -1,4 +1,4 @@
-//! All servers of a test, their time, and what must be true of them.
+//! All servers of a test, their time, and what must hold for them.
 
 use crate::id::SessionId;
 use std::collections::BTreeMap;
@@ -16,20 +16,20 @@ pub(super) struct Ensemble {
     pub servers: Vec<Server>,
     pub options: PeerOptions,
     pub config: Config,
-    /// The configuration in the files of some servers, where it differs.
+    /// The configuration in the file of each server that does not start with `config`.
     pub own_configs: BTreeMap<usize, Config>,
-    /// Who led in each epoch.
+    /// The server that led in each epoch.
     leaders: BTreeMap<Epoch, usize>,
-    /// What was committed by a leader that served.
+    /// What leaders that served have committed.
     pub committed: BTreeMap<Zxid, i32>,
     content: i32,
     pub events: u64,
-    /// Who has led, in their order.
+    /// The servers that have led, in their order.
     pub reigns: Vec<usize>,
 }
 
 impl Ensemble {
-    /// `voters` voters and then `observers` observers.
+    /// An ensemble of `voters` voters, and of `observers` observers with the ids after theirs.
     pub fn new(seed: u64, voters: usize, observers: usize) -> Ensemble {
         let line = |at: usize| {
             let role = if at <= voters { "participant" } else { "observer" };

@@ -1,4 +1,5 @@
-//! Tests of reconfig: what is refused, in which order, and what becomes of what is not.
+//! Tests of reconfig: which changes are refused, in which order, and what an accepted change makes of the
+//! configuration.
 
 use std::rc::Rc;
 
@@ -98,7 +99,7 @@ impl Case {
     }
 }
 
-/// Each refusal is the first in its order: whatever comes later is wrong as well.
+/// Each request also breaks all rules that are checked later, so the refusal shows which check comes first.
 #[test]
 fn what_is_refused_is_refused_in_zookeepers_order() {
     let wrong =
@@ -148,7 +149,7 @@ fn several_addresses_of_a_server_are_refused_where_they_are_not_allowed() {
     assert_eq!(case.error(&all), Some(BadArguments));
     case.multi_address = true;
     assert_eq!((case.error(&joining), case.error(&all)), (None, None));
-    // Who has several already keeps them while others change.
+    // A server that has several addresses already keeps them while other servers change.
     let config = format!("{THREE}\n{two}");
     case.active = Rc::new(Config::parse(&config).unwrap());
     (case.last_seen, case.multi_address) = (case.active.clone(), false);

@@ -1,4 +1,4 @@
-//! Learners that do not take what is sent: they are cut off, and cost the others nothing.
+//! Learners that do not take what the leader sends: the leader cuts them off, and they cost the others nothing.
 
 use bytes::Bytes;
 
@@ -17,7 +17,7 @@ fn large(at: Zxid, bytes: usize) -> Txn {
     Txn::new(header, &TxnBody::SetData(body), None)
 }
 
-/// Server 1 leads, 2 and 3 follow; without files.
+/// Server 1 leads, servers 2 and 3 follow, and the leader may not read log files.
 fn ensemble() -> Script {
     let mut script = Script::new("1 of 1,2,3/4 epochs=1,1 recent=1:7,1:8 nofiles");
     for line in [
@@ -79,7 +79,7 @@ fn a_long_history_goes_out_only_as_fast_as_it_is_taken() {
     let said = script.said();
     let proposals = said.matches("4 <- PROPOSAL").count() as u64;
     assert!(proposals > 0 && proposals <= LEARNER_WINDOW_BYTES / bytes as u64 + 1, "{proposals}");
-    // The rest waits until the learner has taken this much.
+    // The other proposals wait until the learner has taken these.
     script.event("propose 2:21");
     assert!(!script.said().contains("4 <-"));
     script.hanging.clear();
@@ -152,7 +152,7 @@ fn proposals_wait_behind_the_tree_within_a_bound() {
     assert!(!script.leader.sends_snapshot() && !script.leader.wants_snapshot());
 }
 
-/// `name` waits for the tree, which is held for it; the others go on.
+/// An ensemble in which learner `name` receives the tree, which the database holds for it, while the others go on.
 fn getting_the_tree(name: &str) -> Script {
     let mut script = ensemble();
     script.event(&format!("connect {name}"));
@@ -172,7 +172,7 @@ fn more_of_the_tree(script: &mut Script) {
     }
 }
 
-/// Half a tick passes, in which `name` takes this, and the followers are heard.
+/// Lets half a tick pass, in which `name` takes `taken` bytes and the followers send pings.
 fn half_tick(script: &mut Script, name: &str, taken: u64) -> String {
     script.took(name, taken);
     more_of_the_tree(script);

@@ -1,5 +1,5 @@
-//! Learners that come, go and lag while proposals flow: each gets every transaction once, and in
-//! order, whatever brings it up to date. And whatever anybody sends, a leader does not fall over.
+//! Learners that come, go and lag while proposals flow: each gets every transaction once, and in order, whichever
+//! way the leader brings it up to date. No packet of any peer ends the leader.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -26,19 +26,19 @@ fn number(at: usize) -> u32 {
     u32::try_from(at).unwrap()
 }
 
-/// A learner that believes what it is told, and checks it against what the leader ever proposed.
+/// A learner that believes the leader, and checks each packet against all that the leader ever proposed.
 struct Model {
     server: i64,
     is_observer: bool,
     reader: PacketReader,
     tree: Option<(Zxid, Vec<u8>)>,
-    /// Its log.
+    /// The zxids of its log.
     log: Vec<Zxid>,
     committed: Zxid,
-    /// What it has not acknowledged yet.
+    /// The zxids that it has not acknowledged yet.
     to_ack: Vec<Zxid>,
     is_up_to_date: bool,
-    /// Bytes of which the leader does not know that they arrived.
+    /// Bytes that were sent to it, and that the leader was not told to have arrived.
     unsent: u64,
     says: Vec<String>,
 }
@@ -51,7 +51,7 @@ struct World {
     next_link: u64,
     /// The leader's history from the beginning.
     truth: Vec<Zxid>,
-    /// How many of them are committed.
+    /// How many transactions of `truth` are committed.
     committed: usize,
     applied: Zxid,
     appended: Zxid,
@@ -132,7 +132,7 @@ impl World {
                     }
                 }
                 LinkOp::Close { link } => {
-                    // Only for the same server, come again.
+                    // The leader closes a link only because its server has connected again, which `settle` checks.
                     let Some(closed) = self.models.remove(&link) else { continue };
                     self.closed.push(closed.server);
                 }
@@ -164,7 +164,7 @@ impl World {
         self.next_link += 1;
         let server = [2, 3, 4, 5, 9][self.random.index(5)];
         let is_observer = [4, 5].contains(&server);
-        // A prefix of what is committed, or of what is proposed in this epoch.
+        // The learner's log is a prefix of the leader's history.
         let length = self.random.index(self.truth.len() + 1);
         let mut log = self.truth[..length].to_vec();
         if length < self.committed && self.random.index(4) == 0 && !log.is_empty() {
@@ -176,7 +176,7 @@ impl World {
         }
         let last = log.last().copied().unwrap_or(Zxid::ZERO);
         let kind = if is_observer { "OBSERVERINFO" } else { "FOLLOWERINFO" };
-        // What is not synchronised yet followed an earlier epoch; if it comes in time, at least.
+        // Whatever its log holds, the learner says that epoch 2 is the last one that it has accepted.
         let says = vec![
             format!("{kind} 2:0"),
             format!("ACKEPOCH {} 1", if log.is_empty() { "0:0".into() } else { shown(last) }),
@@ -348,7 +348,7 @@ impl World {
         for model in self.models.values() {
             assert!(model.is_up_to_date, "server {} is left behind", model.server);
             assert_eq!(model.log, self.truth);
-            // The tree may be as of the first zxid of the epoch.
+            // The tree may have the first zxid of the epoch, which no transaction has.
             let last = self.truth.last().copied().unwrap_or(Zxid::ZERO);
             assert!(model.committed >= last, "{} of {last}", model.committed);
         }
@@ -404,7 +404,7 @@ impl Model {
                 assert!(self.log.contains(&packet.zxid), "proposed before");
                 self.committed = packet.zxid;
                 if !self.is_up_to_date {
-                    // Part of the history: not to be acknowledged.
+                    // The proposal belongs to the history, which the learner does not acknowledge packet by packet.
                     self.to_ack.retain(|at| *at != packet.zxid);
                 }
             }

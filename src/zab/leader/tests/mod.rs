@@ -10,7 +10,8 @@ use crate::id::Epoch;
 use crate::zab::tests::conversations;
 use script::Script;
 
-/// As in the next test, but the file becomes durable before the epoch is decided: a promise is not taken back.
+/// As in the next test, but the file becomes durable before the epoch is decided: the leader does not take back its
+/// promise.
 #[test]
 fn a_leader_begins_an_epoch_after_all_that_it_has_accepted() {
     let mut script = Script::new("1 of 1,2,3 epochs=2,1 recent=1:1,1:2");
@@ -21,11 +22,11 @@ fn a_leader_begins_an_epoch_after_all_that_it_has_accepted() {
     assert_eq!((epochs.accepted, epochs.current), (Epoch(8), Epoch(1)));
 }
 
-/// ```text
+/// A promise to another leader that becomes durable late:
+///
 /// 1. Another leader asks this server to accept epoch 7. The file is on its way when that leader is lost.
-/// 2. This server leads in epoch 5. The file is durable, so it has accepted epoch 7.
+/// 2. This server leads in epoch 5. The file becomes durable, so the server has accepted epoch 7.
 /// 3. A quorum accepts epoch 5. Were currentEpoch 7 now, this server would claim a history that it does not have.
-/// ```
 #[test]
 fn a_leader_claims_the_history_of_its_own_epoch_although_it_has_accepted_a_later_one() {
     let mut script = Script::new("1 of 1,2,3 epochs=2,1 recent=1:1,1:2");

@@ -34,7 +34,8 @@ impl World {
         World::below(false)
     }
 
-    /// Of a follower whose leader answers fences by themselves, or takes them for syncs.
+    /// The world of a follower. Its leader answers fences as fences if `answers_fences` is set, and otherwise takes
+    /// them for syncs.
     fn below(answers_fences: bool) -> World {
         let options = PeerOptions { me: ServerId(2), tick_ms: 1000, ..PeerOptions::default() };
         let recent = [zxid("1:4"), zxid("1:5")].map(txn);
@@ -45,7 +46,7 @@ impl World {
         World { master, log, config: config("1,2,3/4"), now: MonoUs(0) }
     }
 
-    /// What happens on the link, and what comes of it.
+    /// Lets the master handle an event of a link.
     fn link(&mut self, event: LinkEvent<'_>) {
         let view = MasterView {
             log: &self.log,
@@ -78,7 +79,7 @@ impl World {
         self.master.committed(&txn, leader);
     }
 
-    /// What the observer hears, what the leader is asked, what the replica is told.
+    /// One line for each packet to an observer, each question to the leader, and each word to the replica.
     fn take(&mut self) -> Vec<String> {
         let (mut ready, mut upstream, mut lines) = (Ready::default(), Vec::new(), Vec::new());
         self.master.take(&mut ready, &mut upstream);
@@ -168,13 +169,13 @@ fn what_an_observer_asks_goes_to_the_leader_and_the_answer_back() {
     assert_eq!(world.take(), ["SYNC 0:0"]);
     assert!(world.master.sync_done());
     assert!(world.take().is_empty());
-    // Another session was this server's own question.
+    // The answer about another session belongs to this server's own question.
     assert!(world.master.revalidated(SessionId(9), true, None));
     // The observer must know what its client asked for on earlier connections.
     let tenure = Tenure { since: zxid("3:2"), turn: 1 };
     assert!(!world.master.revalidated(SessionId(8), true, Some(tenure)));
     assert_eq!(world.take(), ["REVALIDATE none 0x8 alive since 3:2", "touch 0x8"]);
-    // This server asks about the same session, before the observer does: each gets its own answer.
+    // This server asks about the same session before the observer does, and each gets its own answer.
     world.master.own_revalidation(SessionId(8));
     world.say("REVALIDATE 8");
     world.take();
@@ -182,13 +183,13 @@ fn what_an_observer_asks_goes_to_the_leader_and_the_answer_back() {
     assert!(world.take().is_empty());
     assert!(!world.master.revalidated(SessionId(8), true, None));
     assert_eq!(world.take(), ["REVALIDATE none 0x8 alive", "touch 0x8"]);
-    // The observer goes before its answer comes.
+    // The observer's connection ends before the answer comes.
     world.say("REQUEST 7 1 9 path");
     world.link(LinkEvent::Closed { link: LINK, reason: "gone" });
     assert!(!world.master.sync_done());
 }
 
-/// To the leader, all of these sessions are at the follower: it could not refuse a request itself.
+/// To the leader, all sessions of the observers are at the follower, so the leader could not refuse such a request.
 #[test]
 fn what_is_asked_for_where_a_session_is_no_more_is_not_passed_on() {
     let mut world = World::new();
@@ -198,7 +199,7 @@ fn what_is_asked_for_where_a_session_is_no_more_is_not_passed_on() {
     let asked = ["ask op 1 0x7".to_owned()];
     world.say("REQUEST 7 1 1 path");
     assert_eq!(world.take(), asked);
-    // A client comes to the follower, with a session that is no more or another connection's, and then with its own.
+    // The client reopens its session at the follower itself: first the leader says no, and then yes.
     for (valid, passed) in [(false, &asked[..]), (true, &[])] {
         world.master.own_revalidation(SessionId(7));
         assert!(world.master.revalidated(SessionId(7), valid, None));
@@ -207,7 +208,7 @@ fn what_is_asked_for_where_a_session_is_no_more_is_not_passed_on() {
     }
     world.say("REQUEST 8 1 1 path");
     assert_eq!(world.take(), ["ask op 1 0x8"]);
-    // An observer that is a Ringkeeper hears that nothing will come of it.
+    // The master tells an observer that is a Ringkeeper that it does not pass on the request.
     let mut bytes = Vec::new();
     let (session, scope) = (SessionId(7), SessionScope::Global);
     let identities: &[Identity] = &[];
@@ -240,10 +241,11 @@ fn observers_wait_until_the_leader_has_got_to_what_they_have_asked_for() {
     }
     assert!(world.master.has_enough_of(LINK) && fences == 4, "{fences}");
     assert!(!world.master.has_enough_of(LinkId::accepted(2)), "no observer's link");
-    // Requests that had arrived before wait here.
+    // Requests that had already arrived wait at the master.
     world.say("REQUEST 7 2 9 path");
     assert_eq!(world.take(), Vec::<String>::new());
-    // This server's sync is behind the fences, and the observer's behind it: each answer is for the oldest.
+    // This server's sync stands behind the fences, and the observer's behind that. Each answer is for the oldest of
+    // them.
     world.master.own_sync();
     assert!(!world.master.sync_done());
     assert!(!world.master.has_enough_of(LINK));
@@ -255,7 +257,7 @@ fn observers_wait_until_the_leader_has_got_to_what_they_have_asked_for() {
     assert!(world.master.sync_done(), "its own");
     assert!(!world.master.sync_done());
     assert_eq!(world.take(), ["SYNC 0:0"]);
-    // Long requests are fewer.
+    // The bound on bytes lets fewer long requests through.
     let body = "x".repeat(OBSERVERS_BYTES_MAX / 20 + 1);
     let words = format!("REQUEST 7 1 1 {body}");
     (0..9).for_each(|_| world.say(&words));
@@ -263,7 +265,7 @@ fn observers_wait_until_the_leader_has_got_to_what_they_have_asked_for() {
     let lines = world.take();
     let fences = lines.iter().filter(|line| is_fence(line)).count();
     assert_eq!((lines.len() - fences, fences), (5, 2));
-    // Each answer lets more go on, until there is one that is not held.
+    // Each answer lets more requests go on, until none of them is held back.
     (0..4).for_each(|_| assert!(!world.master.sync_done()));
     let asked = world.take().iter().filter(|line| !is_fence(line)).count();
     assert!(asked == 4 && !world.master.has_enough_of(LINK), "{asked}");
@@ -281,7 +283,7 @@ fn put_sync(out: &mut Vec<u8>, scope: SessionScope) {
     );
 }
 
-/// Those of an observer that is a Ringkeeper wait at the observer.
+/// An observer that is a Ringkeeper itself keeps its syncs behind its requests.
 #[test]
 fn syncs_of_ringkeepers_do_not_wait_for_fences() {
     let mut world = World::below(true);
@@ -303,12 +305,13 @@ fn syncs_of_ringkeepers_do_not_wait_for_fences() {
     assert!(!world.master.has_enough_of(LINK));
     (0..3).for_each(|_| world.master.fence_done());
     world.take();
-    // One more than was sent changes nothing.
+    // The answer to a fence that the master did not send changes nothing.
     world.master.fence_done();
     assert_eq!(world.take(), Vec::<String>::new());
 }
 
-/// Those of an observer of Apache ZooKeeper wait here, so that nobody else's wait for them at the leader.
+/// The master holds the syncs of an observer of Apache ZooKeeper, so that no other server's syncs wait for them at
+/// the leader.
 #[test]
 fn syncs_that_their_observer_does_not_order_are_passed_on_behind_what_came_before() {
     let mut world = World::below(true);
@@ -323,7 +326,7 @@ fn syncs_that_their_observer_does_not_order_are_passed_on_behind_what_came_befor
     world.say(request);
     world.say(sync);
     assert_eq!(world.take(), ["ask op 1 0x7", "fence for 0x7"]);
-    // What comes later waits with it.
+    // Later requests wait with the sync.
     (0..3).for_each(|_| world.say(request));
     world.say(sync);
     assert_eq!(world.take(), Vec::<String>::new());

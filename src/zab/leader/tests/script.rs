@@ -1,5 +1,5 @@
-//! Conversations with a leader as text: each line is an event, what the leader does about it
-//! follows, indented. A zxid is written `epoch:counter`.
+//! Conversations with a leader as text: each line is an event, and the indented lines below it are what the leader
+//! does. A zxid is written `epoch:counter`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ use crate::zab::tests::{TREE_END, config, shown, shown_all, txn, voters, zxid};
 use crate::zab::{CommittedLog, Epochs, Numbers, Origin};
 use crate::zab::{ConfigChange, Inbound, Ready};
 
-/// What a learner hears: packets, and a tree behind SNAP.
+/// Reads what the leader sends to a learner: packets, and a tree behind SNAP.
 struct Ear {
     reader: PacketReader,
     tree: Option<Vec<u8>>,
@@ -36,15 +36,15 @@ pub(super) struct Script {
     tokens: Vec<u64>,
     reads: Vec<u64>,
     synced: Option<Zxid>,
-    /// What was said about disks that lose what they have synced.
+    /// How many losses of synced data by disks the script has reported.
     lost: u64,
-    /// Who takes nothing: the network cannot pass on what is sent to them.
+    /// The learners that take nothing: the network cannot pass on what the leader sends to them.
     pub(super) hanging: Vec<String>,
     pub(super) out: String,
 }
 
 impl Script {
-    /// `1 of 1,2,3/4 accepted=0 current=0 last=0:0 recent=1:1,1:2 reconfig …`.
+    /// A leader from words such as `1 of 1,2,3/4 epochs=1,1 recent=1:1,1:2 nofiles`.
     pub(super) fn new(words: &str) -> Script {
         let mut words = words.split_whitespace();
         let me = ServerId(words.next().unwrap().parse().unwrap());
@@ -113,7 +113,7 @@ impl Script {
         script
     }
 
-    /// Runs the lines of a conversation and gives it back with what happened.
+    /// Runs the lines of a conversation and gives them back with what the leader did.
     pub(super) fn run(text: &str) -> String {
         let mut lines = text.lines();
         let mut out = String::new();
@@ -136,19 +136,19 @@ impl Script {
         out
     }
 
-    /// The network passes on all that was sent to somebody who was hanging.
+    /// Lets the network pass on all that was sent to a learner that was hanging.
     pub(super) fn sent(&mut self, name: &str) {
         let event = LinkEvent::Sent { link: self.links[name], bytes: u64::MAX };
         self.leader.handle_link(self.now, event);
     }
 
-    /// The network passes on a part of it.
+    /// Lets the network pass on `bytes` bytes to a learner that is hanging.
     pub(super) fn took(&mut self, name: &str, bytes: u64) {
         let event = LinkEvent::Sent { link: self.links[name], bytes };
         self.leader.handle_link(self.now, event);
     }
 
-    /// What happened since the last question.
+    /// What the leader did since the last call.
     pub(super) fn said(&mut self) -> String {
         std::mem::take(&mut self.out)
     }
@@ -191,7 +191,7 @@ impl Script {
                 let _ = writeln!(self.out, "    question {number}");
             }
             ["tick"] => {
-                // Half of one.
+                // Half a tick passes.
                 self.now = self.now.plus_ms(500);
                 self.leader.handle_timeout(self.now);
             }
@@ -338,7 +338,7 @@ impl Script {
         }
     }
 
-    /// What a learner makes of bytes that come to it.
+    /// Reads bytes that come to a learner: one text for each packet.
     fn hear(&mut self, link: LinkId, bytes: &[u8]) -> Vec<String> {
         let ear = self.ears.get_mut(&link).expect("bytes go to links that were accepted");
         let mut lines = Vec::new();

@@ -15,7 +15,7 @@ pub(super) fn describe(packet: &Packet) -> String {
     let mut line = format!("{} {}", name_of(packet.kind), shown(packet.zxid));
     match packet.kind {
         packet::LEADERINFO => {
-            // ZooKeeper reads no more than this.
+            // ZooKeeper reads only the protocol version, the first four bytes.
             assert_eq!(packet.data.as_ref().unwrap()[..4], [0, 1, 0, 0]);
             assert!(packet.knows_marks());
             if let Some(mark) = packet.other_history() {
@@ -58,7 +58,7 @@ pub(super) fn describe(packet: &Packet) -> String {
     line
 }
 
-/// The bytes of what a learner says.
+/// The bytes of a packet of a learner, from its words.
 pub(super) fn packet_of(name: &str, kind: &str, rest: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     let server: i64 = name.trim_end_matches('\'').parse().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! A leader that says anything: the learner leaves it or goes on, and never falls.
+//! A leader that says anything: the learner leaves it or goes on, and never panics.
 
 use super::*;
 use crate::limits::{EPOCH_LEAD_MAX, EPOCH_VOTED_LEAD_MAX, PENDING_BYTES_MAX};
@@ -83,7 +83,7 @@ impl Packets {
         }
     }
 
-    /// What an honest leader would say at this point.
+    /// Writes what an honest leader would say at this point.
     fn honest(&mut self, step: u64, out: &mut Vec<u8>) {
         match step {
             0 => put_leader_info(out, Epoch(2), None),
@@ -151,8 +151,11 @@ fn no_leader_makes_a_learner_fall() {
     assert!(left > CONVERSATIONS / 2 && followed > CONVERSATIONS / 4, "{left} {followed}");
 }
 
-/// It goes like this: 1. Somebody who speaks for a member is elected with votes for the last epoch but one. 2. Its
-/// LEADERINFO is one epoch later. 3. Were that written down, nobody could lead any more, ever.
+/// The last epoch that there can be:
+///
+/// 1. A stranger that speaks for a member is elected, with votes for the last epoch but one.
+/// 2. Its LEADERINFO names the last epoch.
+/// 3. If a learner wrote that epoch down, no server could ever lead again.
 #[test]
 fn a_vote_does_not_explain_an_epoch_that_no_ensemble_comes_to() {
     let last = i64::from(i32::MAX);
@@ -171,7 +174,7 @@ fn a_vote_does_not_explain_an_epoch_that_no_ensemble_comes_to() {
     assert_eq!(it.learner.lasting.epochs.accepted, Epoch(2 * EPOCH_VOTED_LEAD_MAX + 1));
 }
 
-/// Its zxid would be later than any that the next leader gives.
+/// The zxid of such a tree would be later than any that the next leader gives.
 #[test]
 fn a_tree_of_a_later_epoch_than_its_leaders_is_not_taken() {
     for (zxid, is_refused) in [(z(2, 0), false), (z(3, 0), true), (Zxid(i64::MAX), true)] {
@@ -183,7 +186,7 @@ fn a_tree_of_a_later_epoch_than_its_leaders_is_not_taken() {
     }
 }
 
-/// So large a transaction that few of them fill the memory.
+/// A transaction so large that a few of them fill the memory.
 fn large(zxid: Zxid) -> Txn {
     let header = TxnHeader { client_id: SessionId(1), cxid: 0, zxid, time: 0, op: OpCode::SetData };
     let data = vec![0; usize::try_from(PENDING_BYTES_MAX / 4).unwrap()];

@@ -1,4 +1,4 @@
-//! When a leader is left.
+//! When a learner leaves its leader, and what it says about the reason.
 
 use super::*;
 
@@ -68,7 +68,8 @@ fn a_leader_of_an_earlier_epoch_is_left() {
     assert!(reason.starts_with(expected), "{reason}");
 }
 
-/// A promise to a leader that got no further stays a promise; this leader does not count the learner.
+/// The learner has promised to follow a leader of a later epoch, which got no further. The promise stays, and the
+/// present leader does not count the learner.
 #[test]
 fn a_leader_that_does_not_count_it_is_followed_in_an_earlier_epoch_than_was_accepted() {
     let mut it = Conversation::connected(LearnerKind::Follower, 3, 1, &[z(1, 1)]);

@@ -1,10 +1,12 @@
-//! ZooKeeper's bugs of this part that lost data, each told to its end.
+//! Bugs of ZooKeeper's learners that lost data. Each test tells the whole story of one.
 
 use super::*;
 
-/// ZOOKEEPER-3911, ZOOKEEPER-4646. 1. A follower gets history with its DIFF, applies it and answers
-/// NEWLEADER. 2. The leader counts it, and the epoch begins. 3. All crash before the follower's log
-/// is written: what was committed is on fewer disks than a quorum.
+/// ZOOKEEPER-3911, ZOOKEEPER-4646:
+///
+/// 1. A follower gets history with its DIFF, applies it and acknowledges NEWLEADER.
+/// 2. The leader counts the follower, and the epoch begins.
+/// 3. All servers crash before the follower has written its log. What was committed is on fewer disks than a quorum.
 #[test]
 fn the_ack_of_newleader_leaves_behind_the_history() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
@@ -26,9 +28,12 @@ fn the_ack_of_newleader_leaves_behind_the_history() {
     );
 }
 
-/// ZOOKEEPER-4643, ZOOKEEPER-4785. 1. A follower writes currentEpoch 2, then the history of that
-/// epoch (or snapshot, after a TRUNC or SNAP). 2. It crashes between the two. 3. With epoch 2 and the
-/// log of epoch 1 it wins an election against servers that have all of it, and cuts their logs.
+/// ZOOKEEPER-4643, ZOOKEEPER-4785:
+///
+/// 1. A follower writes currentEpoch 2, and then the history of that epoch (or the snapshot, after a TRUNC or SNAP).
+/// 2. The follower crashes between the two.
+/// 3. With epoch 2 and the log of epoch 1, the follower wins an election against servers that have all of epoch 2,
+///    and cuts their logs.
 #[test]
 fn the_current_epoch_is_written_behind_the_history_it_vouches_for() {
     // A DIFF: the epochs are in the Ready of the history, behind it.
@@ -58,9 +63,12 @@ fn the_current_epoch_is_written_behind_the_history_it_vouches_for() {
     assert_eq!(it.told(), "restore 0x100000009\n--\nepochs 2 2\nsynced: ACK 0x200000000");
 }
 
-/// ZOOKEEPER-4394. 1. A proposal comes with the history, its COMMIT does not yet. 2. NEWLEADER. 3. The
-/// COMMIT finds no proposal, or the proposal was thrown away: the follower goes on without it. And
-/// the leader waits for an ACK of it that never comes.
+/// ZOOKEEPER-4394:
+///
+/// 1. A proposal comes with the history, but its COMMIT does not yet.
+/// 2. NEWLEADER comes.
+/// 3. The COMMIT finds no proposal, because the follower has thrown it away, and the follower goes on without it.
+///    The leader waits for an ACK that never comes.
 #[test]
 fn a_proposal_before_newleader_may_be_committed_after_it() {
     for commit_before_up_to_date in [true, false] {
@@ -86,8 +94,8 @@ fn a_proposal_before_newleader_may_be_committed_after_it() {
     }
 }
 
-/// What comes between NEWLEADER and UPTODATE is logged and acknowledged like everything else, behind
-/// the ACK of NEWLEADER.
+/// The learner logs and acknowledges a proposal between NEWLEADER and UPTODATE like any other, behind the ACK of
+/// NEWLEADER.
 #[test]
 fn a_proposal_between_newleader_and_uptodate_is_acknowledged() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
@@ -107,7 +115,7 @@ fn a_proposal_between_newleader_and_uptodate_is_acknowledged() {
     );
 }
 
-/// The accepted epoch is a promise: it is on the disk before ACKEPOCH says so.
+/// The accepted epoch is a promise: the learner writes it to its disk before ACKEPOCH says so.
 #[test]
 fn the_accepted_epoch_is_written_before_it_is_promised() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
@@ -115,9 +123,11 @@ fn the_accepted_epoch_is_written_before_it_is_promised() {
     assert_eq!(got, "epochs 2 1\nsynced: ACKEPOCH 0x0 [00000001]");
 }
 
-/// ZooKeeper cuts a log at a zxid that is not in it and then believes to have it. 1. This server
-/// wrote 1:1 and 2:1, and crashed before it wrote currentEpoch 2. 2. Another leads epoch 3 with
-/// 1:1, 1:2. 3. "Cut at 1:2": 1:1 stays, and 1:2 would never come.
+/// ZooKeeper cuts a log at a zxid that is not in it, and then believes to have that zxid:
+///
+/// 1. This server wrote 1:1 and 2:1, and crashed before it wrote currentEpoch 2.
+/// 2. Another server, with 1:1 and 1:2, leads epoch 3.
+/// 3. The leader says "cut at 1:2". Transaction 1:1 stays, and 1:2 would never come.
 #[test]
 fn a_log_is_not_believed_to_hold_where_it_was_cut() {
     let mut it = Conversation::connected(LearnerKind::Follower, 2, 1, &[z(1, 1), z(2, 1)]);

@@ -88,7 +88,7 @@ impl Conversation {
         LearnerTarget { leader: LEADER, master: LEADER, to, port: Port::Quorum, kind, voted }
     }
 
-    /// One that has said who it is.
+    /// As `new`, with a connection on which the learner has sent FOLLOWERINFO or OBSERVERINFO.
     pub(super) fn connected(kind: LearnerKind, accepted: i64, current: i64, log: &[Zxid]) -> Self {
         let mut it = Self::new(kind, accepted, current, log);
         it.told();
@@ -102,7 +102,7 @@ impl Conversation {
         Self::following_one(|out| put_leader_info(out, Epoch(2), None))
     }
 
-    /// The same, of the leader that says this.
+    /// As `following`, with a leader that sends this LEADERINFO.
     pub(super) fn following_one(leader_info: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut it = Self::connected(LearnerKind::Follower, 1, 1, &[]);
         it.says(leader_info);
@@ -112,7 +112,7 @@ impl Conversation {
         it
     }
 
-    /// Another attempt with what is left of this one.
+    /// Another attempt to follow, with the lasting state of this one.
     pub(super) fn again(mut self) -> Self {
         if self.learner.failure().is_none() {
             self.learner.abandon("another attempt".to_owned());
@@ -133,7 +133,7 @@ impl Conversation {
         self.learner.handle_link(self.now, event);
     }
 
-    /// The leader says something; what the learner makes of it.
+    /// Lets the leader say something, and gives what the learner asks for.
     pub(super) fn says(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut bytes = Vec::new();
         write(&mut bytes);
@@ -147,15 +147,15 @@ impl Conversation {
         self.learner.handle_link(self.now, event);
     }
 
-    /// Time passes.
+    /// Lets time pass, and gives what the learner asks for.
     pub(super) fn waits_ms(&mut self, ms: u64) -> String {
         self.now = self.now.plus_ms(ms);
         self.learner.handle_timeout(self.now);
         self.told()
     }
 
-    /// Everything that is to be done, in order: a line for each field of each `Ready`, `--` between
-    /// two of them.
+    /// All effects that the learner asks for, in order: a line for each field of each `Ready`, and `--` between two
+    /// `Ready`s.
     pub(super) fn told(&mut self) -> String {
         let mut readies = Vec::new();
         loop {

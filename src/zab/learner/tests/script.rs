@@ -1,5 +1,5 @@
-//! Conversations with a learner as text: each line is an event, and what the learner wants done follows, indented, in
-//! the order of its [`Ready`]; `--` begins another one. A zxid is written `epoch:counter`.
+//! Conversations with a learner as text: each line is an event. The indented lines below it are what the learner
+//! wants done, in the order of its [`Ready`]; `--` begins another `Ready`. A zxid is written `epoch:counter`.
 //!
 //! ```text
 //! follower 1 of 1,2,3/4 below 3 epochs=1,1 recent=1:1,1:2    a learner of server 3 begins to connect
@@ -12,7 +12,7 @@
 //! ask … | answer-ping …                                      what the replica wants of the leader
 //! unreadable REASON                                          the replica cannot read the tree
 //! ```
-//! `waits for the disk` stands before a packet that leaves with `durable` alone.
+//! `waits for the disk` stands before a packet that leaves only after a `durable`.
 
 use std::collections::VecDeque;
 use std::fmt::{Display, Write as _};
@@ -31,19 +31,19 @@ use crate::zab::tests::{TREE_END, config, shown, shown_all, txn, voters, zxid};
 use crate::zab::{CommittedLog, ConfigChange, Durable, Epochs};
 use crate::zab::{Inbound, Lasting, Origin, Ready, Vouch};
 
-/// What the disk of a server is to do.
+/// One thing that the disk of a server is to do.
 enum Wanted {
     Truncate(Zxid),
     Restore(Zxid),
     Append(Vec<Txn>),
     Epochs(Epochs),
-    /// These may leave when all before is durable.
+    /// Packets that may leave when everything before them is durable.
     Send(Vec<LinkOp>),
 }
 
 /// What survives a crash.
 struct Disk {
-    /// What a snapshot holds.
+    /// The zxid of the snapshot.
     tree: Zxid,
     log: Vec<Txn>,
     epochs: Epochs,
@@ -55,7 +55,7 @@ impl Disk {
         self.log.last().map_or(self.tree, Txn::zxid)
     }
 
-    /// What a server knows that begins with it.
+    /// The lasting state of a server that starts with this disk.
     fn recover(&self, options: &PeerOptions, ids: &LinkIds, active: &Rc<Config>) -> Box<Lasting> {
         let recent = self.log.iter().cloned().collect();
         let recent = CommittedLog::new(self.last(), recent, options.commit_log_txns);
@@ -70,24 +70,24 @@ pub(super) struct Script {
     target: LearnerTarget,
     options: PeerOptions,
     ids: LinkIds,
-    /// The configuration that the files of the server say.
+    /// The configuration in the files of the server.
     active: Rc<Config>,
     now: MonoUs,
     /// The connection, and the one of the attempt before.
     links: (LinkId, LinkId),
-    /// The learner has closed the connection.
+    /// Whether the learner has closed the connection.
     is_closed: bool,
     leader: words::Ear,
     disk: Disk,
-    /// As much as the replica has of the leader's tree.
+    /// The part of the leader's tree that the replica has received.
     tree: Option<Vec<u8>>,
-    /// Why the leader was left, if that was told.
+    /// Why the learner left its leader, once it has.
     left: Option<Left>,
     out: String,
 }
 
 impl Script {
-    /// Runs the lines of a conversation and gives it back with what happened.
+    /// Runs the lines of a conversation and gives them back with what happened.
     pub(super) fn run(text: &str) -> String {
         let mut out = String::new();
         let mut script: Option<Script> = None;
@@ -107,7 +107,8 @@ impl Script {
         out
     }
 
-    /// `follower 1 of 1,2,3/4@100000000 below 3 epochs=1,1 origin=7 recent=1:1,1:2 wants-tree reconfig …`.
+    /// A script from its first line, such as `follower 1 of 1,2,3/4@100000000 below 3 epochs=1,1 origin=7
+    /// recent=1:1,1:2 wants-tree reconfig`.
     fn new(line: &str) -> Script {
         let mut words = line.split_whitespace();
         let kind = match words.next() {
@@ -234,7 +235,7 @@ impl Script {
         self.learner.handle_link(self.now, LinkEvent::Received { link, bytes: &bytes });
     }
 
-    /// The oldest of what is wanted is durable. Whether there was anything.
+    /// Makes the oldest wanted thing durable. Returns whether there was one.
     fn write(&mut self) -> bool {
         let Some(wanted) = self.disk.wanted.pop_front() else { return false };
         let journal = &mut self.learner.lasting.journal;
@@ -265,7 +266,8 @@ impl Script {
     fn take(&mut self) {
         let mut is_first = true;
         loop {
-            // A piece of the tree comes alone: what stands behind its end comes back.
+            // A piece of the tree comes alone in a `Ready`, because the replica gives back the bytes behind the
+            // tree's end.
             if self.learner.lasting.ready.len() <= 1 {
                 self.learner.flush();
             }
@@ -285,7 +287,8 @@ impl Script {
             && self.left.is_none()
         {
             let left = left.clone();
-            // What can be done about it is the business of `kept_out`.
+            // The first sentence is the reason; the others tell the operator what to do, which `kept_out` shows in
+            // short.
             let reason = left.reason.split(". ").next().unwrap();
             let next = left.next.map_or(String::new(), |next| format!(", server {next} is next"));
             let why = left.kept_out.map_or(String::new(), |why| format!(", kept out as {why:?}"));
@@ -355,7 +358,7 @@ impl Script {
         inbound.into_iter().for_each(|inbound| self.on_inbound(inbound));
     }
 
-    /// Something for the replica.
+    /// Says what the learner passes to the replica, and does what the replica would do about it.
     fn on_inbound(&mut self, inbound: Inbound) {
         match inbound {
             Inbound::SnapshotBegins { zxid, digest } => {
@@ -396,7 +399,7 @@ impl Script {
         }
     }
 
-    /// The network carries out what it was asked for.
+    /// Does what the learner asked of the network.
     fn send(&mut self, op: &LinkOp) {
         match op {
             LinkOp::Connect { link, server, timeout_ms, .. } => {

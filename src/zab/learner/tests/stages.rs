@@ -61,7 +61,7 @@ fn an_earlier_first_configuration_than_ours_is_followed_and_not_taken_over() {
         let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
         let of_epoch_2 = Rc::new(config(0x2_0000_0000, THREE));
         if tried {
-            // A vote says so, and the leader to which that led has another one.
+            // A vote carried the configuration of epoch 2, and the leader that the vote led to has another one.
             it.learner.lasting.try_config(it.now, of_epoch_2);
         } else {
             (it.learner.lasting.config, it.learner.lasting.last_seen) =
@@ -86,7 +86,7 @@ fn a_role_that_only_a_vote_has_given_ends_where_the_leader_has_another_configura
     let observer = THREE.replacen("participant", "observer", 1);
     let own = Rc::new(config(0x1_0000_0000, &observer));
     (it.learner.lasting.config, it.learner.lasting.last_seen) = (own.clone(), own);
-    // It has looked for a leader, and come to one, as a voter.
+    // The server has looked for a leader, and found one, as a voter.
     it.learner.lasting.try_config(it.now, Rc::new(config(0x2_0000_0000, THREE)));
     assert!(!it.learner.lasting.is_observer);
     it.says(|out| put_leader_info(out, Epoch(3), None));
@@ -121,10 +121,11 @@ fn where_the_history_began_is_taken_over_with_it_and_forgotten_with_a_leader_tha
 
 #[test]
 fn an_origin_without_data_is_given_up_before_data_of_another_one_comes() {
-    // A leader that got no further drew 7, and the ensemble began with another leader.
+    // A leader that got no further drew origin 7, and the ensemble began with another leader.
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[]);
     it.learner.lasting.epochs.origin = Some(Origin(7));
-    // Were it written with currentEpoch only, a crash before that would leave 7 beside the data.
+    // If the learner wrote the origin only with currentEpoch, a crash before that would leave origin 7 beside the
+    // data.
     let told = it.says(|out| put_leader_info(out, Epoch(2), Some(Origin(8))));
     assert_eq!(it.learner.lasting.epochs.origin, None, "{told}");
     let (written, asked) = (told.find("epochs 2 1"), told.find("synced: "));
@@ -181,14 +182,14 @@ fn an_epoch_that_no_elections_explain_is_not_written_down() {
         assert_eq!(told.contains("failed elections do not explain that"), is_refused, "{told}");
         assert_eq!(it.learner.lasting.epochs.accepted, Epoch(if is_refused { 1 } else { epoch }));
     }
-    // Those who voted for the leader have followed it there.
+    // The voters of this leader have followed it to that epoch.
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 1)]);
     it.learner.target.voted = Epoch(50_000);
     it.says(|out| put_leader_info(out, Epoch(50_001), None));
     assert_eq!(it.learner.lasting.epochs.accepted, Epoch(50_001));
 }
 
-/// ACKEPOCH has a word of its own for a server that is not to be counted; no epoch means that.
+/// ACKEPOCH says "do not count me" by an epoch of -1; no followed epoch says that.
 #[test]
 fn a_server_that_followed_nobody_yet_counts_if_it_has_data_and_only_then() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 0, &[z(1, 9)]);
@@ -203,15 +204,19 @@ fn a_server_that_followed_nobody_yet_counts_if_it_has_data_and_only_then() {
     );
 }
 
-/// It goes like this: 1. A leader says where to cut, and that cannot be done. 2. It is lost. 3. The next one needs this
-/// server for its quorum, and counts nobody who does not say what it has.
+/// A server that cannot cut its history:
+///
+/// 1. A leader says where to cut, and the server cannot cut there, so it wants the tree.
+/// 2. The leader is lost.
+/// 3. The next leader needs this server for its quorum, and does not count a server that hides its history.
 #[test]
 fn a_server_that_needs_the_tree_is_counted_by_a_new_leader_before_it_asks_for_it() {
     let mut it = Conversation::connected(LearnerKind::Follower, 1, 1, &[z(1, 9)]);
     it.learner.lasting.wants_tree = true;
     let counted = "epochs 2 1\nsynced: ACKEPOCH 0x100000009 [00000001] and marks";
     assert_eq!(it.says(|out| put_leader_info(out, Epoch(2), None)), counted);
-    // It cannot be cut either where this leader says; in its epoch it is not counted again.
+    // The server cannot cut its history where this leader says either. In this leader's epoch it need not be counted
+    // again.
     it.learner.lasting.wants_tree = true;
     let mut it = it.again();
     let asks = "synced: ACKEPOCH 0xffffffffffffffff [ffffffff] and marks";
@@ -245,7 +250,7 @@ fn a_tree_replaces_everything_and_what_it_holds_is_not_taken_twice() {
         out.extend_from_slice(b"abc");
     });
     assert_eq!(got, "SnapshotBegins { zxid: Zxid(0x100000009), digest: None }\ntree abc");
-    // The replica finds the end within the piece.
+    // The replica finds the end of the tree within the piece.
     it.bytes(b"defg");
     assert_eq!(it.told(), "tree defg");
     let mut rest = Vec::new();
@@ -297,7 +302,7 @@ fn an_observer_logs_what_it_is_informed_of() {
     let got = it.says(|out| {
         put_bare(out, packet::DIFF, z(1, 1));
         put_txn(out, packet::PROPOSAL, &txn(z(1, 1)));
-        // An old leader also proposes to observers what it has not committed.
+        // An old leader sends even observers proposals that it has not committed.
         put_txn(out, packet::PROPOSAL, &txn(z(1, 2)));
         put_bare(out, packet::COMMIT, z(1, 1));
         put_bare(out, packet::NEWLEADER, z(2, 0));

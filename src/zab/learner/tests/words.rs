@@ -18,7 +18,7 @@ use crate::zab::packets::{
 use crate::zab::tests::{TREE_END, bytes_of, config, kind_of, name_of, shown, txn, zxid};
 use crate::zab::{EpochAck, Mark, Origin, PassedRequest, SessionScope};
 
-/// A leader's ear.
+/// Reads the packets that a learner sends to its leader.
 pub(super) struct Ear(PacketReader);
 
 impl Default for Ear {
@@ -28,7 +28,7 @@ impl Default for Ear {
 }
 
 impl Ear {
-    /// What it makes of bytes that come to it.
+    /// The packets in these bytes, each in words.
     pub(super) fn hear(&mut self, bytes: &[u8]) -> Vec<String> {
         self.0.push(bytes);
         let mut lines = Vec::new();
@@ -66,7 +66,7 @@ fn describe(packet: &Packet) -> String {
             let _ = write!(line, " {} {ack}", shown(packet.zxid));
             if let Some(marks) = packet.marks().unwrap() {
                 let zxids = RefCell::new(Vec::new());
-                // It asks for each of them.
+                // `difference` asks for each mark.
                 let difference = marks.difference(|zxid| {
                     zxids.borrow_mut().push(shown(zxid));
                     None
@@ -107,7 +107,7 @@ fn describe(packet: &Packet) -> String {
     line
 }
 
-/// Writes what these words say of a leader's packet.
+/// Writes the bytes of a leader's packet, from its words:
 ///
 /// ```text
 /// LEADERINFO 2:0 [zookeeper | origin=7 | has 1:2=9]   of Apache ZooKeeper; where its history began; what it has at 1:2

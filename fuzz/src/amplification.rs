@@ -1,8 +1,8 @@
 //! Clients that try to make a server do, send and hold much more than they send: a few bytes of script build up
 //! lists of names, identities, permissions, watches, ephemeral nodes, quotas and multis, and ask for them.
 //!
-//! What the bounds are is in [`edge`](super::edge), and how the engine is told what to look for in
-//! [`guide`](super::meter::guide): besides new code, each doubling of a figure for each operation.
+//! [`edge`](super::edge) has the bounds. [`guide`](super::meter::guide) tells the engine what to look for besides
+//! new code: each doubling of a figure, for each operation.
 
 use ringkeeper::id::{SessionId, Zxid};
 use ringkeeper::jute::{Jute, VectorBuf};
@@ -21,17 +21,17 @@ use super::requests::{OPS, encode_body};
 use super::script::Script;
 use super::witness::framed;
 
-/// Bytes and number of all requests of a story, and bytes of answers to them: what comes behind is not sent, so
-/// that a story ends within a second or two.
+/// Bounds on the bytes and the number of all requests of a story, and on the bytes of the answers. Requests behind
+/// the bounds are not sent, so that a story ends within a second or two.
 const STORY_BYTES_MAX: usize = 4 << 20;
 const STORY_REQUESTS_MAX: usize = 40_000;
 const STORY_OUTPUT_BYTES_MAX: u64 = 64 << 20;
-/// What a story may allocate, beside its output the only thing that tells of much work without a clock.
+/// Bytes that a story may allocate. Beside the output, they alone tell of much work without a clock.
 const STORY_ALLOCATED_MAX: u64 = 1 << 30;
-/// How often a story that takes too long is told again: a processor may have been slow for a moment.
+/// How often a story with a slow turn is repeated: a processor may have been slow for a moment.
 const REPEATS: usize = 3;
 
-/// How often something is done, and how long a name or a value is.
+/// How often a command does something, and how long its names or values are.
 const COUNTS: [usize; 16] =
     [1, 1, 2, 3, 5, 10, 30, 100, 300, 1000, 2000, 3000, 5000, 10_000, 20_000, 60_000];
 const LENGTHS: [usize; 16] =
@@ -39,7 +39,7 @@ const LENGTHS: [usize; 16] =
 const BASES: [&str; 7] =
     ["", "/a", "/b", "/a/b", "/zookeeper/quota", "/zookeeper/quota/a", "/zookeeper/quota/a/b"];
 
-/// How much slower than a build for use this one is without optimization. A guess.
+/// How many times slower than a release this build is without optimization. A guess.
 const SLOWNESS: u64 = if cfg!(debug_assertions) { 30 } else { 1 };
 
 /// The input is a script of commands.
@@ -80,7 +80,7 @@ fn play(data: &[u8], slowness: u64) -> Vec<Slow> {
     story.edge.end()
 }
 
-/// What a client might choose; small bounds are reached sooner.
+/// Options of the server that the script chooses; a story reaches small bounds sooner.
 fn options(choices: u8) -> ReplicaOptions {
     let mut options = ReplicaOptions {
         tick_ms: 1000,
@@ -133,10 +133,10 @@ fn options(choices: u8) -> ReplicaOptions {
 #[derive(Clone, Copy)]
 struct Subject<'a> {
     count: usize,
-    /// Of each name or value.
+    /// The length of each name or value, in bytes.
     length: usize,
     base: &'a str,
-    /// Each time another name.
+    /// Whether each operation has another name.
     spread: bool,
     flavour: u8,
 }
@@ -162,17 +162,17 @@ struct Story {
     frame_bytes_max: usize,
     bytes_left: usize,
     requests_left: usize,
-    /// The list of permissions that is given, encoded.
+    /// The encoded ACL that requests give.
     acl: Vec<u8>,
-    /// The data that is given.
+    /// The data that requests give.
     data: Vec<u8>,
     /// A path of many parts.
     deep: String,
     ratios: Option<[[u64; MEASURES.len()]; OpCode::ALL.len() + 1]>,
 }
 
-/// Figures of a command for each byte that it sent, in 16ths; of its longest turn, in 2 ms, and for each unit of
-/// work; of the most memory for each byte of the story.
+/// The figures of a command: five in 16ths for each byte that it sent, its longest turn in units of 2 ms, `untold`
+/// in µs for each unit of work, and the growth of the most memory held, in 16ths for each byte of the story.
 const MEASURES: [&str; 8] =
     ["output", "log", "allocated", "held", "units", "turn", "untold", "held_max"];
 
@@ -210,7 +210,7 @@ impl Story {
         self.edge.op = None;
         self.act(command % 32, slot, subject, script);
         self.edge.story_bytes = self.acl.len() + self.data.capacity() + 2 * self.deep.capacity();
-        // Others may come into the same turns.
+        // Without this bit, the next command may come into the same turns.
         if command & 32 == 0 {
             self.edge.settle(3000);
         }
@@ -300,7 +300,7 @@ impl Story {
         self.edge.send(slot, framed(&request.to_bytes()), 1);
     }
 
-    /// Sends a request. False: it is longer than a server reads, or the story is long enough.
+    /// Sends a request. Returns `false` if the request is longer than a server reads, or the story is long enough.
     fn request(&mut self, slot: usize, op: OpCode, body: &[u8], operations: usize) -> bool {
         let bytes = 12 + body.len();
         if bytes > self.frame_bytes_max || bytes > self.bytes_left || self.requests_left == 0 {
@@ -362,7 +362,7 @@ impl Story {
         op
     }
 
-    /// One request about each of some paths.
+    /// Sends one request about each path of the subject.
     fn paths(&mut self, slot: usize, subject: Subject<'_>, op: OpCode) {
         for number in 0..subject.count.min(self.requests_left) {
             let path = subject.path(number);
@@ -401,7 +401,7 @@ impl Story {
         }
     }
 
-    /// One multi of as many operations as fit; its end may be missing, or wrong.
+    /// Sends one multi of as many operations as fit; its end may be missing, or wrong.
     fn multi(&mut self, slot: usize, subject: Subject<'_>, mixed: bool) {
         let mut body = Vec::new();
         let mut operations = 0;
@@ -424,7 +424,7 @@ impl Story {
                     encode_op(&MultiOp::SetData(request), &mut body);
                 }
                 (true, _) => {
-                    // Comes and goes.
+                    // A node that the multi creates and deletes again.
                     let mut create = Vec::new();
                     let op = self.encode_create(0, &path, &mut create);
                     multi_header(op, &mut body);
@@ -440,7 +440,7 @@ impl Story {
         }
         match subject.flavour {
             0..8 => multi_end(&mut body),
-            // Fails at last: whatever was done before is undone.
+            // The last operation fails, so the server undoes all operations before it.
             8..12 => {
                 let missing = PathVersion { path: Some("/missing"), version: -1 };
                 encode_op(&MultiOp::Check(missing), &mut body);
@@ -516,7 +516,7 @@ impl Story {
         self.request(slot, OpCode::SetWatches2, &body, list.len());
     }
 
-    /// Limits and figures of a path that has a quota, with a text of some length.
+    /// Creates limits and figures of a path with a quota, with a text of some length.
     fn quota(&mut self, slot: usize, subject: Subject<'_>) {
         let data = std::mem::take(&mut self.data);
         let junk = "9".repeat(subject.length);
@@ -543,7 +543,7 @@ impl Story {
         self.data = data;
     }
 
-    /// A request whose body is a few bytes, again and again.
+    /// Sends a request whose body is a few bytes, repeated.
     fn wild(&mut self, slot: usize, subject: Subject<'_>, script: &mut Script<'_>) {
         let op = OpCode::ALL[script.below(OpCode::ALL.len())];
         let length = script.below(32);
@@ -562,7 +562,7 @@ impl Story {
         }
     }
 
-    /// Requests of any kind about a few paths.
+    /// Sends requests of any kind about a few paths.
     fn kinds(&mut self, slot: usize, subject: Subject<'_>, script: &mut Script<'_>) {
         let op = OPS[script.below(OPS.len())];
         let mut body = Vec::new();
@@ -574,7 +574,7 @@ impl Story {
         }
     }
 
-    /// Nodes below each other.
+    /// Creates nodes below each other.
     fn deepen(&mut self, slot: usize, subject: Subject<'_>) {
         for _ in 0..subject.count.min(3000) {
             let name = subject.name(0);
@@ -591,7 +591,7 @@ impl Story {
         }
     }
 
-    /// Tells the engine what came of a command.
+    /// Tells the engine the figures of a command.
     fn measure(&mut self, before: Sums, after: Sums) {
         let sent = (after.request_bytes - before.request_bytes).max(16);
         let each = |figure: u64| figure.saturating_mul(16) / sent;
@@ -601,7 +601,7 @@ impl Story {
             each(after.allocated - before.allocated),
             each(after.held.saturating_sub(before.held)),
             each(after.units - before.units),
-            // Coarse, for it is never the same again.
+            // The figure is coarse, because the time of a turn is never the same twice.
             after.turn_cpu_us_max / 2000,
             after.untold_max / 16,
             16 * (after.held_max - before.held_max) / after.request_bytes.max(64 << 10),
@@ -623,7 +623,7 @@ impl Story {
 const _: () = assert!((OpCode::ALL.len() + 1) * MEASURES.len() <= meter::GUIDE_ROWS);
 
 impl Drop for Story {
-    /// Tells people, if they want to know.
+    /// Prints the largest figures, if `FUZZ_RATIOS` is set.
     fn drop(&mut self) {
         for (place, figures) in self.ratios.iter().flatten().enumerate() {
             let op = OpCode::ALL.get(place).map_or("none".to_owned(), |op| format!("{op:?}"));
@@ -691,7 +691,7 @@ fn multi_end(out: &mut Vec<u8>) {
 fn encode_op(op: &MultiOp<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     ringkeeper::proto::request::encode_multi(std::slice::from_ref(op), out);
-    // Its end comes with others.
+    // The caller appends the end of the whole multi.
     let mut end = Vec::new();
     multi_end(&mut end);
     assert!(out.ends_with(&end) && out.len() > start + end.len(), "a multi ends");

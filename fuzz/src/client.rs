@@ -1,9 +1,9 @@
-//! Clients of a live replica: connects, requests of every kind in any order, frames of anything,
-//! closes, time, and a disk that is slow, full, or cut off by a crash.
+//! Clients of a live replica: connects, requests of every kind in any order, frames of anything, closed connections,
+//! time that passes, and a disk that is slow, full, or cut off by a crash.
 //!
-//! What is checked besides "nothing panics": each request of a connection is answered once and in
-//! order; zxids in replies never go back; every digest is as foretold; what a client was told is
-//! durable; and recovery from what the disk holds gives the same tree.
+//! Besides "nothing panics", the target checks that the server answers each request of a connection once and in
+//! order, that zxids in replies never go back, that every digest is as foretold, that all that a client was told is
+//! durable, and that recovery from the disk gives the same tree.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,12 +40,12 @@ pub struct World {
     output: Output,
     connections: BTreeMap<usize, Connection>,
     next_connection: u64,
-    /// The newest transaction that any client was told of.
+    /// The newest transaction of which any client was told.
     told: Zxid,
     /// Sessions to take up again, and their passwords.
     sessions: Vec<(SessionId, [u8; 16])>,
     stopped: bool,
-    /// It began with files that no server writes.
+    /// Whether the server began with files that no server writes.
     is_odd: bool,
 }
 
@@ -57,7 +57,7 @@ pub fn run(data: &[u8]) {
 }
 
 impl World {
-    /// A server on a folder with these files; `None`: it refuses them.
+    /// A server on a folder with these files, or `None` if the server refuses them.
     pub fn on(choices: u8, files: Files) -> Option<World> {
         let mut options = ReplicaOptions {
             tick_ms: 1000,
@@ -111,7 +111,7 @@ impl World {
         Some(world)
     }
 
-    /// Carries out a script of commands, and ends.
+    /// Carries out a script of commands, and ends the server.
     pub fn play(mut self, script: &mut Script<'_>) {
         while !script.is_empty() && !self.stopped {
             self.command(script);
@@ -147,7 +147,7 @@ impl World {
         }
     }
 
-    /// The connection in this slot, opened and introduced if there is none.
+    /// The connection in this slot. If there is none, opens it and sends a connect request.
     fn connection(&mut self, slot: usize, script: &mut Script<'_>) -> &mut Connection {
         if !self.connections.contains_key(&slot) {
             let conn = ConnectionId(self.next_connection);
@@ -177,7 +177,7 @@ impl World {
         self.connections.get_mut(&slot).expect("it was opened above")
     }
 
-    /// A request that is one, of any kind.
+    /// Sends a well-formed request of any kind.
     fn request(&mut self, slot: usize, script: &mut Script<'_>) {
         let now = self.now;
         let op = OPS[script.below(OPS.len())];
@@ -194,9 +194,9 @@ impl World {
         let mut payload = RequestHeader { xid, op: op.number() }.to_bytes();
         encode_body(op, script, &mut payload);
         match op {
-            // Answered on arrival, before what was sent earlier.
+            // The server answers `auth` on arrival, before requests that were sent earlier.
             OpCode::Auth => {}
-            // Unknown, or not allowed from a client: the connection may be closed for it.
+            // The operation is unknown, or not allowed to a client, so the server may close the connection.
             OpCode::DeleteContainer | OpCode::Sasl => connection.witness.wild = true,
             _ => connection.witness.expected.push_back((xid, op)),
         }
@@ -204,7 +204,7 @@ impl World {
         self.replica.handle_frames(now, conn, &framed(&payload));
     }
 
-    /// A frame whose header is right and whose body is anything.
+    /// Sends a frame whose header is right and whose body is anything.
     fn wild_request(&mut self, slot: usize, script: &mut Script<'_>) {
         let now = self.now;
         let op = i32::from(script.byte());
@@ -221,7 +221,7 @@ impl World {
         self.replica.handle_frames(now, conn, &framed(&payload));
     }
 
-    /// Frames of anything; perhaps in the place of the connect request.
+    /// Sends frames of anything, perhaps in place of the connect request.
     fn raw_frame(&mut self, slot: usize, script: &mut Script<'_>) {
         let now = self.now;
         let conn = match self.connections.get_mut(&slot) {
@@ -289,7 +289,7 @@ impl World {
         while !self.stopped && self.perform() {}
     }
 
-    /// Takes what the replica has to say.
+    /// Takes the output of the replica.
     fn turn(&mut self) {
         self.replica.take_output(&mut self.output);
         if let Some(reason) = self.output.fatal.take() {
@@ -316,19 +316,19 @@ impl World {
         assert_eq!(self.replica.database().digest_mismatches(), 0, "a digest was not as foretold");
     }
 
-    /// What a crash would leave now holds all that anybody was told.
+    /// Checks that what a crash would leave now holds all that any client was told.
     fn crash(&self) {
         check_folder(&self.replica, &self.disk, self.told, self.is_odd);
     }
 
-    /// Everything comes to an end: each request has its answer, and the files hold it.
+    /// Brings everything to an end, and checks that each request has its answer and that the files hold all changes.
     fn end(mut self) {
         if self.stopped {
             return self.crash();
         }
         self.disk.full = false;
         self.settle();
-        // A disk that was full is looked at again after a while, and a tree is written a few nodes in each turn.
+        // The server looks at a full disk again after a while, and writes a few nodes of a tree in each turn.
         for turn in 0..100_000 {
             let goes_on = self.replica.next_timeout().is_some_and(|at| at <= self.now.mono);
             if turn > 4 && !goes_on {

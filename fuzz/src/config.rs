@@ -5,8 +5,8 @@ use std::path::Path;
 use ringkeeper::config::convert::convert;
 use ringkeeper::config::{Config, Format, SourceFile, Sources, examine, parse};
 
-/// The first byte chooses the form. What follows is the file, then after a zero byte `-D` words,
-/// then after another the content of the files that it names.
+/// The first byte chooses the form of the file. Then come, separated by zero bytes, the file, the `-D` words, and
+/// the content of the files that it names.
 pub fn run(data: &[u8]) {
     let Some((&choice, data)) = data.split_first() else { return };
     let (name, form, other_name, other) = if choice % 2 == 0 {
@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) {
         assert!(!error.to_string().is_empty());
     }
 
-    // What is a configuration is the same one after conversion to the other form, and back.
+    // A valid configuration stays the same through conversion to the other form, and back.
     let Ok(config) = parse(file, name) else { return };
     let Ok(there) = convert(file, name, form, other) else {
         panic!("a valid configuration cannot be converted");
@@ -47,7 +47,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Every typed value is equal; where it was said may differ.
+/// Checks that every typed value is equal; the place of a value in the text may differ.
 fn same(one: &Config, other: &Config) {
     assert_eq!(one.storage, other.storage);
     assert_eq!(one.network, other.network);

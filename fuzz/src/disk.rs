@@ -1,4 +1,4 @@
-//! A disk in memory that does what it is told, when it is told to.
+//! A disk in memory that performs an operation only when the target says so.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,18 +10,18 @@ use ringkeeper::recovery::MemoryFolder;
 /// Files by place and name.
 pub type Files = BTreeMap<(u8, String), Vec<u8>>;
 
-/// Files by place and name, and the operations not yet performed.
+/// A disk in memory: its files, and the operations not yet performed.
 ///
-/// One operation at a time, in the order given: an order that every real disk could choose.
+/// The disk performs one operation at a time, in the order given, which every real disk could choose.
 #[derive(Default)]
 pub struct Disk {
-    /// What is there.
+    /// The files that have their final names.
     pub files: Files,
-    /// Files of the log that are not closed, by segment: their names once they have one.
+    /// The open files of the log, by segment. A file has its name once the writer has named it.
     segments: BTreeMap<SegmentId, (Option<String>, Vec<u8>)>,
     snapshot: Option<(String, Vec<u8>)>,
     pending: VecDeque<Op>,
-    /// No room for anything more, until this is false again.
+    /// If set, the disk has no room for anything more.
     pub full: bool,
 }
 
@@ -37,7 +37,7 @@ pub const fn place_number(place: Place) -> u8 {
 }
 
 impl Disk {
-    /// What a start has made of the files: some are cut, some are gone.
+    /// Takes over the files as a start of the server has left them: some are cut, some are gone.
     pub fn take_over(&mut self, folder: &MemoryFolder) {
         self.files.retain(|(place, name), content| {
             let found = folder.get(PLACES[usize::from(*place)], name);
@@ -68,14 +68,14 @@ impl Disk {
         self.segments.get(&segment).map(|(_, bytes)| bytes.as_slice())
     }
 
-    /// Memory that the files take.
+    /// Bytes of memory that the files take.
     pub fn bytes(&self) -> usize {
         let files = self.files.values().map(Vec::capacity).sum::<usize>();
         let segments = self.segments.values().map(|(_, file)| file.capacity()).sum::<usize>();
         files + segments + self.snapshot.as_ref().map_or(0, |(_, file)| file.capacity())
     }
 
-    /// What a crash at this moment would leave: everything performed, nothing else.
+    /// The folder that a crash at this moment would leave: all performed operations and nothing else.
     pub fn after_crash(&self) -> MemoryFolder {
         let folder = MemoryFolder::new();
         for ((place, name), bytes) in &self.files {
@@ -142,7 +142,7 @@ impl Disk {
                 self.snapshot = Some((temporary, Vec::new()));
             }
             Op::SnapshotWrite { mut bytes, .. } => {
-                // What was given behind a failed creation fails as well.
+                // Operations behind a failed creation fail as well.
                 let Some((_, file)) = self.snapshot.as_mut() else { return Err(missing()) };
                 if self.full {
                     return Err(full());

@@ -1,5 +1,6 @@
-//! A server with its edge: clients' bytes arrive as sockets bring them, are read as far as the real edge reads,
-//! and answers wait until their client takes them. After each turn its bounds are held against what was taken.
+//! A server with its edge: the bytes of clients arrive as sockets bring them, the server reads as far as the real
+//! edge does, and answers wait until their client takes them. After each turn, the target compares what the turn
+//! took with the bounds.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -17,28 +18,30 @@ use super::disk::Disk;
 use super::meter::{self, Meter, Use};
 use super::witness::{Witness, check_folder};
 
-/// What a turn may take of a processor, in a build for use: a leader is silent meanwhile, everybody waits, and
-/// with a few of them in a row it is taken for dead.
+/// Processor time that a turn may take in a release, in microseconds. A leader is silent meanwhile and everybody
+/// waits. After a few such turns in a row, the others take the leader for dead.
 pub const TURN_CPU_MAX_US: u64 = 50_000;
-/// A unit is about a microsecond: a turn takes at most this many times what it was told.
+/// A unit is about a microsecond. A turn takes at most this many microseconds for each unit that it was told.
 const CPU_PER_UNIT_MAX: u64 = 8;
-/// What a turn may take that was told nothing: a snapshot's slice, a few long transactions to apply.
+/// Microseconds that a turn may take beside its units, for a slice of a snapshot or a few long transactions to
+/// apply.
 const CPU_UNTOLD_MAX_US: u64 = 20_000;
-/// The time of so few units proves nothing.
+/// Units that are left out of account, because the time of so few proves nothing.
 const FREE_UNITS: u64 = 500;
 
 /// Bytes that the server may hold for each byte of requests: a node, a watch or an entry of a session takes
 /// this many times what the request for it takes.
 const HELD_PER_REQUEST_BYTE: u64 = 40;
-/// What it holds of its own: tables that grow by doubling, buffers of the log.
+/// Bytes that the server holds for itself: tables that grow by doubling, and the buffers of the log.
 const HELD_BY_ITSELF: u64 = 16 << 20;
 /// Bytes of the log for each byte of requests.
 const LOGGED_PER_REQUEST_BYTE: u64 = 16;
 /// Bytes of the log for each request or operation of a multi.
 const LOGGED_PER_OPERATION: u64 = 1024;
-/// The same, for each byte of identities that its entries of permissions may name; a digest is longer than what is said.
+/// Bytes of the log for each byte of identities that the entries of an ACL may name; a digest is longer than the
+/// words that a client says.
 const LOGGED_PER_IDENTITY_BYTE: u64 = 2;
-/// The shortest entry of a list of permissions.
+/// Bytes of the shortest entry of an ACL.
 const ENTRY_BYTES: u64 = 16;
 
 /// Connections alive at the same time.
@@ -46,42 +49,42 @@ pub const CONNECTIONS_MAX: usize = 4;
 
 /// A client's connection.
 pub struct Connection {
-    /// Its number.
+    /// The number of the connection.
     pub conn: ConnectionId,
     /// The number of its last request.
     pub xid: i32,
     /// What its client saw.
     pub witness: Witness,
-    /// Its client takes what there is to read.
+    /// Whether its client takes all that there is to read.
     pub reads: bool,
     /// Frames on their way to the server.
     sent: VecDeque<Vec<u8>>,
     sent_bytes: usize,
-    /// Of all `auth` requests.
+    /// Bytes of the identities of all its `auth` requests.
     identity_bytes: u64,
-    /// Lengths of those that are not answered.
+    /// Lengths of the requests that are not yet answered, in bytes.
     outstanding: VecDeque<usize>,
     outstanding_bytes: usize,
-    /// Pieces of output that its client has not taken: bytes, those of them that are events, those that are
-    /// reported.
+    /// Pieces of output that its client has not taken: for each its bytes, the bytes of events among them, and the
+    /// bytes that the edge reports to the replica.
     pieces: VecDeque<(usize, usize, usize)>,
     unread: usize,
     unread_events: usize,
     unread_unknown: usize,
-    /// The longest frame that it got.
+    /// Bytes of the longest frame that the client got.
     frame_bytes_max: usize,
 }
 
 /// A turn that took too long.
 #[derive(Clone)]
 pub struct Slow {
-    /// Its number.
+    /// The number of the turn.
     pub turn: u64,
-    /// What was under way.
+    /// The operation that was under way.
     pub op: Option<OpCode>,
-    /// Processor time, in a build like this.
+    /// Processor time in this build, in microseconds.
     pub cpu_us: u64,
-    /// What it was told.
+    /// The units of work that the turn was told.
     pub units: u64,
 }
 
@@ -92,15 +95,15 @@ impl fmt::Debug for Slow {
     }
 }
 
-/// What was sent and what came of it.
+/// What clients sent, and what it cost the server.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sums {
     /// Bytes of requests that the server has read.
     pub request_bytes: u64,
     /// Operations in them.
     pub operations: u64,
-    /// For each entry of permissions that a request may have, the bytes that its connection had introduced itself with;
-    /// of one request no more than a transaction may have.
+    /// The bytes of identities that requests may name: for each ACL entry that a request may have, the bytes with
+    /// which its connection has authenticated; for one request at most the length of a transaction.
     pub named_bytes: u64,
     /// Bytes of replies and events.
     pub output_bytes: u64,
@@ -108,29 +111,30 @@ pub struct Sums {
     pub log_bytes: u64,
     /// Bytes allocated, given back or not.
     pub allocated: u64,
-    /// Processor time.
+    /// Processor time, in microseconds.
     pub cpu_us: u64,
     /// Units of work that were told.
     pub units: u64,
     /// Bytes held now.
     pub held: u64,
-    /// The most that were held.
+    /// The most bytes that were held at a time.
     pub held_max: u64,
-    /// The longest turn.
+    /// Processor time of the longest turn, in microseconds.
     pub turn_cpu_us_max: u64,
-    /// Microseconds of a turn for each of its units, in 16ths, where they were most; some units are free.
+    /// The most microseconds of a turn for each of its units, in 16ths; each turn has `FREE_UNITS` more than it was
+    /// told.
     pub untold_max: u64,
 }
 
-/// See the module's words.
+/// A server with its edge, its disk and its clients.
 pub struct Edge {
     replica: Replica,
     disk: Disk,
-    /// Memory of the thread that is the story's own.
+    /// Bytes of the thread's memory that belong to the story.
     pub story_bytes: usize,
-    /// The disk does nothing.
+    /// If set, the disk does nothing.
     pub disk_waits: bool,
-    /// More requests than this are not read at once.
+    /// Bytes of output that the process has room for, as the edge reports them to the replica.
     pub room: usize,
     now: Now,
     output: Output,
@@ -138,17 +142,17 @@ pub struct Edge {
     next_connection: u64,
     told: Zxid,
     sessions: Vec<(SessionId, [u8; 16])>,
-    /// Memory of the thread before there was anything.
+    /// Bytes of the thread's memory before the server began.
     live_before: i64,
     turns: u64,
-    /// How many times longer than a build for use this one takes.
+    /// How many times slower than a release this build is.
     slowness: u64,
     sums: Sums,
-    /// The operation that the turns are for.
+    /// The operation that the present turns serve.
     pub op: Option<OpCode>,
     /// Turns that took too long.
     pub slow: Vec<Slow>,
-    /// The largest answers.
+    /// Bytes of the longest frame that any client got.
     reply_bytes_max: usize,
 }
 
@@ -191,7 +195,7 @@ impl Edge {
         edge
     }
 
-    /// A connection in this slot, if there is none yet.
+    /// Opens a connection in this slot, if there is none yet.
     pub fn open(&mut self, slot: usize) {
         let conn = ConnectionId(self.next_connection);
         self.next_connection += 1;
@@ -221,12 +225,12 @@ impl Edge {
         self.connections.get_mut(&slot)
     }
 
-    /// A session to take up again.
+    /// A session that a client may take up again, and its password.
     pub fn session(&self, number: usize) -> Option<(SessionId, [u8; 16])> {
         self.sessions.get(number).copied()
     }
 
-    /// A frame, its length included, begins its way to the server; `operations` says how many operations it has.
+    /// Sends a frame, its length included, on its way to the server; `operations` is the number of operations in it.
     pub fn send(&mut self, slot: usize, frame: Vec<u8>, operations: u64) {
         self.sums.operations += operations;
         let connection = self.connections.get_mut(&slot).expect("the caller opened it");
@@ -241,7 +245,7 @@ impl Edge {
         connection.sent.push_back(frame);
     }
 
-    /// The client breaks the connection off.
+    /// Breaks off the client's connection.
     pub fn close(&mut self, slot: usize) {
         if let Some(connection) = self.connections.remove(&slot) {
             self.remember(&connection);
@@ -255,7 +259,7 @@ impl Edge {
         }
     }
 
-    /// Time passes.
+    /// Lets time pass.
     pub fn wait(&mut self, ms: u64) {
         self.now.mono = self.now.mono.plus_ms(ms);
         self.now.wall.0 += i64::try_from(ms).expect("waits are short");
@@ -263,12 +267,12 @@ impl Edge {
         self.turn();
     }
 
-    /// Wants a snapshot.
+    /// Asks the server for a snapshot.
     pub fn request_snapshot(&mut self) {
         self.replica.request_snapshot();
     }
 
-    /// Clients that do not read take this many pieces of what waits for them.
+    /// Lets a client take this many pieces of the output that waits for it.
     pub fn read(&mut self, slot: usize, pieces: usize) {
         for _ in 0..pieces {
             let Some(connection) = self.connections.get_mut(&slot) else { return };
@@ -283,7 +287,7 @@ impl Edge {
         }
     }
 
-    /// Turns until there is nothing to do, or until the number of turns is used up.
+    /// Runs turns until there is nothing to do, or until the number of turns is used up.
     pub fn settle(&mut self, turns: usize) {
         let mut idle = 0;
         for _ in 0..turns {
@@ -291,7 +295,7 @@ impl Edge {
                 idle = 0;
                 continue;
             }
-            // The server looks after a moment at the clients that wait for memory.
+            // After a moment, the server looks at the clients that wait for memory.
             let soon = self.now.mono.plus_ms(limits::STARVING_LOOK_MS);
             if idle > 3 || self.replica.next_timeout().is_none_or(|at| at > soon) {
                 return;
@@ -301,7 +305,7 @@ impl Edge {
         }
     }
 
-    /// One round of the real edge. Whether there was something to do.
+    /// Runs one round, as the real edge does. Returns whether there was something to do.
     pub fn turn(&mut self) -> bool {
         let completion = if self.disk_waits { None } else { self.disk.perform() };
         let arrived = self.arrive();
@@ -337,7 +341,7 @@ impl Edge {
         moved
     }
 
-    /// Takes what is read of the sockets in this round.
+    /// Takes the frames that the edge reads from the sockets in this round.
     fn arrive(&mut self) -> Vec<(ConnectionId, Vec<u8>)> {
         let options = self.replica.options();
         let outstanding: usize = self.connections.values().map(|one| one.outstanding.len()).sum();
@@ -370,7 +374,7 @@ impl Edge {
         arrived
     }
 
-    /// Hands the answers out.
+    /// Hands out the answers.
     fn deliver(&mut self) {
         let mut made = 0;
         let mut events = 0;
@@ -409,7 +413,7 @@ impl Edge {
                 self.read(slot, usize::MAX);
             }
         }
-        // A connection to which room matters no more has what cannot wait, up to a bound, and one reply.
+        // Beyond the room, a connection may get the output that cannot wait, up to a bound, and one reply.
         let each = limits::OUTPUT_REPORTED_BYTES + 2 * self.reply_bytes_max;
         let most = self.room.saturating_add(CONNECTIONS_MAX * each);
         assert!(made <= most, "{made} bytes made in a turn, {events} of events, most is {most}");
@@ -434,7 +438,7 @@ impl Edge {
         taken
     }
 
-    /// Memory that the story, the clients and the disk take.
+    /// Bytes of memory that the story, the clients and the disk take.
     fn aside(&self) -> u64 {
         let clients = self.connections.values().map(|one| {
             one.sent_bytes
@@ -453,14 +457,15 @@ impl Edge {
         }
     }
 
-    /// What is held is within what the options and the requests allow.
+    /// Checks that the server holds no more bytes than the options and the requests allow.
     fn check(&self) {
         let options = self.replica.options();
         let requests_max = limits::connection_held_bytes_max(options.frame_bytes_max)
             + options.frame_bytes_max as usize;
         for connection in self.connections.values() {
-            // Short pieces are counted by the edge, others by the replica; a reply may go beyond each. Reads
-            // between two writes are made whether there is room or not, up to a bound, and so are events.
+            // The edge counts short pieces and the replica counts the others; one reply may go beyond each limit.
+            // The replica answers reads between two writes whether there is room or not, up to a bound, and sends
+            // events the same way.
             let pause = options.output_pause_bytes + connection.frame_bytes_max;
             let urgent = options.connection_output_bytes_max + connection.frame_bytes_max;
             let most = 2 * pause + urgent + connection.unread_events;
@@ -496,7 +501,7 @@ impl Edge {
         );
     }
 
-    /// What was sent and what came of it; the most that a turn took is looked for anew.
+    /// The sums so far. The longest turn is counted anew from here on.
     pub fn sums(&mut self) -> Sums {
         let sums = self.sums;
         self.sums.turn_cpu_us_max = 0;
@@ -504,7 +509,7 @@ impl Edge {
         sums
     }
 
-    /// What has not begun its way to the server is not sent: the story has become too long.
+    /// Drops the frames that the server has not read yet, because the story has become too long.
     pub fn drop_unsent(&mut self) {
         for connection in self.connections.values_mut() {
             connection.witness.wild |= !connection.sent.is_empty();
@@ -513,7 +518,8 @@ impl Edge {
         }
     }
 
-    /// Everything comes to an end: each request has its answer, and the files hold it.
+    /// Brings everything to an end, checks that each request has its answer and that the files hold all changes, and
+    /// gives the turns that took too long.
     pub fn end(&mut self) -> Vec<Slow> {
         self.disk_waits = false;
         self.room = usize::MAX;
@@ -536,7 +542,7 @@ impl Edge {
         self.replica.shutdown(self.now);
         self.settle(1000);
         assert!(self.replica.is_quiet(), "something is still in flight");
-        // A start counts the figures of quotas anew, and they may have another length then.
+        // A start counts the figures of quotas anew, which may change their length.
         let quotas = self.replica.database().node("/zookeeper/quota");
         let has_quotas = quotas.is_some_and(|root| root.num_children() > 0);
         check_folder(&self.replica, &self.disk, self.told, has_quotas);

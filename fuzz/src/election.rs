@@ -1,4 +1,4 @@
-//! What arrives on the election port: the handshake and the notifications.
+//! Messages on the election port: the handshake and the notifications.
 
 use ringkeeper::jute::{Decoder, Jute};
 use ringkeeper::proto::quorum::{ElectionHandshake, Notification};
@@ -19,11 +19,11 @@ pub fn run(data: &[u8]) {
     } else {
         let start = input;
         let Ok(notification) = Notification::decode(&mut input) else { return };
-        // What an old server left out is written out: an empty configuration for none.
+        // The encoder writes an empty configuration where an old server left it out.
         let whole = Notification { config: notification.config.or(Some(&[])), ..notification };
         let encoded = notification.to_bytes();
         assert_eq!(Notification::from_bytes(&encoded), Ok(whole), "not what was encoded");
-        // Before the version, both the end of an old message and what follows are as if it said so.
+        // A message of 28 bytes has no peer epoch and no version, and reads as if it had the epoch of its zxid.
         if input.since(&start).len() == 28 {
             assert_eq!(notification.peer_epoch, notification.zxid.epoch());
         }

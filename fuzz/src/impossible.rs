@@ -1,6 +1,6 @@
-//! Folders whose every record is whole and whose trees no server makes: snapshots with any owners, versions,
-//! parents and sessions, and logs that delete what is not there. A folder is refused, or a server starts on it,
-//! serves clients that meet those nodes, lets its sessions expire, and starts again on what it has written.
+//! Folders whose every record is whole and whose trees no server makes: snapshots with any owners, versions, parents
+//! and sessions, and logs that delete nodes that do not exist. Recovery refuses such a folder, or a server starts on
+//! it, serves clients that meet those nodes, lets its sessions expire, and starts again on what it has written.
 
 use ringkeeper::id::{SessionId, Zxid};
 use ringkeeper::io::Place;
@@ -17,7 +17,7 @@ use super::disk::place_number;
 use super::requests::PATHS;
 use super::script::Script;
 
-/// The input is a script: a snapshot, a log, and what clients do then.
+/// The input is a script: a snapshot, a log, and the commands of clients.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let choices = script.byte();
@@ -36,7 +36,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Numbers at which something ends, and small ones.
+/// A number: one at the end of a range, or a small one.
 fn long(script: &mut Script<'_>) -> i64 {
     const ENDS: [i64; 10] = [
         i64::MIN,
@@ -47,7 +47,7 @@ fn long(script: &mut Script<'_>) -> i64 {
         i64::MAX - 1,
         1 << 32,
         0xffff_ffff,
-        // The owners of a TTL node and of the same before ZooKeeper 3.5.3.
+        // The ephemeral owner of a TTL node, now and in ZooKeeper before 3.5.3.
         -0x0100_0000_0000_0000,
         i64::MIN | 1000,
     ];
@@ -100,7 +100,7 @@ fn acl(script: &mut Script<'_>) -> VectorBuf<AclEntry<'static>> {
     acl
 }
 
-/// A whole file of version 2 with its checksum, whatever it says.
+/// A whole snapshot of version 2 with a right checksum and any content.
 fn snapshot(script: &mut Script<'_>) -> Vec<u8> {
     let mut bytes = b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff".to_vec();
     let sessions = script.below(5);
@@ -151,7 +151,7 @@ fn snapshot(script: &mut Script<'_>) -> Vec<u8> {
     bytes
 }
 
-/// A log of ZooKeeper's whose records say anything.
+/// A log in ZooKeeper's format whose records say anything.
 fn log(script: &mut Script<'_>, zxid: i64) -> Vec<u8> {
     let mut bytes = b"ZKLG\0\0\0\x02\0\0\0\0\0\0\0\0".to_vec();
     let mut last = zxid;
@@ -173,7 +173,7 @@ fn log(script: &mut Script<'_>, zxid: i64) -> Vec<u8> {
     bytes
 }
 
-/// A transaction whose encoding is whole, whatever it says.
+/// A transaction with a whole encoding and any content.
 pub(super) fn txn(script: &mut Script<'_>, zxid: Zxid) -> Txn {
     let session = SessionId(long(script));
     let acl = acl(script);
@@ -221,7 +221,8 @@ pub(super) fn txn(script: &mut Script<'_>, zxid: Zxid) -> Txn {
     Txn::new(header, &body, None)
 }
 
-/// The nodes that every tree has are there again after a start, and no digest foretells that.
+/// A path that a deletion may name: not that of a node that every tree has, because a start creates those again, and
+/// no digest foretells that.
 fn deleted(path: Option<&'static str>) -> Option<&'static str> {
     path.filter(|path| !["/zookeeper", "/zookeeper/quota", "/zookeeper/config"].contains(path))
 }
@@ -230,7 +231,7 @@ fn length(of: usize) -> i32 {
     i32::try_from(of).expect("everything here is short")
 }
 
-/// RFC 1950, section 9.
+/// The Adler-32 checksum of RFC 1950, section 9.
 fn adler32(bytes: &[u8]) -> u32 {
     let (low, high) = bytes.iter().fold((1_u32, 0_u32), |(low, high), byte| {
         let low = (low + u32::from(*byte)) % 65521;

@@ -1,13 +1,12 @@
 //! The bodies of the fuzz targets.
 //!
-//! Each is a function of bytes that panics when something is wrong and knows nothing of the engine,
-//! so that the ordinary tests run the committed corpus through it on a stable compiler
-//! (`tests/fuzz_corpus.rs`). A finding is kept as a file of the corpus whose name tells what went
-//! wrong.
+//! Each body is a function of bytes that panics when something is wrong. It knows nothing of the engine, so the
+//! ordinary tests run the committed corpus through it on a stable compiler (`tests/fuzz_corpus.rs`). Every finding
+//! stays in the corpus, as a file whose name tells what went wrong.
 
-/// Decodes a value from the front of `input`, encodes it and decodes that: both values must be
-/// equal. `Some` value, the bytes that it was read from and its encoding; `None`: it is no such
-/// value. A macro because the two values borrow from different places.
+/// Decodes a value from the front of `input`, encodes it and decodes that; both values must be equal. Gives `Some`
+/// of the value, the bytes from which it was read, and its encoding, or `None` if the input is no such value. This
+/// is a macro because the two values borrow from different places.
 macro_rules! round_trip {
     ($type:ty, $input:expr) => {{
         let input: &mut ringkeeper::jute::Decoder<'_> = $input;

@@ -1,7 +1,7 @@
-//! What the code under test takes of the machine: processor time and memory of the thread, read from outside.
+//! Measures what the code under test takes of the machine: processor time and memory of the thread.
 //!
-//! The binary that measures memory says `#[global_allocator] static COUNTING: Counting = Counting;`. Everything
-//! here is counted for each thread alone, so that tests may run side by side.
+//! A binary that measures memory needs `#[global_allocator] static COUNTING: Counting = Counting;`. All counters
+//! belong to one thread, so that tests may run side by side.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The system's allocator, with its bytes counted.
+/// The system's allocator, which also counts bytes.
 pub struct Counting;
 
 thread_local! {
-    /// Bytes allocated so far.
+    /// Bytes that this thread has allocated so far.
     static ALLOCATED: Cell<u64> = const { Cell::new(0) };
-    /// Bytes that this thread has not given back; below zero if it gave back those of others.
+    /// Bytes that this thread has not given back; below zero if it gave back the bytes of other threads.
     static LIVE: Cell<i64> = const { Cell::new(0) };
-    /// The most that were, since somebody asked.
+    /// The most live bytes since the last measurement began.
     static PEAK: Cell<i64> = const { Cell::new(0) };
 }
 
@@ -34,7 +34,7 @@ fn take_off(bytes: usize) {
     let _ = LIVE.try_with(|live| live.set(live.get().saturating_sub_unsigned(bytes as u64)));
 }
 
-// SAFETY: the system's allocator does it all; the cells need no memory of their own.
+// SAFETY: the system's allocator does all the work, and the cells need no memory of their own.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         add(layout.size());
@@ -55,7 +55,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        // Both blocks may be there for a moment.
+        // Both blocks may exist for a moment.
         add(bytes);
         take_off(layout.size());
         // SAFETY: the caller's promise.
@@ -68,31 +68,31 @@ pub fn live_bytes() -> i64 {
     LIVE.get()
 }
 
-/// What was taken between two moments.
+/// What the thread took between two moments.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Use {
-    /// Processor time of the thread.
+    /// Processor time of the thread, in microseconds.
     pub cpu_us: u64,
     /// Bytes allocated, whether they were given back or not.
     pub allocated: u64,
-    /// The most bytes that were there at a time.
+    /// The most bytes that were live at a time.
     pub peak: i64,
 }
 
-/// The first of two moments.
+/// A measurement that has begun: the first of two moments.
 pub struct Meter {
     cpu_us: u64,
     allocated: u64,
 }
 
 impl Meter {
-    /// Now.
+    /// Begins a measurement now.
     pub fn start() -> Meter {
         PEAK.set(LIVE.get());
         Meter { allocated: ALLOCATED.get(), cpu_us: thread_cpu_us() }
     }
 
-    /// What was taken since.
+    /// What the thread took since the measurement began.
     pub fn stop(self) -> Use {
         let cpu_us = thread_cpu_us() - self.cpu_us;
         Use { cpu_us, allocated: ALLOCATED.get() - self.allocated, peak: PEAK.get() }
@@ -108,13 +108,14 @@ fn thread_cpu_us() -> u64 {
 pub const GUIDE_ROWS: usize = 320;
 const BUCKETS: usize = 32;
 
-/// What libFuzzer takes for more coverage, wherever it stands in this section: an input that raises a cell
-/// which none has raised before is kept. It sets them to zero before each input.
+/// Counters that libFuzzer takes for additional coverage, because of their linker section. The engine keeps an input
+/// that raises a cell which no input has raised before, and sets all cells to zero before each input.
 #[cfg_attr(target_os = "linux", unsafe(link_section = "__libfuzzer_extra_counters"))]
 static GUIDES: [AtomicU8; GUIDE_ROWS * BUCKETS] =
     [const { AtomicU8::new(0) }; GUIDE_ROWS * BUCKETS];
 
-/// Raises the cells of a row up to the logarithm of a figure: whoever doubles it finds something new.
+/// Raises the cells of a row up to the logarithm of a figure, so that an input that doubles the figure counts as
+/// new.
 pub fn guide(row: usize, figure: u64) {
     let bucket =
         usize::try_from(figure.checked_ilog2().map_or(0, |log| log + 1)).unwrap_or(BUCKETS);

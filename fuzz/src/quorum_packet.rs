@@ -1,11 +1,11 @@
-//! What arrives on the quorum port: a stream of packets, and what is inside them.
+//! Bytes on the quorum port: a stream of packets, and the content of packets.
 
 use bytes::Bytes;
 use ringkeeper::jute::{Decoder, Jute};
 use ringkeeper::proto::quorum::{LearnerInfo, QuorumPacket, packet};
 use ringkeeper::proto::txn::{Txn, TxnBody};
 
-/// The first byte chooses: a stream of packets, or the content of one alone.
+/// The first byte chooses whether the rest is a stream of packets or the content of one packet.
 pub fn run(data: &[u8]) {
     let Some((&choice, data)) = data.split_first() else { return };
     match choice % 3 {

@@ -1,22 +1,23 @@
 //! A live ensemble, and an attacker that speaks to its servers on the ports between them.
 //!
-//! Three voters, perhaps an observer, and clients that read and write; nothing goes wrong but what the
-//! script does. It opens connections to the quorum, election and observer master ports and says what the
-//! protocol has with any numbers in it, or anything else, in pieces, and lets time pass. What is checked
-//! besides "nothing panics" depends on whose address the attacker has:
+//! Three voters, perhaps an observer, and clients that read and write; the script alone causes faults. The script
+//! opens connections of an attacker to the quorum, election and observer master ports, sends messages of the
+//! protocol with any numbers in them, or any bytes, in pieces, and lets time pass. Besides "nothing panics", the
+//! checks depend on the attacker's address:
 //!
-//! * **that of no member**: nobody looks for a leader, no epoch and no process ends, and what clients
-//!   write is acknowledged in time. He may still be an observer without a line of its own, as any stranger may
-//!   (`ringkeeper.peerAddressCheck=strict` forbids it), so that what he passes on for a client, a write or the
-//!   end of a session, is carried out: what the tree holds, and that a session lives, is not checked.
-//! * **that of a member, or where addresses are not looked at**: no process ends by itself, epochs are not
-//!   used up, and when he has gone and all members are there, a quorum serves. From a member's address
-//!   nobody can tell him from that member without TLS, so that what a voter's word does, he can do, and it
-//!   is not checked: a forged ACK commits what only the leader has; forged votes and promises elect who lacks
-//!   what was committed; two leaders may each count him for a quorum; and whoever takes him for its leader
-//!   gets any tree and any transactions from him. One voter that did the last may be kept out for ever for
-//!   its history, until an operator sets its folder aside, as its message says; where two of three did,
-//!   nobody can say which history is the right one, and nothing is checked but that no process ends.
+//! * **The address of no member.** No server looks for a leader, no epoch and no process ends, and the servers
+//!   acknowledge the writes of clients in time. The attacker may still be an observer without a configuration line,
+//!   as any stranger may (`ringkeeper.peerAddressCheck=strict` forbids it). The leader then carries out what he
+//!   passes on for a client, such as a write or the end of a session, so the target checks neither the content of
+//!   the tree nor that a session lives.
+//! * **The address of a member, or any address where servers do not check addresses.** No process ends by itself,
+//!   epochs are not used up, and a quorum serves when the attacker has gone and all members are there. Without TLS,
+//!   nobody can tell the attacker from the member whose address he has. He can therefore do all that a voter's word
+//!   does, and the target does not check the results: a forged ACK commits what only the leader has; forged votes
+//!   and promises elect a server that lacks committed transactions; two leaders may each count him for a quorum; and
+//!   a server that takes him for its leader gets any tree and any transactions from him. One voter that did so may
+//!   be kept out for ever for its history, until an operator sets its folder aside, as its message says. Where two
+//!   of three voters did so, no history is known as the right one, and the target checks only that no process ends.
 //!
 //! Of the transactions that he makes as a leader, most fit the tree.
 
@@ -45,25 +46,24 @@ use super::script::Script;
 const MS: u64 = 1000;
 const SECOND: u64 = 1000 * MS;
 
-/// What an ensemble in good weather takes at most until it serves.
+/// The most time that an undisturbed ensemble takes until it serves, in microseconds.
 const ELECTED_WITHIN: u64 = 10 * SECOND;
 
-/// How long a client may wait for a write while a stranger speaks to the servers: some times its
-/// session's timeout, for he may end its session.
+/// How long a client may wait for a write while a stranger speaks to the servers: several times its session's
+/// timeout, because the stranger may end its session.
 const WRITTEN_WITHIN: u64 = 15 * SECOND;
 
-/// How long it may take until a quorum serves when the attacker has gone: who was kept out is avoided for some
-/// times `initLimit`.
+/// Limit until a quorum serves after the attacker: others avoid a server kept out for several times `initLimit`.
 const RECOVERED_WITHIN: u64 = 120 * SECOND;
 
-/// Simulated time of a script.
+/// The most simulated time of a script.
 const SCRIPT_US_MAX: u64 = 8 * SECOND;
-/// Commands of a script.
+/// The most commands of a script.
 const COMMANDS_MAX: usize = 300;
-/// Connections of the attacker's.
+/// The most connections of the attacker.
 const LINES_MAX: usize = 14;
 
-/// The input is a script; its first bytes say who attacks what.
+/// The input is a script. Its first two bytes choose the attacker's address and the shape of the ensemble.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();
@@ -98,13 +98,13 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// `FUZZ_TRACE` prints what happens.
+/// Prints what happens, if `FUZZ_TRACE` is set.
 fn sink() -> Option<ringkeeper_sim::Sink> {
     std::env::var_os("FUZZ_TRACE")?;
     Some(Box::new(|at, line| println!("{at:>9} {line}")))
 }
 
-/// What may not change.
+/// The state of the ensemble that a stranger must not change.
 #[derive(Debug, PartialEq, Eq)]
 struct State {
     lives: Vec<u64>,
@@ -130,20 +130,20 @@ impl State {
     }
 }
 
-/// The attacker, and what he knows of whom he attacks.
+/// The attacker, and what he knows of the ensemble that he attacks.
 struct Attack {
     siege: Siege,
-    /// The last zxid of the leader, and its epoch, as of the last look.
+    /// The last zxid of the leader, and its epoch, when the attacker last looked.
     last: Zxid,
     epoch: i64,
     passed: u64,
-    /// What was said last, to be said again.
+    /// The last message, which he may repeat.
     said: Vec<u8>,
-    /// The next message goes without its last bytes.
+    /// How many bytes the end of the next message lacks.
     cut: usize,
     /// Servers that may have taken him for their leader.
     led: Vec<bool>,
-    /// Leaders and learners that may have heard a number of an epoch from him.
+    /// How many times a leader or a learner may have heard an epoch from him.
     claims: i64,
 }
 
@@ -166,7 +166,7 @@ impl Attack {
         self.pass(50 * MS);
     }
 
-    /// What an attacker can know who has listened.
+    /// Learns what an attacker that has listened can know.
     fn look(&mut self) {
         let servers = 0..self.siege.servers();
         self.last =
@@ -215,7 +215,7 @@ impl Attack {
             "nobody serves, and the attacker led {led:?}: {}",
             siege.states()
         );
-        // Each number that he said, and each search for a leader since, may have raised an epoch.
+        // Each epoch that he named, and each search for a leader since, may have raised an epoch.
         let searches: u64 = State::of(siege).lookings.iter().sum();
         let searches = i64::try_from(searches).expect("a small number");
         let highest = (0..siege.servers()).map(|server| siege.accepted_epoch(server)).max();
@@ -289,7 +289,7 @@ impl Attack {
         self.siege.lines().into_iter().find(|line| line.id == id)
     }
 
-    /// One of the connections there are, the newest first.
+    /// One of his open connections; the script counts from the newest one.
     fn line(&mut self, script: &mut Script<'_>) -> Option<Line> {
         let lines = self.siege.lines();
         let back = script.below(lines.len().max(1));
@@ -391,7 +391,7 @@ impl Attack {
     fn passed_request(&mut self, script: &mut Script<'_>) -> Vec<u8> {
         let mut body = Vec::new();
         let op = match script.byte() {
-            // Only a server may ask for the first of these.
+            // Only a server may ask for a createSession.
             0 => OpCode::CreateSession,
             1 => OpCode::CloseSession,
             2 => OpCode::Error,
@@ -505,7 +505,7 @@ impl Attack {
         text
     }
 
-    /// DIFF, TRUNC or SNAP.
+    /// Sends DIFF, TRUNC or SNAP.
     fn choose(&mut self, script: &mut Script<'_>) {
         let out = self.choice(script);
         self.say_to_one(script, &out);
@@ -533,7 +533,7 @@ impl Attack {
         out
     }
 
-    /// A tree that a leader may have, as it sends it, and its digest.
+    /// A tree that a leader may have, in the bytes that a leader sends, and its digest.
     fn tree(&mut self, script: &mut Script<'_>) -> (Vec<u8>, i64) {
         let mut database = Database::new(DatabaseOptions::default());
         let count = script.below(6);
@@ -581,11 +581,11 @@ impl Attack {
                 packets::put_inform_and_activate(&mut out, &txn, self.server_id(script));
             }
             3 => {
-                // Of another zxid than the packet's: it is refused.
+                // The transaction has another zxid than the packet, so the learner refuses it.
                 let txn = impossible::txn(script, Zxid(zxid.0 ^ 0x100));
                 packets::put_data(&mut out, kind, zxid, txn.bytes());
             }
-            // Of what no tree holds, or with numbers at which something ends.
+            // A transaction about nodes that no tree holds, or with numbers at the end of a range.
             7 => packets::put_txn(&mut out, kind, &impossible::txn(script, zxid)),
             _ => packets::put_txn(&mut out, kind, &self.txn(zxid, script)),
         }
@@ -703,7 +703,7 @@ impl Attack {
         out
     }
 
-    /// Bytes of anything, or a packet of any type with any data.
+    /// Sends any bytes, or a packet of any type with any data.
     fn say_anything(&mut self, script: &mut Script<'_>) {
         if script.one_in(2) {
             let bytes = script.bytes();
@@ -723,9 +723,9 @@ impl Attack {
         self.say_to_one(script, &out);
     }
 
-    // ---- several steps, as a server would go them
+    // ---- several steps, as a server would do them
 
-    /// A learner that does everything right, with the numbers of the script.
+    /// Plays a learner that does everything right, with numbers of the script.
     fn learn_whole(&mut self, script: &mut Script<'_>) {
         let server = script.below(self.siege.servers());
         let port = if script.one_in(4) { Port::ObserverMaster } else { Port::Quorum };
@@ -737,7 +737,7 @@ impl Attack {
         self.say(line, &ack);
         self.pass(3 * MS);
         let mut out = Vec::new();
-        // The answer to NEWLEADER, and to UPTODATE.
+        // The answers to NEWLEADER and to UPTODATE.
         for _ in 0..script.below(4) {
             packets::put_bare(&mut out, packet::ACK, Zxid(self.epoch << 32));
         }
@@ -747,7 +747,7 @@ impl Attack {
         self.say(line, &out);
     }
 
-    /// A leader of whoever has connected to him: the epoch, a history, and that it is all.
+    /// Plays a leader for the servers that have connected to him: sends the epoch, a history, and its end.
     fn lead_whole(&mut self, script: &mut Script<'_>) {
         let lines = self.siege.lines().into_iter();
         let learners: Vec<Line> =
@@ -800,7 +800,7 @@ impl Attack {
         self.pass(MS);
     }
 
-    // ---- numbers near those that count
+    // ---- numbers near those that matter
 
     fn server_id(&mut self, script: &mut Script<'_>) -> ServerId {
         ServerId(match script.byte() {
@@ -868,7 +868,7 @@ fn port(script: &mut Script<'_>) -> Port {
     }
 }
 
-/// Whether the documentation says that a process ends for this.
+/// Whether the documentation says that a process ends for this reason. So far it names no such reason.
 fn is_documented(_why: &str) -> bool {
     false
 }

@@ -1,4 +1,4 @@
-//! Requests out of a script: of every kind, about a few paths, so that they meet each other.
+//! Requests that a script chooses: of every kind, and about a few paths, so that the requests meet each other.
 
 use ringkeeper::jute::{Jute, Vector, VectorBuf};
 use ringkeeper::proto::OpCode;
@@ -11,7 +11,7 @@ use ringkeeper::proto::request::{
 
 use super::script::Script;
 
-/// What a client may send, but for closeSession, which ends the story of its connection.
+/// The operations that a client may send, except closeSession, which ends the story of its connection.
 pub const OPS: [OpCode; 29] = [
     OpCode::Create,
     OpCode::Create2,
@@ -44,7 +44,7 @@ pub const OPS: [OpCode; 29] = [
     OpCode::DeleteContainer,
 ];
 
-/// Right and wrong ones.
+/// Paths, right ones and wrong ones.
 pub const PATHS: [&str; 24] = [
     "/a",
     "/a/b",

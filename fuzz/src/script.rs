@@ -1,6 +1,6 @@
 //! Input as a script: small numbers and strings taken from the front, never an error.
 
-/// What is left of the input. Past its end every number is 0 and every string empty.
+/// The rest of the input. Past its end every number is 0 and every string empty.
 pub struct Script<'a>(&'a [u8]);
 
 impl<'a> Script<'a> {

@@ -1,7 +1,7 @@
-//! Hand-made seeds: conversations and records that are right, for the engine to break.
+//! Hand-made seeds: right conversations and records, which the engine then breaks.
 //!
-//! `UPDATE_SEEDS=1 cargo test --test fuzz_corpus` writes them into the corpus; without the variable
-//! that test holds the committed files against them.
+//! `UPDATE_SEEDS=1 cargo test --test fuzz_corpus` writes them into the corpus. Without the variable, that test
+//! compares the committed files with them.
 
 use ringkeeper::id::{Epoch, ServerId, SessionId, Zxid};
 use ringkeeper::jute::{Jute, Vector, VectorBuf};
@@ -16,7 +16,7 @@ use ringkeeper::proto::txn::{
     SubTxn, Txn, TxnBody, TxnDigest, TxnHeader,
 };
 
-/// A file that ZooKeeper wrote.
+/// The bytes of a file that ZooKeeper wrote.
 macro_rules! golden {
     ($name:literal) => {
         concat!("../../tests/golden/", $name)
@@ -26,7 +26,7 @@ macro_rules! golden {
 /// Seeds of one target by the names of their files.
 pub type Seeds = Vec<(String, Vec<u8>)>;
 
-/// Everything that the bodies of transactions borrow.
+/// The values that the bodies of transactions borrow.
 struct Parts {
     acl: VectorBuf<AclEntry<'static>>,
     paths: VectorBuf<Option<&'static str>>,
@@ -274,7 +274,7 @@ pub fn txnlog_replay() -> Seeds {
         ),
     ];
     for (name, log) in logs {
-        // Of the zeroes that ZooKeeper writes ahead of time, a few will do.
+        // A few of the zeroes that ZooKeeper writes ahead of time are enough.
         let used = log.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         seeds.push((name.into(), chosen(0, &log[..(used + 64).min(log.len())])));
     }
@@ -328,7 +328,7 @@ pub fn client() -> Seeds {
     for op in 0..29 {
         kinds.extend_from_slice(&[0, op, 0, 0, 100, 1, 0, 3, 0, 1, b'd', 1, 2, 3, 0, 0, 11]);
     }
-    // Watches, an expiry, a session taken up again.
+    // Watches, a session that expires, and one that is taken up again.
     let mut watches = vec![0];
     for op in [5, 17, 20, 21, 0, 3, 2] {
         watches.extend_from_slice(&[0, op, 0, 0, 20, 1, 0, 0, 0, 0, 0, 0]);
@@ -383,7 +383,7 @@ pub fn snapshot_load() -> Seeds {
     for (name, harm) in [("cut", 0), ("flipped", 1), ("gap", 2)] {
         for at in [9, 0x150] {
             let mut story = vec![3, 30];
-            // Thirty commands are read at most; what is left over is the harm.
+            // The target reads at most thirty commands, and takes the rest as the damage.
             story.extend_from_slice(&[0, 1, 3, 0, 1, 40, 1, 1, 0].repeat(30));
             story.extend_from_slice(&u16::to_be_bytes(at));
             story.extend_from_slice(&[harm, 2]);
@@ -421,7 +421,7 @@ pub fn snapshot_load() -> Seeds {
 /// For `snapshot_stream`.
 pub fn snapshot_stream() -> Seeds {
     let file: &[u8] = include_bytes!(golden!("datadir-3.10-HEAD/version-2/snapshot.400000003"));
-    // Between the header and the seals stands what a leader sends.
+    // A leader sends the bytes between the header of a snapshot and its seals.
     let tree = &file[16..file.len() - 13 - 33 - 21];
     let mut whole = tree.to_vec();
     whole.extend_from_slice(b"\0\0\0\x0aBenWasHere");
@@ -466,8 +466,8 @@ pub fn impossible() -> Seeds {
     seeds
 }
 
-/// For `amplification`: see the target for the commands. Most are named for a fault of the past, in which a few
-/// bytes made a server do, send or hold much.
+/// For `amplification`: see the target for the commands. Most are named after a past fault, in which a few bytes
+/// made a server do, send or hold much.
 pub fn amplification() -> Seeds {
     // Places in the target's tables, of counts and of lengths.
     let (once, thirty, hundred, thousand, thousands, most, all) = (0, 6, 7, 9, 12, 13, 15);
@@ -622,7 +622,7 @@ pub fn amplification() -> Seeds {
         ),
         ("two_clients_at_once", {
             let mut both = vec![a, list];
-            // Each waits for the next one, and they come into the same turns.
+            // Each command comes into the same turns as the next one.
             for client in [0, second] {
                 both.push(about(client | multi_read | 32, thousands, 1, 0));
                 both.push(read_as(0, about(client | read | 32, thousands, 1, 0)));
@@ -642,7 +642,7 @@ pub fn quorum_port() -> Seeds {
     for (who, name) in [(0, "stranger"), (3, "anybody"), (4, "beside_a_member")] {
         seeds.extend(as_a_learner(who, name));
     }
-    // No packet, half of one, and nothing more; nobody listens; silence.
+    // Bytes that are no packet, half a packet and nothing more, a port where no server listens, and silence.
     let anything: [&[u8]; 7] = [
         &[0, 2, 0, 18, 0, 0, 5, b'G', b'E', b'T', b' ', b'/', 0],
         &[0, 2, 0, 19, 20, 1, 1, 7, 1, 2, 2, 1, 0],
@@ -660,13 +660,14 @@ pub fn quorum_port() -> Seeds {
     seeds
 }
 
-/// `who`: a stranger, anybody, beside a member, in its place. `shape`: the bits are an observer, observer
-/// masters, a second client, and the member.
+/// The seed of an attack. `who` is the attacker's address: 0 that of a stranger, 3 any, 4 beside a member, 5 that of
+/// a member. The bits of `shape` add an observer (1), observer masters (2) and a second client (4); its upper four
+/// bits choose the member.
 fn attack(name: &str, who: u8, shape: u8, commands: &[&[u8]]) -> (String, Vec<u8>) {
     (name.to_owned(), [&[who, shape], &commands.concat()[..]].concat())
 }
 
-/// Goes all the way of a learner, votes, and asks.
+/// An attacker that behaves as a learner to the end, votes, and passes on requests.
 fn as_a_learner(who: u8, name: &str) -> Seeds {
     let named = |what: &str| format!("{name}_{what}");
     // Kind, protocol, id, configuration, epoch and the rest of the zxid.
@@ -674,11 +675,10 @@ fn as_a_learner(who: u8, name: &str) -> Seeds {
     let observer_6 = [0, 7, 5, 2, 2, 1];
     let far_ahead = [1, 7, 1, 2, 255, 1];
     let learn = |server: u8, who: &[u8], behind: &[u8]| {
-        // ACKEPOCH: the epoch followed, that marks come, how many, and the last zxid.
+        // Behind `who` stands ACKEPOCH: the epoch that he followed, whether marks follow, how many, and the last zxid.
         [&[23, server, 1], who, &[2, 2, 0, 6], behind].concat()
     };
-    // How many ACKs and requests. A request: kind, that it is whole, what it needs, identities, session,
-    // scope, cxid.
+    // How many ACKs and requests. A request: kind, that it is whole, what it needs, identities, session, scope, cxid.
     let silent = [2, 0];
     let writes = [2, 2, 3, 1, 0, 0, 0, 2, 0, 2, 9, 29, 1, 0, 0, 0, 0, 2, 2, 2, 10];
     let closes_sessions = [2, 2, 1, 1, 2, 0, 2, 9, 1, 1, 2, 2, 2, 10];
@@ -690,13 +690,13 @@ fn as_a_learner(who: u8, name: &str) -> Seeds {
     let learners: Vec<&[u8]> = learners.iter().map(Vec::as_slice).collect();
     let far = learn(2, &far_ahead, &silent);
     let asks = [learn(2, &observer_6, &writes), learn(2, &observer_6, &closes_sessions)];
-    // A greeting of server 3, and its vote for each in each state.
+    // A greeting of server 3, and its votes for each server in each state.
     let votes: Vec<[u8; 13]> =
         (0..4).map(|state| [25, 2, 1, 3, 7, 0, state, state, 6, 9, 2, 1, 1]).collect();
     let votes: Vec<&[u8]> = votes.iter().map(|vote| &vote[..]).collect();
     let sessions: [&[u8]; 5] = [
         &learn(2, &observer_6, &silent),
-        // REVALIDATE, SYNC, PING, sessions that were heard of, and again and again.
+        // REVALIDATE; SYNC; PING with the sessions that it heard of; and the last message repeated many times.
         &[7, 0, 1, 0, 0, 0, 39, 16, 0],
         &[8, 0, 6, 0, 8, 1, 6, 0],
         &[8, 2, 2, 0, 0, 0, 39, 16, 2, 0, 0, 39, 16, 6, 0],
@@ -711,7 +711,7 @@ fn as_a_learner(who: u8, name: &str) -> Seeds {
     ]
 }
 
-/// Is elected in the place of a member, and leads with a history of its own.
+/// An attacker in place of a member that is elected, and leads with a history of its own.
 fn as_a_leader(member: u8, name: &str) -> Seeds {
     let shape = 5 | member << 4;
     let named = |what: &str| format!("in_place_of_{name}_{what}");
@@ -724,11 +724,11 @@ fn as_a_leader(member: u8, name: &str) -> Seeds {
         ("snap_far", &[255, 4, 3, 0, 1]),
         ("snap_cut", &[6, 4, 3, 0, 0, 100]),
     ];
-    // Two proposals and their COMMIT: a session that begins, a node that is made.
+    // Two proposals with their COMMIT: the beginning of a session, and the creation of a node.
     let session = [7, 0, 7, 0, 0, 0, 39, 16, 1, 5, 6, 0, 7];
     let node = [8, 0, 7, 3, 0, 1, b'd', 0, 0, 0, 1, 1, 5, 6, 0, 8];
     let proposals = [&[2], &session[..], &node].concat();
-    // One of the new epoch, and its COMMIT, to who came last.
+    // A proposal of the new epoch, and its COMMIT, to the server that connected last.
     let broadcast = [12, 201, 3, 0, 7, 0, 0, 0, 39, 16, 1, 5, 6, 0, 14, 201, 3, 1, 0];
     let mut seeds = vec![attack(&named("is_silent"), 5, shape, &[&[26, 255, 26, 255, 26, 255]])];
     for (kind, choice) in choices {

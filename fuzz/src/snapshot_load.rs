@@ -10,7 +10,7 @@ use super::disk::{Disk, place_number};
 use super::script::Script;
 use super::tree_model::World;
 
-/// The first byte chooses: the rest is a file, or the story of one.
+/// The first byte chooses whether the rest is a file, or a script that makes one.
 pub fn run(data: &[u8]) {
     let Some((&choice, data)) = data.split_first() else { return };
     match choice % 4 {
@@ -35,7 +35,7 @@ fn loaded(mut file: &[u8], compression: Compression, zxid: Zxid) -> Option<Loade
     load(&mut file, compression, zxid, OPTIONS, &mut |_, _| {}).ok()
 }
 
-/// What can be loaded can be written, and what was written loads as the same.
+/// Checks that a database that loads can be written, and that the written file loads as the same database.
 fn anything(file: &[u8], compression: Compression) {
     let Some(Loaded { mut database, trailers }) = loaded(file, compression, Zxid(7)) else {
         return;
@@ -62,7 +62,7 @@ fn same(one: &Database, other: &Database) {
     assert_eq!(one.sessions().collect::<Vec<_>>(), other.sessions().collect::<Vec<_>>());
 }
 
-/// The database as a file.
+/// The database as the bytes of a snapshot.
 fn written(database: &mut Database) -> Vec<u8> {
     let options = WriterOptions { nodes_max: 16, slice_bytes: 300, ..WriterOptions::default() };
     let mut writer = Writer::new(options);
@@ -86,7 +86,7 @@ fn written(database: &mut Database) -> Vec<u8> {
     }
 }
 
-/// Makes a tree, writes it, damages the file: it is refused, or means the same.
+/// Makes a tree, writes it and damages the file. The reader refuses the damaged file, or reads the same tree.
 fn damaged(script: &mut Script<'_>) {
     let mut world = World::new();
     for _ in 0..script.below(40) {
@@ -106,7 +106,7 @@ fn damaged(script: &mut Script<'_>) {
         _ => drop(harmed.drain(at..(at + 1 + script.below(9)).min(harmed.len()))),
     }
     if let Some(Loaded { database, .. }) = loaded(&harmed, Compression::None, zxid) {
-        // Only what stands behind the checksum, the trailers, may be harmed without notice.
+        // Only the trailers, which stand behind the checksum, may be damaged without notice.
         same(&world.database, &database);
     }
 }

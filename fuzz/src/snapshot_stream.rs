@@ -4,7 +4,7 @@ use ringkeeper::database::{Database, DatabaseOptions};
 use ringkeeper::id::Zxid;
 use ringkeeper::snapshot::{StreamProgress, StreamReader, StreamWriter};
 
-/// The first two bytes say how long a piece is, the rest is the stream.
+/// The first two bytes give the length of a piece, and the rest is the stream.
 pub fn run(data: &[u8]) {
     let Some((&[low, high], stream)) = data.split_first_chunk() else { return };
     let piece_bytes = usize::from(u16::from_be_bytes([high, low])).max(1);

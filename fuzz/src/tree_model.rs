@@ -1,4 +1,4 @@
-//! The database beside a naive model: transactions that prep would let through, and a snapshot
+//! The database beside a naive model: transactions that `processor::Prep` would let through, and a snapshot that is
 //! taken while they go on.
 
 use std::collections::BTreeMap;
@@ -22,10 +22,10 @@ struct Node {
     stat: StatPersisted,
 }
 
-/// Nodes by path, `/` for the root; those below `/zookeeper` are not looked at.
+/// Nodes by path; `/` is the root. The model leaves out the nodes below `/zookeeper`.
 type Model = BTreeMap<String, Node>;
 
-/// A snapshot under way: what it must hold, and what of it was given.
+/// A snapshot under way: the nodes that it must hold, and those that it has given.
 struct Frozen {
     expected: Model,
     given: Model,
@@ -77,7 +77,7 @@ fn parent_of(path: &str) -> &str {
 }
 
 impl World {
-    /// The built-in nodes.
+    /// A database and a model with the built-in nodes.
     pub fn new() -> World {
         let database =
             Database::new(DatabaseOptions { extended_types: true, ..DatabaseOptions::default() });
@@ -91,7 +91,7 @@ impl World {
         World { database, model, sessions: BTreeMap::new(), frozen: None }
     }
 
-    /// One change, or a step of a snapshot.
+    /// Makes one change, or a step of a snapshot.
     pub fn command(&mut self, script: &mut Script<'_>) {
         match script.byte() % 16 {
             0..=7 => self.change(script),
@@ -125,7 +125,7 @@ impl World {
         assert_eq!(self.database.last_processed(), zxid);
     }
 
-    /// A path that is there, and one that is not but could be.
+    /// The path of an existing node, and a path at which a node could be created.
     fn paths(&self, script: &mut Script<'_>) -> (String, String) {
         let index = script.below(self.model.len().min(256));
         let known = self.model.keys().nth(index).expect("the index is below the length").clone();
@@ -135,7 +135,7 @@ impl World {
         (known, format!("{below}/{name}{long}"))
     }
 
-    /// A body that fits the present state, and what it does to the model.
+    /// Makes a body that fits the present state, and calls `then` with it.
     fn with_body(&self, script: &mut Script<'_>, then: impl FnOnce(i64, OpCode, TxnBody<'_>)) {
         let (known, fresh) = self.paths(script);
         let session = 1 + i64::from(script.byte() % 4);
@@ -201,7 +201,7 @@ impl World {
         imitate(&mut self.model, zxid, session, &body);
     }
 
-    /// A multi that succeeds, or, with an error among its parts, changes nothing.
+    /// Applies a multi, which succeeds, or changes nothing because of an error among its parts.
     fn multi(&mut self, script: &mut Script<'_>) {
         let before = self.model.clone();
         let zxid = Zxid(self.database.last_processed().0 + 1);
@@ -276,7 +276,7 @@ impl World {
         });
     }
 
-    /// Whether there is more.
+    /// Takes up to `nodes` nodes of the snapshot. Returns whether there are more.
     fn continue_snapshot(&mut self, nodes: usize) -> bool {
         let Some(frozen) = &mut self.frozen else { return false };
         let (given, acls) = (&mut frozen.given, &frozen.acls);
@@ -300,8 +300,8 @@ impl World {
         })
     }
 
-    /// Takes what is left of a snapshot under way, holds it against what was there when it began, and builds
-    /// a database of it.
+    /// Takes the rest of a snapshot under way, compares the snapshot with the nodes that existed when it began, and
+    /// builds a database from it.
     pub fn finish_snapshot(&mut self) {
         while self.continue_snapshot(7) {}
         let Some(frozen) = self.frozen.take() else { return };
@@ -334,7 +334,7 @@ impl World {
         }
     }
 
-    /// Everything that the database says is what the model says.
+    /// Checks that the database says in everything what the model says.
     fn check(&self) {
         for (path, expected) in &self.model {
             let Some(node) = self.database.node(path) else { panic!("{path} is lost") };
@@ -377,7 +377,7 @@ fn decode(op: OpCode, bytes: &[u8]) -> TxnBody<'_> {
     TxnBody::decode(op, &mut ringkeeper::jute::Decoder::new(bytes)).expect("it was encoded by us")
 }
 
-/// The digests of all nodes but those below `/zookeeper`, added up.
+/// The sum of the digests of all nodes except those below `/zookeeper`.
 fn naive_digest(model: &Model) -> i64 {
     let digest = |(path, node): (&String, &Node)| {
         let seed = Database::digest_seed(path, node.data.as_deref());
@@ -386,12 +386,12 @@ fn naive_digest(model: &Model) -> i64 {
     model.iter().map(digest).fold(0, i64::wrapping_add)
 }
 
-/// `/zookeeper` itself counts, and never changes here.
+/// The digest of `/zookeeper` itself, which counts and never changes here.
 fn zookeeper_digest(database: &Database) -> i64 {
     database.node("/zookeeper").expect("it is built in").digest()
 }
 
-/// Does to the model what a body that fits does.
+/// Applies a body that fits to the model.
 fn imitate(model: &mut Model, zxid: Zxid, session: i64, body: &TxnBody<'_>) {
     let time = 1000 + zxid.0;
     let mut create = |path: &str, data: Option<&[u8]>, acl: AclVector<'_>, owner: i64| {

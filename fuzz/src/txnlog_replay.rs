@@ -11,7 +11,7 @@ use ringkeeper::txnlog::{Append, Entry, Progress, Reader, Verdict, Writer, Write
 use super::disk::Disk;
 use super::script::Script;
 
-/// The first byte chooses: the rest is a file, or the story of one.
+/// The first byte chooses whether the rest is a file, or a script that makes one.
 pub fn run(data: &[u8]) {
     let Some((&choice, data)) = data.split_first() else { return };
     if choice % 2 == 0 {
@@ -33,7 +33,7 @@ fn read(file: &[u8]) -> (Vec<Entry>, Verdict) {
     (entries, verdict)
 }
 
-/// What holds for every file.
+/// Checks what holds for every file.
 fn check(file: &[u8], entries: &[Entry], verdict: &Verdict) {
     let mut end = 0;
     for entry in entries {
@@ -45,19 +45,19 @@ fn check(file: &[u8], entries: &[Entry], verdict: &Verdict) {
         Verdict::Clean { end: clean } => assert!(*clean >= end && *clean <= file.len() as u64),
         Verdict::Damaged { offset, .. } => assert!(*offset <= file.len() as u64),
         Verdict::TornTail { end: torn, .. } => {
-            // What is cut as told is a whole file, with the same records.
+            // A file that is cut where the verdict says is whole, and has the same records.
             let cut = usize::try_from(*torn).expect("the file is in memory");
             assert!(cut <= file.len() && *torn >= end);
             let (again, verdict) = read(&file[..cut]);
             assert_eq!(again, entries, "cutting a torn tail changes what is read");
-            // Nothing is left of a file that was cut inside its header: recovery removes it.
+            // A file that is cut inside its header is empty, and recovery removes it.
             assert!(cut == 0 || matches!(verdict, Verdict::Clean { .. }), "{verdict}");
         }
     }
 }
 
-/// Writes groups, then cuts, flips or blanks something: whatever is read was written, in order and
-/// from the beginning, and an undamaged file is read whole.
+/// Writes groups, then cuts the file, flips a bit or blanks bytes. The reader must read only what was written, in
+/// order and from the beginning, and an undamaged file to its end.
 fn damaged(script: &mut Script<'_>) {
     let mut disk = Disk::default();
     let options = WriterOptions {

@@ -1,5 +1,5 @@
-//! What a client may rely on: each of its requests is answered once and in order, zxids never go back, and
-//! what it was told survives a crash.
+//! What a client may rely on: the server answers each of its requests once and in order, zxids never go back, and
+//! what the client was told survives a crash.
 
 use std::collections::VecDeque;
 
@@ -15,38 +15,38 @@ use ringkeeper::replica::Replica;
 
 use super::disk::Disk;
 
-/// One connection, from its client's side.
+/// One connection as its client sees it.
 #[derive(Default)]
 pub struct Witness {
-    /// Its connect request was sent.
+    /// Whether its connect request was sent.
     pub introduced: bool,
-    /// Its connect response came.
+    /// Whether its connect response came.
     pub connected: bool,
     /// Its session, once it is connected.
     pub session: SessionId,
-    /// The password of that.
+    /// The password of the session.
     pub password: [u8; 16],
     /// Requests sent and not yet answered, whose answers come in order.
     pub expected: VecDeque<(i32, OpCode)>,
-    /// Requests were sent in frames that may not have been requests: from then on nothing is expected.
+    /// Whether the client sent frames that may not be requests. From then on, the witness expects nothing.
     pub wild: bool,
-    /// The newest that it was told.
+    /// The newest zxid that the client was told.
     pub zxid: Zxid,
 }
 
-/// What was in some frames.
+/// What some frames held.
 #[derive(Clone, Copy, Default)]
 pub struct Received {
-    /// The newest transaction that they told of.
+    /// The newest transaction of which the frames told.
     pub told: Zxid,
     /// Bytes of events.
     pub event_bytes: usize,
-    /// The longest frame.
+    /// Bytes of the longest frame.
     pub frame_bytes_max: usize,
 }
 
 impl Witness {
-    /// Looks at the frames for its connection.
+    /// Reads and checks the frames that came for its connection.
     pub fn receive(&mut self, mut bytes: &[u8]) -> Received {
         let mut received = Received::default();
         while !bytes.is_empty() {
@@ -68,7 +68,7 @@ impl Witness {
             let mut op = None;
             match header.xid {
                 -1 if self.wild => {
-                    // Or a reply to a request of that number.
+                    // With `wild` set, this may also be the reply to a request with xid -1.
                     received.event_bytes += 4 + length;
                     continue;
                 }
@@ -86,7 +86,7 @@ impl Witness {
                 }
                 _ => {}
             }
-            // An operation that nobody knows has no place in the order, and -1 says so.
+            // An unknown operation has no place in the order, which the server shows by zxid -1.
             if header.zxid == Zxid::NONE {
                 assert_eq!(header.err, ErrorCode::Unimplemented.code());
                 continue;
@@ -102,15 +102,15 @@ impl Witness {
     }
 }
 
-/// What a crash would leave now is a folder that a server starts on, and it holds all that anybody was
-/// told. An odd one began with files that no server writes.
+/// Checks that a server starts on the folder that a crash would leave now, and that the folder holds all that any
+/// client was told. An odd folder began with files that no server writes.
 pub fn check_folder(replica: &Replica, disk: &Disk, told: Zxid, is_odd: bool) {
     let options =
         RecoveryOptions { database: *replica.database().options(), ..RecoveryOptions::default() };
     let folder = disk.after_crash();
     let recovered = match recover(&folder, &options, &mut |_| {}) {
         Ok(recovered) => recovered,
-        // Before the first snapshot nobody was told anything.
+        // Before the first snapshot, no client was told anything.
         Err(error) => {
             assert!(told <= Zxid::ZERO, "a folder of ours is refused: {error}");
             return;
@@ -123,7 +123,7 @@ pub fn check_folder(replica: &Replica, disk: &Disk, told: Zxid, is_odd: bool) {
         assert_eq!(clients_nodes(kept), clients_nodes(live));
         assert_eq!(kept.sessions().collect::<Vec<_>>(), live.sessions().collect::<Vec<_>>());
         assert_eq!(kept.ephemerals_count(), live.ephemerals_count());
-        // What a log deletes of the nodes that every tree has is there again.
+        // A start creates the nodes that every tree has, even if a log deletes them.
         if !is_odd {
             assert_eq!(kept.node_count(), live.node_count());
             assert_eq!(data_bytes(kept), data_bytes(live));
@@ -131,8 +131,8 @@ pub fn check_folder(replica: &Replica, disk: &Disk, told: Zxid, is_odd: bool) {
     }
 }
 
-/// What `approximate_data_size` says without the data of quotas' figures. A start counts those anew; until then they
-/// may be old, where a client has made `zookeeper_limits` after `zookeeper_stats`.
+/// The value of `approximate_data_size` without the data of the quotas' figures. A start counts those figures anew.
+/// Until then they may be old, if a client has created `zookeeper_limits` after `zookeeper_stats`.
 // ZooKeeper: DataTree.createNode counts when the figures are made, DataTree.setupQuota at each start.
 fn data_bytes(database: &Database) -> u64 {
     let mut bytes = database.approximate_data_size();
@@ -147,7 +147,7 @@ fn data_bytes(database: &Database) -> u64 {
     bytes
 }
 
-/// Nodes outside `/zookeeper`.
+/// The number of nodes outside `/zookeeper`.
 fn clients_nodes(database: &Database) -> usize {
     let below = |path| database.node(path).map_or(0, |node| node.descendants_count());
     below("/") - below("/zookeeper")

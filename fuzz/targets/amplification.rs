@@ -6,7 +6,7 @@ use ringkeeper_fuzz::meter::Counting;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Everything is checked, and counted for the engine. A guess.
+/// How many times slower than a release this build is, with its checks and the counters of the engine. A guess.
 const SLOWNESS: u64 = 4;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| ringkeeper_fuzz::amplification::run_on(data, SLOWNESS));

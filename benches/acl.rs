@@ -1,5 +1,5 @@
-//! What access control costs: a check of one client against lists of some lengths, and what is done once
-//! for each list. `cargo bench --bench acl`.
+//! What access control costs: a check of one client against lists of several lengths, and the work that is done once
+//! for each list. Run with `cargo bench --bench acl`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -14,7 +14,8 @@ use ringkeeper::acl::{AclList, Identity};
 use ringkeeper::jute::VectorBuf;
 use ringkeeper::proto::data::{AclEntry, Id};
 
-/// One, what a list may have, and what stands in a file of Apache ZooKeeper that bounds nothing.
+/// Entries of a list: one, as many as a list may have, and many more, as in a file of Apache ZooKeeper, which sets
+/// no bound.
 const LENGTHS: [usize; 3] = [1, 1024, 40_000];
 
 fn list(

@@ -1,5 +1,5 @@
-//! What it costs to read a request, to write an answer, to encode a transaction and to check one
-//! that came from elsewhere. `cargo bench --bench codec`.
+//! What it costs to read a request, to write an answer, to encode a transaction, and to check one that came from
+//! elsewhere. Run with `cargo bench --bench codec`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ use ringkeeper::proto::txn::Txn;
 
 const DATA: [u8; 100] = [7; 100];
 
-/// A request as it lies in a frame: header, body.
+/// A request as it stands in a frame: the header, then the body.
 fn request(op: OpCode, body: &RequestBody<'_>) -> Vec<u8> {
     let mut out = RequestHeader { xid: 1, op: op.number() }.to_bytes();
     body.encode(op, &mut out);

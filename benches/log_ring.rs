@@ -1,5 +1,5 @@
-//! What one durable write costs, by the way of waiting for it: the figures behind the choice in
-//! `server::turns`. `cargo bench --bench log_ring [FOLDER]`; the folder decides the disk.
+//! What one durable write costs, for each way of waiting for it: the figures behind the choice in `server::turns`.
+//! Run with `cargo bench --bench log_ring -- [FOLDER]`; the folder decides the disk.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails as a test does")]
 
@@ -20,7 +20,7 @@ const SEGMENT: SegmentId = SegmentId(1);
 /// How the writer learns that its write is durable.
 #[derive(Clone, Copy, Debug)]
 enum Wait {
-    /// Looks at the completion queue until it is there.
+    /// Looks at the completion queue until the completion is there.
     Look,
     /// Looks again and again, and gives the processor away after each look.
     LookAndYield,
@@ -45,7 +45,7 @@ fn main() {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// Blocks that are allocated and written, as those of a prepared segment.
+/// Makes a file whose blocks are allocated and written, like those of a prepared segment.
 fn zeroed_file(path: &Path) {
     let file = File::create(path).unwrap();
     let zeroes = vec![0; 1 << 20];

@@ -1,9 +1,9 @@
-//! What the state costs in memory, and how long one slice of a snapshot holds everything up: bytes
-//! of a znode and of a watch, and the tail that a mean would hide.
+//! What the state costs in memory, and how long one slice of a snapshot holds up everything: the bytes of a znode
+//! and of a watch, and the longest slices, which a mean would hide.
 //!
-//! `cargo bench --bench memory -- [znodes]`, a million if not told. Memory is what the process
-//! really has resident, so allocator overhead counts; the figures are for comparing two commits on
-//! one quiet machine. What single operations cost is in `tree` and `watches`.
+//! Run with `cargo bench --bench memory -- [znodes]`; without the number, a million. The measure is the resident
+//! memory of the process, so the overhead of the allocator counts. Use the figures to compare two commits on one
+//! quiet machine. The benchmarks `tree` and `watches` tell what single operations cost.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -19,10 +19,10 @@ use ringkeeper::id::ConnectionId;
 use ringkeeper::watch::{WatchBounds, WatchKind};
 
 const DATA: [u8; 100] = [7; 100];
-/// What is written between two slices.
+/// Writes between two slices.
 const WRITES: u64 = 64;
 
-/// Bytes that the process has in memory.
+/// Bytes of the process that are resident in memory.
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
@@ -65,7 +65,8 @@ fn main() {
     );
 }
 
-/// A whole snapshot, with writes between its slices, which it has to keep the old state of.
+/// Takes a whole snapshot, and writes between its slices, so that it has to keep old states of nodes. Gives the time
+/// of each slice.
 fn slices(database: &mut Database, txns: &mut Txns, count: u64) -> Vec<Duration> {
     let mut times = Vec::new();
     let mut fired = Vec::new();

@@ -1,7 +1,8 @@
-//! What the replica costs on one core, disk and sockets left out: requests a second, by kind.
+//! What the replica costs on one core, without disk and sockets: requests a second, by kind.
 //!
-//! `cargo bench --bench replica`. What is measured is what `ringkeeper-bench core` measures, which says in a word what
-//! is reached; this compares with an earlier state. Time is the thread's own, so that a busy machine does not count.
+//! Run with `cargo bench --bench replica`. `ringkeeper-bench core` measures the same work and says which goals it
+//! reaches; this benchmark compares with an earlier state. The measure is the processor time of the thread, so that
+//! a busy machine does not count.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! What each change and each look at the tree costs, with a thousand znodes and with a million: the
-//! paths that every request takes, without requests. `cargo bench --bench tree`.
+//! What each change of the tree and each look-up costs, with a thousand znodes and with a million: the code that
+//! every request runs, without requests. Run with `cargo bench --bench tree`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -14,7 +14,8 @@ use ringkeeper::database::{Database, DatabaseOptions};
 use ringkeeper::proto::txn::Txn;
 
 const DATA: [u8; 100] = [7; 100];
-/// What is made before a turn and gone after it must not be what the memory is used for.
+/// Operations of a turn. A turn is short, so that its inputs, which live only for the turn, take little of the
+/// caches.
 const TURN: u64 = 1000;
 const SLICE: usize = 512;
 
@@ -22,7 +23,7 @@ struct World {
     database: Database,
     txns: Txns,
     count: u64,
-    /// How far the walk over the nodes has come.
+    /// The number of the walk's next node.
     at: u64,
 }
 
@@ -110,7 +111,8 @@ fn tree(criterion: &mut Criterion<ThreadTime>) {
 
 type Group<'a> = criterion::BenchmarkGroup<'a, ThreadTime>;
 
-/// The names below one parent: one child with a thousand znodes, a thousand with a million.
+/// Lists the names below one parent: one child in a tree of a thousand znodes, a thousand children in a tree of a
+/// million.
 fn children(group: &mut Group<'_>, world: &World) {
     let parent = world.database.node("/bench/000").unwrap();
     group.throughput(elements(parent.num_children()));
@@ -125,7 +127,7 @@ fn children(group: &mut Group<'_>, world: &World) {
     );
 }
 
-/// A part of a snapshot, which is what a request may have to wait for.
+/// Writes a slice of a snapshot, for which a request may have to wait.
 fn snapshot(group: &mut Group<'_>, world: &mut World) {
     group.throughput(elements(SLICE));
     let id = BenchmarkId::new("snapshot: a slice of 512 nodes, each", world.count);

@@ -1,5 +1,5 @@
-//! What the transaction log costs before and after the disk: transactions copied into groups and
-//! sealed, and a file of them read back. `cargo bench --bench txnlog`.
+//! What the transaction log costs before and after the disk: to copy transactions into groups and seal the groups,
+//! and to read a file back. Run with `cargo bench --bench txnlog`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -25,7 +25,7 @@ struct World {
     writer: Writer,
     txns: Txns,
     ops: Vec<Op>,
-    /// What a file would hold, if it is kept.
+    /// The bytes of the file, if the benchmark keeps them.
     file: Option<Vec<u8>>,
     synced: u64,
 }
@@ -48,7 +48,7 @@ impl World {
         }
     }
 
-    /// Everything is written at once, by a disk that takes no time.
+    /// Writes everything at once, as a disk that takes no time would.
     fn write(&mut self) {
         loop {
             self.writer.poll(&mut self.ops);

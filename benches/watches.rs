@@ -1,5 +1,5 @@
-//! What a watch costs: to set it, to fire it, to forget a connection, beside a million others.
-//! `cargo bench --bench watches`.
+//! What a watch costs beside a million others: to set it, to fire it, and to forget a connection. Run with `cargo
+//! bench --bench watches`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -16,13 +16,13 @@ use ringkeeper::id::ConnectionId;
 use ringkeeper::proto::txn::Txn;
 use ringkeeper::watch::{WatchBounds, WatchKind};
 
-/// Watches that are there, ten on each path, of ten thousand connections.
+/// Watches that exist before, ten on each path, of ten thousand connections.
 const OTHERS: u64 = 1_000_000;
 const CONNECTIONS: u64 = 10_000;
 /// One more connection, whose watches come and go.
 const NEWCOMER: ConnectionId = ConnectionId(CONNECTIONS);
 const TURN: u64 = 1000;
-/// Znodes; nobody watches them before.
+/// Znodes that no connection watches before.
 const NODES: u64 = 1000;
 
 struct World {
@@ -96,7 +96,7 @@ fn watches(criterion: &mut Criterion<ThreadTime>) {
     group.finish();
 }
 
-/// Writes to nodes, each of which a number of connections watch; each write goes to another node.
+/// Times `iters` writes, each to another node, which `watchers` connections watch.
 fn fire(world: &mut World, watchers: u64, iters: u64) -> Duration {
     let watch = |world: &mut World, turn| -> Vec<Txn> {
         let nodes: Vec<String> = (0..turn).map(path).collect();

@@ -1,5 +1,5 @@
-//! What the benchmarks have in common: the processor time of their own thread as the measure, so
-//! that a busy machine does not count; paths of 30 bytes; transactions with growing zxids.
+//! What the benchmarks share: the measure, which is the processor time of their own thread, so that a busy machine
+//! does not count; paths of 30 bytes; transactions with growing zxids.
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each benchmark takes what it needs")]
 
@@ -15,11 +15,11 @@ use ringkeeper::proto::txn::{CreateTxn, DeleteTxn, SetDataTxn, Txn, TxnBody, Txn
 use ringkeeper::proto::{AclVector, OpCode};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Time that this thread was on a core.
+/// A clock for Criterion: the time that this thread was on a core.
 pub struct ThreadTime;
 
 impl ThreadTime {
-    /// Since the thread began.
+    /// The processor time of this thread since it began.
     pub fn now() -> Duration {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         Duration::try_from(time).unwrap()
@@ -55,7 +55,7 @@ impl Measurement for ThreadTime {
     }
 }
 
-/// Criterion that measures processor time, and not for long: there are many benchmarks.
+/// A Criterion that measures processor time, for a short while each, because there are many benchmarks.
 pub fn criterion() -> Criterion<ThreadTime> {
     Criterion::default()
         .with_measurement(ThreadTime)
@@ -69,8 +69,8 @@ pub fn elements(count: usize) -> Throughput {
     Throughput::Elements(count as u64)
 }
 
-/// Runs `iters` times `timed`, in turns of `turn_max`; each turn is prepared and tidied up off the
-/// clock. For what cannot be repeated on the same state.
+/// Runs `timed` `iters` times, in turns of at most `turn_max`. Each turn is prepared and tidied up off the clock.
+/// This serves work that cannot be repeated on the same state.
 pub fn in_turns<S, P>(
     iters: u64,
     turn_max: u64,
@@ -93,17 +93,17 @@ pub fn in_turns<S, P>(
     took
 }
 
-/// 30 bytes, under one of a thousand parents.
+/// The path of node `n`: 30 bytes, below one of a thousand parents.
 pub fn path(n: u64) -> String {
     format!("/bench/{:03}/node-{n:014}", n % 1000)
 }
 
-/// A walk over 0..count that no cache foresees. It may meet a number twice.
+/// Number `n` of a walk over `0..count` that no cache foresees. The walk may meet a number twice.
 pub fn scattered(n: u64, count: u64) -> u64 {
     n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % count
 }
 
-/// `world:anyone`, all permissions.
+/// An ACL that gives `world:anyone` all permissions.
 pub fn open_acl() -> VectorBuf<AclEntry<'static>> {
     let mut acl = VectorBuf::default();
     let id = Id { scheme: Some("world"), id: Some("anyone") };
@@ -118,7 +118,7 @@ pub struct Txns {
 }
 
 impl Txns {
-    /// From zxid 1.
+    /// Transactions from zxid 1 on.
     pub fn new() -> Txns {
         Txns { zxid: 0, acl: open_acl() }
     }
@@ -142,7 +142,7 @@ impl Txns {
         txn(&mut self.zxid, OpCode::SetData, &body)
     }
 
-    /// The end of a node.
+    /// The deletion of a node.
     pub fn delete(&mut self, path: &str) -> Txn {
         let body = TxnBody::Delete(DeleteTxn { path: Some(path) });
         txn(&mut self.zxid, OpCode::Delete, &body)

@@ -118,7 +118,7 @@ fn a_client_that_never_reads_stops_only_itself() {
 
 #[test]
 fn a_list_of_children_longer_than_any_bound_arrives_and_the_connection_lives() {
-    // Long names, so that few children make 69 MB.
+    // The names are long, so that a few children make 69 MB.
     let (children, name_bytes) = (70, 990_000);
     let server = Server::start(program(), config());
     let mut session = Session::open(server.socket_addr(), TIMEOUT_MS).expect("a session");
@@ -191,7 +191,8 @@ fn a_disk_that_fills_up_while_snapshots_are_written() {
     full_disk(&config().line("snapCount=300").line("preAllocSize=256"), 30_000);
 }
 
-/// Fills the disk under a server, frees it, restarts: refusals are errors, reads go on, acknowledged writes stay.
+/// Fills the disk under a server, frees space, and restarts the server. Refused writes are errors, reads go on, and
+/// acknowledged writes stay.
 fn full_disk(config: &Config, value_bytes: usize) {
     let Some(disk) = SmallDisk::mount() else {
         eprintln!("NOT CHECKED: mounting a small file system is not allowed here (it takes root)");
@@ -303,7 +304,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Reads until the end of the stream or a silence; returns the bytes and which of the two it was.
+/// Reads until the stream ends or is silent, and returns which of the two happened.
 fn drain(connection: &mut Connection) -> Received {
     loop {
         match connection.receive_within(CLOSED_WITHIN) {

@@ -78,7 +78,7 @@ fn every_kind_of_work_is_done_without_an_error(program: Program) {
         if let Work::Mix(mix) = &definition.work
             && let Load::Open { per_second } = mix.load
         {
-            // One second of load, however fast the server was.
+            // The load lasts one second, so the count equals the rate.
             assert_eq!(measured.all.count.to_string(), per_second.to_string(), "{name}");
         }
     }

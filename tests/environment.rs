@@ -43,7 +43,7 @@ impl Place {
         finish(&mut command)
     }
 
-    /// The same as another user without privileges; `None` if this user may not do that.
+    /// As `run`, but as another user without privileges; `None` if this user may not change to another one.
     fn run_as_another(&self, limits: &str, words: &str) -> Option<(Option<i32>, String)> {
         // Each test has a user of its own, because limits count all processes of a user.
         Some(finish(&mut self.as_user(54_321, limits, words)?))
@@ -149,14 +149,14 @@ fn a_server_waits_a_moment_for_memory_that_others_of_its_user_have_locked() {
         return;
     };
     until(&first, "serving clients on");
-    // The other server stays: this one ends, and says why.
+    // The other server stays, so this one ends and says why.
     let mut waiting = start(&second).expect("as before");
     until(&second, "trying again for some seconds");
     let status = waiting.wait().expect("our child");
     assert_eq!(status.code(), Some(1));
     assert!(says(&second, "all processes of this user together may lock 512 KiB"));
     assert!(!says(&second, "ringkeeper.cores=0"));
-    // The other server ends soon: this one then serves.
+    // The other server ends soon, and then this one serves.
     let mut waiting = start(&second).expect("as before");
     until(&second, "trying again for some seconds");
     holder.kill().expect("our child");
@@ -344,8 +344,8 @@ fn ports_that_another_process_has_are_named_and_the_check_denies_nothing_for_the
     assert!(said.contains("resolves the name again at each attempt"), "{said}");
 }
 
-/// The check names a port that this process has, and does not deny the start: usually the server that will be replaced
-/// has it.
+/// The check names a port that the test's process has, and still says that a server would start: usually, the port
+/// belongs to the server that will be replaced.
 fn must_be_taken(place: &Place, what: &str) {
     let (code, said) = place.run("", "config check");
     assert_eq!(code, Some(0), "{said}");

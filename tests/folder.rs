@@ -23,7 +23,7 @@ use ringkeeper_testkit::{Config, Environment, Program, Server};
 
 const SUPER: &str = "super:secret";
 const ANN: &str = "ann:one";
-/// Longer than a test takes.
+/// A session timeout longer than a test takes, in ms.
 const TIMEOUT_MS: i32 = 300_000;
 /// Enough changes for several snapshots and segments, and for the digests of several zxids (ZooKeeper keeps one in
 /// 128).
@@ -81,7 +81,7 @@ fn a_folder_with_snappy_snapshots_is_read() {
 
 #[test]
 fn a_log_without_a_snapshot_is_read_if_the_operator_says_so() {
-    // The only snapshot is the empty one, so that the log holds everything.
+    // The only snapshot is that of the empty database, so the log holds everything.
     let whole_log = config().line("snapCount=100000").line("preAllocSize=65536");
     let mut tour = Tour::begin(Program::ZooKeeper39, whole_log.clone());
     tour.server.kill();

@@ -115,7 +115,7 @@ fn an_input_named_in_the_environment_passes() {
     run_one(&target, &fs::read(file).unwrap());
 }
 
-/// The same with random bytes, on a machine without a fuzzing engine: `FUZZ_TARGET=client FUZZ_RANDOM=100000 cargo test
+/// Runs random bytes, on a machine without a fuzzing engine: `FUZZ_TARGET=client FUZZ_RANDOM=100000 cargo test
 /// --test fuzz_corpus random`. A failure names the file to which it has written the input.
 #[test]
 fn random_inputs_pass_as_many_as_the_environment_says() {

@@ -48,8 +48,8 @@ fn a_process_that_is_stopped_under_load_says_that_the_system_held_it_off() {
     for wiring in WIRINGS {
         let server = start(Config::new().line(wiring));
         let mut client = Client::connect(server.socket_addr());
-        // A server that has been idle for a while does not notice a stop. Each stop is twice as long as the last one:
-        // whatever stalls there were before, the log has a line about such a stall at once.
+        // A server that has been idle for a while does not notice a stop, so the test repeats it. Each stop is twice
+        // as long as the last one, so that the log has a line about it at once, whatever stalls came before.
         let mut stop = Duration::from_millis(100);
         until("a stop in mntr, and a line that says why", &server, || {
             let frame = client.frame(OpCode::GetData, &raw::get("/", false));

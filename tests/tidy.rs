@@ -1,9 +1,9 @@
-//! The rules of the source tree that no compiler knows: layers, what the core never touches, what is used, headers,
-//! leftovers, length. Each rule is a function from files to violations, and is itself tested on planted ones, in its
-//! file under `tests/tidy`; what the rules allow stands here.
+//! The rules of the source tree that no compiler knows: layers, names that the core never uses, unused items,
+//! headers, leftovers, and lengths. Each rule is a function from files to violations, which its file under
+//! `tests/tidy` tests on planted violations. The exceptions to the rules stand here.
 //!
-//! It reads Rust as a lexer does (comments, strings, code), not as a compiler: good enough for
-//! rules about names, and no dependency.
+//! The rules read Rust as a lexer does (comments, strings, code), and not as a compiler. That suffices for rules
+//! about names, and needs no dependency.
 
 #[path = "tidy/form.rs"]
 mod form;
@@ -26,8 +26,8 @@ use layers::{confined, effects_in_core, effects_in_simulation, layering, lints_o
 use order::random_order;
 use usage::{metrics_without_source, unused};
 
-/// Which layer each module of `src` belongs to. A module imports from its own layer and from those
-/// with a lower number. `ARCHITECTURE.md` says what the layers are.
+/// The layer of each module of `src`. A module imports from its own layer and from those with a lower number.
+/// `ARCHITECTURE.md` says what the layers are.
 const LAYERS: &[(u8, &[&str])] = &[
     (0, &["id", "limits", "error", "planted", "random", "time", "log"]),
     (1, &["jute", "proto"]),
@@ -42,18 +42,19 @@ const LAYERS: &[(u8, &[&str])] = &[
 /// Every folder with sources.
 const EVERYWHERE: &[&str] = &["src", "tests", "benches", "tools", "fuzz"];
 
-/// In this order: each imports from those before it alone.
+/// The modules of layer 3 in their order: each imports only from those before it.
 const AGREEMENT: &[&str] = &["link", "quorum", "zab", "election", "peer"];
 
 /// Layers up to this one decide and never act, except for the log, on which no decision depends.
 const CORE_LAYER_MAX: u8 = 5;
 const ACTS_BELOW_THE_EDGE: &str = "log";
 
-/// Where the simulation is, which decides by its seed alone; what runs it, and may look at clocks.
+/// The folder of the simulation, in which only the seed decides; and the file of the program that runs it, which may
+/// read clocks.
 const SIMULATION: &str = "tools/sim/src/";
 const RUNS_SIMULATION: &str = "tools/sim/src/main.rs";
 
-/// What has an effect, or an outcome that a seed does not fix.
+/// Names of items that have an effect, or an outcome that a seed does not fix.
 const NEVER_IN_CORE: &[&str] = &[
     "std::fs",
     "std::thread",
@@ -87,7 +88,8 @@ const NEVER_IN_CORE: &[&str] = &[
 const MAY_NAME_GLOMMIO: &[&str] = &["server"];
 const MAY_BE_UNSAFE: &[&str] = &["runtime"];
 
-/// What vouches for the disk is made and let go in one place each, but for tests.
+/// Names that, outside of tests, only these files may use: they make the things that vouch for the disk, and let
+/// them go.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("as_the_disk_says", &["src/zab/vouch.rs", "src/replica/steps.rs"]),
     ("put_ack_epoch", &["src/zab/packets/put.rs", "src/zab/learner/saying.rs"]),
@@ -102,7 +104,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Maps of the core that are walked through in their random order: file, name, and why nothing depends on it.
+/// Maps of the core that code walks through in their random order: file, name, and why nothing depends on the order.
 const MAY_GO_THROUGH: &[(&str, &str, &str)] = &[
     (
         "src/session/tracker.rs",
@@ -116,17 +118,17 @@ const MAY_GO_THROUGH: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// In code, anywhere in the repository.
+/// Texts that may stand in no code of the repository.
 const LEFTOVERS_IN_CODE: &[&str] =
     &["#[ignore", "#[should_panic", "todo!", "unimplemented!", "dbg!"];
-/// In comments, anywhere in the repository.
+/// Words that may stand in no comment of the repository.
 const LEFTOVERS_IN_COMMENTS: &[&str] = &["FIXME", "XXX", "TODO"];
 
-/// Beginnings of paths that exist on somebody's machine only.
+/// Beginnings of paths that exist only on somebody's machine.
 const PLACES: &[&str] = &["/work/", "/root/", "/home/", "/Users/"];
 
-/// How many asserts a module has at least in a thousand lines of code, without comments and tests. Agreement and state
-/// check themselves where they run: these numbers only rise.
+/// The least number of asserts of a module in a thousand lines of code, without comments and tests. Agreement and
+/// state check themselves where they run: these numbers only rise.
 const ASSERTS: &[(&str, usize)] = &[
     ("database", 31),
     ("election", 30),
@@ -144,10 +146,10 @@ const ASSERTS: &[(&str, usize)] = &[
     ("zab/learner", 37),
 ];
 
-/// The modules in which every event that is ignored has its reason beside it.
+/// The modules in which a reason must stand beside every event that code ignores.
 const SAYS_WHY_IT_IGNORES: &[&str] = &["zab", "election", "peer", "quorum", "link"];
 
-/// Of a file that is not in [`LONG_FILES`].
+/// The most lines of a file that is not in [`LONG_FILES`].
 const FILE_LINES_MAX: usize = 600;
 /// The longer files, each with the number of lines that it may have. The list only shrinks:
 /// `RINGKEEPER_RECORD_LONG_FILES=1 cargo test --test tidy` lowers its numbers and removes what is no longer long.
@@ -237,7 +239,7 @@ fn no_file_names_the_machine_it_was_built_on() {
     none(files.iter().flat_map(places).collect());
 }
 
-/// Where a rule is broken.
+/// A place where a file breaks a rule.
 #[derive(Debug, PartialEq, Eq)]
 struct Violation {
     path: String,
@@ -277,12 +279,12 @@ impl Source {
         if self.path.ends_with("/mod.rs") { parts - 1 } else { parts }
     }
 
-    /// True for a file that is compiled into tests only.
+    /// Whether the file is compiled into tests only.
     fn is_test(&self) -> bool {
         self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
 
-    /// True for what a seed fixes: the simulation, but for the program that runs it.
+    /// Whether the file belongs to the simulation, which a seed fixes, and not to the program that runs it.
     fn is_simulation(&self) -> bool {
         self.path.starts_with(SIMULATION) && self.path != RUNS_SIMULATION
     }
@@ -295,13 +297,13 @@ impl Source {
 
 // ---- reading the repository
 
-/// The server, and the simulation of many.
+/// The source files of the server and of the simulation.
 fn sources() -> Vec<Source> {
     of_kind(&["rs"], &["src", "tools/sim/src"])
 }
 
-/// Files with these extensions (all if none is given) in these folders of the repository; in its
-/// root itself if no folder is given.
+/// The files of these folders of the repository with these extensions. Without extensions, all files; without
+/// folders, those in the root of the repository itself.
 fn of_kind(extensions: &[&str], folders: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
@@ -331,7 +333,7 @@ fn read(root: &Path, folder: &str, deep: bool, found: &mut Vec<Source>) {
                 read(root, &path, deep, found);
             }
         } else if let Ok(text) = fs::read_to_string(entry.path()) {
-            // What is not text (golden data folders) has no rules.
+            // Files that are not text (golden data folders) have no rules.
             found.push(Source { path, text });
         }
     }

@@ -17,7 +17,7 @@ use ringkeeper_bench::definition::Definition;
 use ringkeeper_bench::engine::{self, Target};
 use ringkeeper_testkit::{Config, Server};
 
-/// Probably more executors than this machine has processors.
+/// Numbers of executors, probably more than this machine has processors.
 const CORES: [u32; 2] = [3, 8];
 
 /// How long each load lasts.
@@ -69,7 +69,7 @@ fn one_client_reads_more_often_than_sixteen_bits_count() {
     }
 }
 
-/// How often all threads of a process together have gone to sleep by themselves.
+/// How often the threads of a process have gone to sleep by themselves, all together.
 fn sleeps(pid: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let of = |task: std::io::Result<fs::DirEntry>| -> u64 {
@@ -131,7 +131,7 @@ impl Process {
         Process::start_with(folder, cores, nice, "")
     }
 
-    /// The same, with further lines of configuration.
+    /// As `start`, with further lines of configuration.
     fn start_with(folder: &Path, cores: u32, nice: bool, lines: &str) -> Process {
         let config = folder.join("zoo.cfg");
         let data = folder.join("data");
@@ -159,7 +159,7 @@ impl Process {
         Process { child, lines, seen: Vec::new() }
     }
 
-    /// Waits for a line with this in it.
+    /// Waits for a line that contains `text`.
     fn wait_for(&mut self, text: &str) {
         let until = Instant::now() + PATIENCE;
         while !self.seen.iter().any(|line| line.contains(text)) {

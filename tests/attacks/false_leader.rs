@@ -22,7 +22,7 @@ use ringkeeper_testkit::Ensemble;
 use crate::quorum_port::ports;
 use crate::talk::{PATIENCE, Talk};
 
-/// An election round that no server reaches by itself.
+/// The number of an election round that no server reaches by itself.
 const ROUND: i64 = 1 << 20;
 
 /// The listeners and the votes of the member that the false leader claims to be.

@@ -35,10 +35,10 @@ const KEPT: usize = 20;
 /// The tick of these ensembles, and how long a leader may be silent, in ms.
 const TICK_MS: u64 = 200;
 const SILENCE_MS: u64 = 10 * TICK_MS;
-/// Within this time after the attack the other servers serve again: an attempt to follow, a pause after some failures,
-/// and an election. Beside many other tests they need more.
+/// Within this time after the attack the other servers serve again: they need an attempt to follow, a pause after
+/// some failures, and an election. On a machine that runs other tests they need longer.
 const BACK_MAX: Duration = Duration::from_secs(20);
-/// How long a server may take to follow a leader, and to answer packets of a few bytes.
+/// How far the memory of a server may grow in attacks with small packets, in bytes.
 const LITTLE: u64 = 64 << 20;
 /// How long the test waits for the reaction to the last packet.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -83,8 +83,8 @@ impl Ground {
         }
     }
 
-    /// The others look for a leader and find this one, which votes with the epoch `voted`. What it does to each of
-    /// them is `attack`, which says what came of it. Then it is gone.
+    /// Lets the other servers look for a leader and find the host, which votes with the epoch `voted`. The host does
+    /// `attack` to each server, which returns the outcome in words. Then the host disappears.
     fn case(
         &mut self,
         name: &str,
@@ -210,7 +210,7 @@ fn epochs_that_make_no_sense_are_not_followed() {
             put_bare(out, packet::NEWLEADER, Zxid::new(Epoch(it.epoch.0 + 1), 0));
         })
     });
-    // Votes for the last epoch but one are no evidence that there was one.
+    // Votes for the last epoch but one do not prove that an ensemble reached it.
     let last = i64::from(i32::MAX);
     ground.case("votes and LEADERINFO of the last epochs", LITTLE, Epoch(last - 1), |victim| {
         then(victim, true, |_, out| put_leader_info(out, Epoch(last), None))
@@ -275,7 +275,7 @@ fn a_tree_that_is_none_replaces_nothing() {
             out.resize(out.len() + (1 << 20), b'x');
         })
     });
-    // What came may take some times its length, and goes with it.
+    // The received part of a tree may take several times its length, until the follower drops it.
     ground.case("64 MiB of a tree that does not end", 6 * ENDLESS as u64, NEAR, |victim| {
         let (mut victim, mut went) = begins(victim);
         let mut bytes = whole.clone();
@@ -328,7 +328,7 @@ fn a_whole_tree_replaces_what_was_there_and_is_served() {
 #[test]
 fn proposals_without_an_end_are_bounded() {
     let mut ground = Ground::new(&[]);
-    // What is pending, and what the allocator keeps.
+    // The pending transactions, and the bytes that the allocator keeps.
     let memory = PENDING_BYTES_MAX + (128 << 20);
     let name = "1 MB PROPOSALs without COMMIT, in the history and behind it";
     ground.case(name, memory, NEAR, |mut victim| {
@@ -422,7 +422,8 @@ fn words_out_of_order_end_nothing() {
 #[test]
 fn a_flood_of_pings_is_answered_within_bounds() {
     let mut ground = Ground::new(&[]);
-    // Whoever reads nothing is left when so much waits for him, and buffers that grow have twice the room at most.
+    // A follower leaves a leader for which so many bytes wait, and a buffer that grows has at most twice the room
+    // that it needs.
     let memory = 2 * LEARNER_OUTPUT_BYTES_MAX;
     ground.case("PINGs without a pause, no answer read", memory, NEAR, |mut victim| {
         let mut went = victim.serve();

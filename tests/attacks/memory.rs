@@ -74,12 +74,12 @@ fn closed<'a>(sockets: impl Iterator<Item = &'a TcpStream>) -> String {
     format!("{closed} of {all} closed")
 }
 
-/// A busy machine has answered by then what it will answer.
+/// How long a test waits for answers. Even a busy machine has sent by then what it will send.
 const MOMENT: Duration = Duration::from_millis(1500);
 
 fn unread_replies(at: SocketAddr) -> String {
     let mut owner = Client::connect_with(at, 30_000);
-    // The next attack on the same ensemble finds it there.
+    // The next attack on the same ensemble finds the node, so the result does not matter.
     owner.create("/large", &vec![b'x'; 1_000_000], 0);
     let mut clients = clients(at, 100);
     for client in &mut clients {
@@ -107,7 +107,8 @@ fn replies_that_nobody_reads_cost_no_leader() {
 
 #[test]
 fn reads_between_two_writes_of_their_session_stay_within_the_budget() {
-    // What the reads are worth cannot be told when they are taken: the write before them makes it large.
+    // The server cannot tell the length of the replies when it takes the reads, because the write before them makes
+    // the node long.
     against_each("12 clients ask for 50 × 1 MB between two writes", |at| {
         let mut clients = clients(at, 12);
         for (number, client) in clients.iter_mut().enumerate() {
@@ -126,7 +127,7 @@ fn reads_between_two_writes_of_their_session_stay_within_the_budget() {
     });
 }
 
-/// Clients that watch everything, and what they are told of a node whose path is so long.
+/// Connects clients that watch everything, and makes `events` events about a node whose path has `path_bytes` bytes.
 fn events(at: SocketAddr, path_bytes: usize, events: usize) -> String {
     let mut owner = Client::connect_with(at, 30_000);
     let path = format!("/{}", "p".repeat(path_bytes - 1));

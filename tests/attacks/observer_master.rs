@@ -52,7 +52,7 @@ impl Ground {
         for id in [MASTER, OBSERVER] {
             ensemble.reconfigure(id, |config| config.line(&format!("observerMasterPort={port}")));
         }
-        // Whoever comes when there is a leader follows.
+        // A server that starts while a leader is there follows, so the master must start last.
         for id in [2, 3] {
             ensemble.spawn(id);
         }
@@ -75,8 +75,8 @@ impl Ground {
         count.expect("it is told").parse().unwrap()
     }
 
-    /// What `attack` does costs none of the four its session, its leader or its time; then the observer is still
-    /// served by its master.
+    /// Asserts that `attack` costs none of the four servers its bystander's session, its leader or too much time,
+    /// and that the master serves the observer afterwards.
     fn case(&mut self, name: &str, memory: u64, attack: impl FnOnce(&mut Ground) -> String) {
         let servers: Vec<&Server> =
             self.ensemble.ids().map(|id| self.ensemble.server(id)).collect();
@@ -138,7 +138,7 @@ fn put_asked(out: &mut Vec<u8>, op: OpCode, body: &[u8]) {
     );
 }
 
-/// Says so much so often, or until it is sent away; how often it was said.
+/// Sends the bytes `times` times, or until the server closes the connection; returns how often.
 fn flood(talk: &mut Talk, bytes: &[u8], times: usize) -> usize {
     (0..times).take_while(|_| talk.send(bytes)).count()
 }
@@ -200,7 +200,7 @@ fn whoever_comes_as_anybody_is_answered_or_sent_away() {
         let begun = Instant::now();
         let (mut said, mut taken) = (0, 0);
         while begun.elapsed() < Duration::from_secs(2) {
-            // From its own address.
+            // The same name from the observer's own address.
             let mut talk = Talk::on(TcpStream::connect(ground.at).unwrap());
             talk.say(|out| {
                 put_info(out, packet::OBSERVERINFO, 4, Epoch::ZERO);
@@ -249,7 +249,7 @@ fn one_who_does_not_read_costs_a_bounded_part_of_the_memory() {
             };
         }
     };
-    // The nodes themselves, twice in the memory of a leader that proposes them.
+    // The nodes themselves, and twice as many bytes in a leader that proposes them.
     let nodes = 3 * (LARGE as u64) * 1_000_000;
     ground.case("observers that do not read, 60 MB of writes", nodes + (64 << 20), |ground| {
         let mut idle: Vec<Talk> = (0..4).map(|n| ground.observer(STRANGER + n)).collect();
@@ -271,8 +271,8 @@ fn one_who_does_not_read_costs_a_bounded_part_of_the_memory() {
     );
 }
 
-/// What an observer asks for goes to the leader as the follower's own, in the order in which it comes: clients of the
-/// follower wait for what is before them, and for nothing else.
+/// The requests of an observer go to the leader as the follower's own, in the order in which they come. Clients of
+/// the follower wait only for the requests before theirs.
 #[test]
 fn floods_of_one_observer_do_not_part_its_master_from_the_leader() {
     const TIMES: usize = 250;
@@ -304,8 +304,8 @@ fn floods_of_one_observer_do_not_part_its_master_from_the_leader() {
     }
 }
 
-/// What its master passes on for an observer waits for no request of another server, and what the observer's own
-/// clients ask for without a pause for no other client's.
+/// Requests that a master passes on for an observer do not wait for the long requests of other servers, even if the
+/// clients of the observer send them without a pause.
 #[test]
 fn clients_of_an_observer_are_served_whatever_others_ask_for() {
     let mut ground = Ground::new(&[]);
@@ -332,7 +332,7 @@ fn clients_of_an_observer_are_served_whatever_others_ask_for() {
     });
 }
 
-/// Multis that take long, two of them under way; how many were done.
+/// Sends long multis, two of them under way at a time, until then; returns how many were done.
 fn heavy_until(at: SocketAddr, until: Instant) -> usize {
     let mut client = Client::connect_with(at, 30_000);
     let check = MultiOp::Check(PathVersion { path: Some("/busy"), version: -1 });
@@ -350,7 +350,7 @@ fn heavy_until(at: SocketAddr, until: Instant) -> usize {
     done + 1
 }
 
-/// Small requests, 900 of them under way; how many were done.
+/// Sends small requests, up to 900 of them under way at a time, until then; returns how many were done.
 fn light_until(at: SocketAddr, op: OpCode, until: Instant) -> usize {
     const GROUP: usize = 450;
     let mut client = Client::connect_with(at, 30_000);

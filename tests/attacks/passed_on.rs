@@ -48,7 +48,8 @@ impl Two {
         Two { ensemble, leader, follower: 3 - leader }
     }
 
-    /// What `attack` does costs no bystander of these servers more than `bounds`, and nobody the leader.
+    /// Asserts that `attack` costs no bystander of the servers `at` more than `bounds`, and the ensemble not its
+    /// leader.
     fn case(
         &mut self,
         name: &str,
@@ -69,7 +70,8 @@ impl Two {
     }
 }
 
-/// Whatever this writes, a thread of its own sends: who reads meanwhile is not held up by who does not read.
+/// A channel to a thread that writes its bytes to the socket, so that the caller can read while the server does not
+/// read.
 fn sender(mut socket: TcpStream) -> (mpsc::Sender<Vec<u8>>, JoinHandle<()>) {
     let (send, sent) = mpsc::channel::<Vec<u8>>();
     let thread = thread::spawn(move || {
@@ -89,7 +91,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// The third server; acknowledges all that is proposed, until the leader leaves it.
+    /// Joins as the third server, which acknowledges all proposals until the leader closes the connection.
     fn join(ensemble: &Ensemble, leader: usize) -> Follower {
         let srvr = ensemble.server(leader).four_letter("srvr");
         let zxid = srvr.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).unwrap();
@@ -138,7 +140,8 @@ impl Follower {
 /// Bytes of a large value.
 const LARGE: usize = 900_000;
 
-/// The leader stops reading a link behind which much waits, unless the acknowledgements that it needs come that way.
+/// The leader stops reading a link whose requests wait in large number, unless the acknowledgements that it needs
+/// come over that link.
 #[test]
 fn what_a_follower_passes_on_does_not_keep_its_acknowledgements_from_the_leader() {
     const CLIENTS: u64 = 60;
@@ -146,7 +149,7 @@ fn what_a_follower_passes_on_does_not_keep_its_acknowledgements_from_the_leader(
     Client::connect(two.ensemble.address(two.leader)).create("/large", b"", 0).ok();
     let third = Follower::join(&two.ensemble, two.leader);
     two.ensemble.kill(two.follower);
-    // The leader and the third are the quorum.
+    // The leader and the third server are the quorum.
     Client::connect(two.ensemble.address(two.leader)).set("/large", b"").ok();
     let at = [two.leader];
     // A transaction waits behind those of 900 kB that come before it.
@@ -172,7 +175,7 @@ fn what_a_follower_passes_on_does_not_keep_its_acknowledgements_from_the_leader(
     });
 }
 
-/// Writes again and again until then, one at a time; how many.
+/// Writes until then, one request at a time; returns the number of writes.
 fn write_until(at: SocketAddr, until: Instant, data: &[u8]) -> u64 {
     let mut client = Client::connect_with(at, 30_000);
     let mut count = 0;
@@ -191,7 +194,7 @@ fn values_longer_than_a_link_holds_cost_no_leader() {
     let mut two = Two::start(config);
     Client::connect(two.ensemble.address(two.leader)).create("/large", b"", 0).ok();
     let servers = [two.leader, two.follower];
-    // Every byte of every transaction goes to two disks before what comes after it.
+    // Each transaction goes to two disks before the next one, which takes long for 17 MiB.
     let bounds = Bounds { wait: Duration::from_secs(3), memory: 1 << 30 };
     two.case("4 clients write 17 MiB again and again", &servers, bounds, |two| {
         let until = Instant::now() + LONG;
@@ -209,7 +212,7 @@ fn values_longer_than_a_link_holds_cost_no_leader() {
     });
 }
 
-/// An identity goes along with each request that is passed on: 50 bytes become 60 kB.
+/// A follower adds the identities of a client to each request that it passes on, so that 50 bytes become 60 kB.
 #[test]
 fn identities_that_come_with_each_request_are_counted() {
     const REQUESTS: usize = 500;
@@ -226,7 +229,7 @@ fn identities_that_come_with_each_request_are_counted() {
         let (send, sending) = sender(client.socket.try_clone().unwrap());
         let until = Instant::now() + LONG;
         let mut done = 0;
-        // There are always between one burst and two under way.
+        // Between one and two bursts are always under way.
         send.send(burst.clone()).unwrap();
         while Instant::now() < until {
             send.send(burst.clone()).unwrap();

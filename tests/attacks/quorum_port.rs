@@ -65,7 +65,7 @@ pub fn dial_from(from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-/// The answer to a stranger; `None`: no answer within a moment, or the connection has ended.
+/// The answer to a stranger, or `None` if none comes within `patience` or the connection has ended.
 pub fn say_as_stranger(to: SocketAddr, bytes: &[u8], patience: Duration) -> Option<Vec<u8>> {
     let mut socket = dial_as_stranger(to).ok()?;
     socket.set_read_timeout(Some(patience)).unwrap();
@@ -76,7 +76,7 @@ pub fn say_as_stranger(to: SocketAddr, bytes: &[u8], patience: Duration) -> Opti
     Some(answer)
 }
 
-/// Says something to a port; whatever is answered is read within a moment and counted.
+/// Sends bytes to a port, and returns how many bytes of an answer come within `patience`.
 pub fn say(to: SocketAddr, bytes: &[u8], patience: Duration) -> usize {
     let Ok(mut socket) = TcpStream::connect_timeout(&to, Duration::from_secs(2)) else { return 0 };
     socket.set_read_timeout(Some(patience)).unwrap();
@@ -87,8 +87,8 @@ pub fn say(to: SocketAddr, bytes: &[u8], patience: Duration) -> usize {
     socket.read(&mut answer).unwrap_or(0)
 }
 
-/// In the names of all voters while there is a leader; and in the name of one while none is: whoever is
-/// elected hears it before the real ones.
+/// The stranger forges epochs in the names of all voters while a leader is there, and then in the name of the absent
+/// one while none is there: a server that is elected hears the forged name before the real one.
 #[test]
 fn forged_epochs_use_up_no_epochs() {
     let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
@@ -116,7 +116,7 @@ fn forged_epochs_use_up_no_epochs() {
     assert_eq!(ensemble.leader(), leader, "one packet is no reason to step down");
     let name = format!("{count} FOLLOWERINFO with forged epochs");
     watched.end(&name, "refused", Bounds::memory(64 << 20), &|| ensemble.tails(30));
-    // Now while the servers look for a leader, over connections that stay open.
+    // Now the stranger forges epochs while the servers look for a leader, over connections that stay open.
     let others: Vec<SocketAddr> =
         ensemble.ids().filter(|id| *id != leader).map(|id| ports(&ensemble, id).0).collect();
     ensemble.kill(leader);
@@ -137,14 +137,14 @@ fn forged_epochs_use_up_no_epochs() {
         ensemble.wait_serving(id);
     }
     let after = accepted(&ensemble);
-    // Each loss of a leader takes one, and a forged name may add what one voice may add.
+    // Each loss of a leader uses up one epoch, and a forged name may add as many epochs as one server may.
     assert!(after < before + 100_000, "epoch {before} became {after}\n{}", ensemble.tails(30));
-    // And there is a leader after a restart of all.
+    // After a restart of all servers, a leader is there.
     ensemble.kill_all();
     ensemble.start_all();
 }
 
-/// ACKEPOCH in the name of a follower would have its real connection closed.
+/// ACKEPOCH in the name of a follower would close the follower's real connection.
 #[test]
 fn a_living_follower_is_not_displaced_by_a_newer_claim_of_its_name() {
     let mut ensemble = Ensemble::start(&[program(), program(), program()], Config::new());
@@ -182,16 +182,16 @@ fn a_stranger_is_no_member() {
     for id in 1..=4 {
         let info = follower_info(id, Epoch(1));
         let answer = say_as_stranger(to, &info, Duration::from_secs(1));
-        // The leader does not learn from itself, wherever that comes from.
+        // The leader does not learn from itself, whatever address its name comes from.
         answers.push(format!("{id}: {}", answer.map_or("closed", |_| "LEADERINFO")));
     }
-    // A server that is not in the configuration may come to learn, or to be added.
+    // A server that is not in the configuration may connect to learn, or to be added.
     let expected = ["1: closed", "2: closed", "3: closed", "4: LEADERINFO"];
     let answered = answers.join(", ");
     watched
         .end("the names of members", &answered, Bounds::memory(64 << 20), &|| ensemble.tails(30));
     assert_eq!(answers, expected, "{}", ensemble.tails(30));
-    // In all names at once, while a leader is looked for.
+    // Now the stranger uses all names at once, while the servers look for a leader.
     let last = i64::from(i32::MAX);
     let before = accepted(&ensemble);
     ensemble.kill(leader);
@@ -223,7 +223,7 @@ fn strangers_leave_room_for_members() {
     let leader = ensemble.leader();
     let follower = ensemble.followers()[0];
     let quorum = ports(&ensemble, leader).0;
-    // More than there is room for, and from each address fewer than may come from one.
+    // More connections than there is room for, with fewer from each address than one address may have.
     let from = |host: i32| format!("127.0.0.{host}:0");
     let strangers = (2..12).flat_map(|host| (0..110).map(move |_| from(host)));
     let open: Vec<_> = strangers.map(|from| dial_from(&from, quorum)).collect();
@@ -251,8 +251,8 @@ fn a_stranger_is_not_heard_where_the_check_is_strict() {
     assert_eq!(ensemble.leader(), leader);
 }
 
-/// A host that reads a snapshot byte by byte makes the leader hold it; a follower that needs a snapshot gets it all the
-/// same.
+/// A host that reads a snapshot byte by byte makes the leader hold the snapshot. A follower that needs one gets it
+/// all the same.
 #[test]
 fn a_slow_receiver_of_the_tree_does_not_keep_it_from_a_follower() {
     const NODES: usize = 48;

@@ -56,7 +56,7 @@ pub fn text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
-/// RFC 1950, section 9.
+/// The Adler-32 checksum of RFC 1950, section 9.
 fn adler32(bytes: &[u8]) -> u32 {
     let (low, high) = bytes.iter().fold((1_u32, 0_u32), |(low, high), byte| {
         let low = (low + u32::from(*byte)) % 65521;
@@ -87,7 +87,7 @@ fn a_tree_that_no_server_writes_is_refused_with_its_file_and_reason() {
             &[("", 0), ("/zookeeper", 0), ("/zookeeper/config", SESSION)],
             "\"/zookeeper/config\" has the owner 0x77",
         ),
-        // What is a container ends when it has had no children for a while.
+        // This owner marks a container, which a server removes when it has had no children for a while.
         (
             &[("", 0), ("/zookeeper", 0), ("/zookeeper/config", i64::MIN)],
             "\"/zookeeper/config\" has the owner 0x8000000000000000",
@@ -115,7 +115,7 @@ fn sessions_that_no_server_makes_expire_like_others() {
     let mut session = Session::open(server.socket_addr(), 30_000).unwrap();
     session.create("/b", None, OPEN_ACL, 1).unwrap();
     let begun = Instant::now();
-    // Of sessions that expire, and of one that was never there; each question keeps the asking session alive.
+    // Nodes of sessions that expire, and of one that never existed. Each read keeps the test's own session alive.
     for path in ["/m", "/x", "/y"] {
         while session.exists(path, false).unwrap().is_some() {
             assert!(begun.elapsed() < LIMIT, "{path} stays\n{}", server.log_tail(40));

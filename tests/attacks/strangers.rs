@@ -32,9 +32,9 @@ const ADD_WATCH_RECURSIVE: i32 = 1;
 /// The smallest id that no member has.
 const STRANGER: i64 = 1000;
 
-/// An observer that nobody knows, up to date with the leader.
+/// Connects as an observer that no server knows, and waits until it is up to date with the leader.
 fn observe(ensemble: &Ensemble, leader: usize, number: i64) -> Talk {
-    // So many may come from one address.
+    // One address may have 16 such connections.
     let from = format!("127.0.0.{}:0", 2 + number / 16);
     let mut talk = Talk::on(dial_from(&from, ports(ensemble, leader).0).unwrap());
     let (kind, id) = (packet::OBSERVERINFO, ServerId(STRANGER + number));
@@ -48,14 +48,15 @@ fn observe(ensemble: &Ensemble, leader: usize, number: i64) -> Talk {
     talk
 }
 
-/// The last transaction of a server.
+/// The last zxid of a server, by its answer to `srvr`.
 pub fn zxid_of(server: &Server) -> Zxid {
     let srvr = server.four_letter("srvr");
     let zxid = srvr.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).unwrap();
     Zxid(i64::from_str_radix(zxid.trim(), 16).unwrap())
 }
 
-/// Each link says the same again and again, and takes whatever it is told; how many bytes all of them have said.
+/// Sends the same bytes over each link without a pause, and reads whatever comes back; returns the number of bytes
+/// that all links have sent.
 fn flood(links: Vec<Talk>, bytes: &[u8]) -> u64 {
     let until = Instant::now() + LONG;
     let all = AtomicU64::new(0);
@@ -117,7 +118,7 @@ fn floods_of_strangers_at_the_quorum_port_cost_no_leader() {
     }
 }
 
-/// Opens a session again on a new connection; how long that took.
+/// Opens a session again on a new connection, and returns the time that it took.
 fn reopen(at: SocketAddr, session: &ConnectResponse) -> Duration {
     let request = ConnectRequest {
         protocol_version: 0,
@@ -138,8 +139,8 @@ fn reopen(at: SocketAddr, session: &ConnectResponse) -> Duration {
     begun.elapsed()
 }
 
-/// A session that goes on asking for much at one server is taken up at another: whoever opens his session again there
-/// does not wait for it.
+/// A session sends many long requests at one server, and its client opens it again at another server. Clients that
+/// open their sessions again there do not wait for those requests.
 #[test]
 fn a_session_that_is_busy_elsewhere_keeps_none_from_being_opened_again() {
     // A multi takes some ten milliseconds; a build without optimisation takes a multiple of that.
@@ -185,7 +186,7 @@ fn a_session_that_is_busy_elsewhere_keeps_none_from_being_opened_again() {
     assert_eq!(ensemble.leader(), leader);
 }
 
-/// Those who write meanwhile wait for the end of one of them, and not for all.
+/// A client that writes meanwhile waits for the end of one session, and not of all.
 #[test]
 fn sessions_that_expire_together_with_many_watched_nodes_let_others_write() {
     const SESSIONS: usize = 10;
@@ -193,7 +194,7 @@ fn sessions_that_expire_together_with_many_watched_nodes_let_others_write() {
     const WATCHERS: usize = 10;
     let config = Config::new().line("maxClientCnxns=0").line("minSessionTimeout=1000");
     let name = format!("{SESSIONS} sessions with {NODES} nodes expire beside {WATCHERS} watchers");
-    // One end with its events is one piece.
+    // The server does not split the end of one session with its events.
     let bounds = Bounds { wait: Duration::from_millis(400), memory: 512 << 20 };
     alone(&name, config, bounds, |at| {
         let mut owners: Vec<Client> =
@@ -202,7 +203,7 @@ fn sessions_that_expire_together_with_many_watched_nodes_let_others_write() {
             let parent = format!("/{number}-{}", "x".repeat(80));
             owners[number].create(&parent, b"", 0).ok();
             fill(&mut owners[number], &parent, NODES, 1);
-            // The others live on meanwhile.
+            // The pings keep the other sessions alive meanwhile.
             owners.iter_mut().for_each(Client::ping);
         }
         let watchers: Vec<Client> = (0..WATCHERS)
@@ -225,7 +226,7 @@ fn sessions_that_expire_together_with_many_watched_nodes_let_others_write() {
                 })
             })
             .collect();
-        // All of them fall silent together.
+        // After these pings, all owners fall silent together.
         owners.iter_mut().for_each(Client::ping);
         let told: usize = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
         format!("{told} events")

@@ -21,7 +21,7 @@ fn what_a_lost_leader_was_not_seen_to_propose_is_not_passed_on() {
     while ensemble.mntr(through, "zk_outstanding_requests").as_deref() != Some("1") {}
     ensemble.kill(leader);
     assert!(author.receive().is_err(), "its connection is closed");
-    // Who had nothing under way notices nothing.
+    // A client that had no request under way notices nothing.
     other.set("/other", b"x").ok();
     assert_ne!(other.get("/killer").header.err, 0, "nobody has carried it out");
     assert_ne!(ensemble.leader(), leader);

@@ -16,7 +16,7 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// On a socket that is connected.
+    /// Talks over a connected socket.
     pub fn on(socket: TcpStream) -> Talk {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
@@ -24,7 +24,7 @@ impl Talk {
         Talk { socket, reader: PacketReader::new(1 << 20) }
     }
 
-    /// The next packet of this kind; `None`: none arrives, or the connection has ended.
+    /// The next packet of this kind, or `None` if none arrives or the connection has ended.
     pub fn hear(&mut self, kind: i32) -> Option<Packet> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
@@ -36,7 +36,7 @@ impl Talk {
         None
     }
 
-    /// The next packet; `None`: none arrives, or the connection has ended.
+    /// The next packet, or `None` if none arrives or the connection has ended.
     pub fn hear_any(&mut self) -> Option<Packet> {
         let mut chunk = [0; 64 << 10];
         loop {
@@ -48,19 +48,19 @@ impl Talk {
         }
     }
 
-    /// Sends bytes; false: the connection is over, or nobody takes them.
+    /// Sends bytes. Returns `false` if the connection is over, or the server does not take them.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.socket.write_all(bytes).is_ok()
     }
 
-    /// Sends what is written.
+    /// Sends the bytes that `write` writes.
     pub fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut bytes = Vec::new();
         write(&mut bytes);
         self.send(&bytes)
     }
 
-    /// How it ends, once everything is said: whether it leaves, within that time.
+    /// How the connection ends: "left" if the server closes it within `patience`, and otherwise "waits".
     pub fn end(&mut self, patience: Duration) -> String {
         let begun = Instant::now();
         self.socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();

@@ -39,7 +39,7 @@ fn watch(session: &mut Session, path: &str) -> i32 {
     }
 }
 
-/// 20 clients ask for 40 watches each, on nodes that are not there and have names of 900 kB.
+/// 20 clients ask for 40 watches each, on missing nodes with names of 900 kB.
 fn long_paths(at: SocketAddr) -> String {
     let mut sessions: Vec<Session> = (0..20).map(|_| Session::open(at, 30_000).unwrap()).collect();
     let (mut set, mut refused) = (0, 0);
@@ -53,7 +53,8 @@ fn long_paths(at: SocketAddr) -> String {
             }
         }
     }
-    // Whoever has few is served while there is room, and a read without a watch always.
+    // The server sets watches of a client with few of them while there is room, and always answers a read without a
+    // watch.
     assert!(sessions[0].exists("/", false).unwrap().is_some());
     assert!((10..=18).contains(&set), "{set} of 900 kB in 16 MiB");
     for session in sessions {
@@ -99,12 +100,13 @@ fn who_takes_up_more_watches_than_fit_is_sent_away_and_one_who_has_many_is_refus
         assert!(errors[..100].iter().all(|err| *err == NO_NODE), "{errors:?}");
         assert_eq!(errors[100], QUOTA_EXCEEDED);
         assert_eq!(ask(5), NO_NODE, "what is there is set again");
-        // Nobody looks at the reply to this one: a client that comes back would miss events for ever.
+        // No client library looks at the reply to setWatches. If the server refused with an error, a client that
+        // comes back would miss events for ever.
         let mut back = Session::open(at, 30_000).unwrap();
         let names: Vec<String> = (0..101).map(|n| format!("/w{n}")).collect();
         let nothing: [&str; 0] = [];
         let body = Body::new().long(i64::MAX).texts(&nothing).texts(&names).texts(&nothing);
-        // The answer may be lost with the connection; the next request is.
+        // The answer may be lost with the connection, and the next request is lost.
         let _ = back.call(OpCode::SetWatches, &body);
         let gone = back.call(OpCode::Exists, &Body::path_watch("/", false));
         assert_eq!(gone.err(), Some(SessionError::Closed));
@@ -112,8 +114,9 @@ fn who_takes_up_more_watches_than_fit_is_sent_away_and_one_who_has_many_is_refus
     });
 }
 
-/// Clients that watch everything at one server, and read all that they are told, while the writer, at `at`,
-/// changes a node so often whose path is so long. How many of them are still there.
+/// Connects clients to the server `watchers`. They watch everything and read all events, while a writer at the
+/// server `at` changes a node `changes` times, whose path has `path_bytes` bytes. Says how many clients got all
+/// events.
 fn watched_far_away(
     watchers: SocketAddr,
     at: SocketAddr,
@@ -130,7 +133,7 @@ fn watched_far_away(
             let watch = PathKind { path: Some("/"), kind: 1 };
             client.call(OpCode::AddWatch, &RequestBody::PathKind(watch)).ok();
             std::thread::spawn(move || {
-                // Each change is an event of so many bytes.
+                // Each change is an event of at least `path_bytes` bytes.
                 let wanted = changes * path_bytes;
                 let (mut got, mut chunk) = (0, vec![0; 1 << 20]);
                 while got < wanted {
@@ -155,7 +158,7 @@ fn watched_far_away(
     format!("{} of {WATCHERS} are told of everything", told.count())
 }
 
-/// A leader knows nothing of what the clients of its followers watch.
+/// A leader does not know the watches of its followers' clients.
 #[test]
 fn what_clients_of_a_follower_watch_cuts_it_off_from_no_leader() {
     let mut ensemble = Ensemble::start(&[program(), program(), program()], config());
@@ -168,7 +171,7 @@ fn what_clients_of_a_follower_watch_cuts_it_off_from_no_leader() {
         let watched = Watched::begin(&servers);
         let (watchers, at) = (ensemble.address(follower), ensemble.address(leader));
         let answer = watched_far_away(watchers, at, path_bytes, changes);
-        // Writes of a follower's clients wait behind what it has to apply.
+        // Writes of a follower's clients wait behind the transactions that the follower has to apply.
         let bounds = Bounds { wait: Duration::from_secs(3), memory: 256 << 20 };
         watched.end(name, &answer, bounds, &|| ensemble.tails(30));
         for id in ensemble.ids() {
@@ -180,13 +183,14 @@ fn what_clients_of_a_follower_watch_cuts_it_off_from_no_leader() {
     }
 }
 
-/// Sets the node at `path` so often in one multi.
+/// A multi that sets the node at `path` `count` times.
 fn sets(path: &str, count: usize) -> RequestBody<'_> {
     let set = MultiOp::SetData(SetDataRequest { path: Some(path), data: Some(b""), version: -1 });
     RequestBody::Multi(vec![set; count])
 }
 
-/// A multi of each change, one after the other, and how many of the watchers are still connected then.
+/// Sends three multis of `operations` changes, one after the other, and says how many of the watchers the server has
+/// closed.
 fn changed(at: SocketAddr, watchers: &mut [Client], path: &str, operations: usize) -> String {
     let mut writer = Client::connect_with(at, PATIENT_MS);
     let multi = writer.frame(OpCode::Multi, &sets(path, operations));
@@ -211,7 +215,7 @@ fn changed(at: SocketAddr, watchers: &mut [Client], path: &str, operations: usiz
     format!("done, {closed} of {} watchers closed", watchers.len())
 }
 
-/// Each change is looked for on every level, and each watch found there belongs to somebody.
+/// For each change, the server looks for watches on every level of the path, and clients watch on every level.
 #[test]
 fn recursive_watches_on_every_level_hold_no_server_and_cost_no_leader() {
     const LEVELS: usize = 60;
@@ -265,13 +269,13 @@ const NESTED: usize = if cfg!(debug_assertions) { 60 } else { 300 };
 const NAMED: usize = if cfg!(debug_assertions) { 20 } else { 150 };
 const NAMED_CHANGES: usize = if cfg!(debug_assertions) { 500 } else { 9000 };
 
-/// Whoever watches is asked for by each of his names in a long list, with each change.
+/// With each change, the server looks for every name of every watcher in a long ACL.
 #[test]
 fn names_of_watchers_times_entries_hold_no_server_and_cost_no_leader() {
     let attack = |at: SocketAddr| {
         let mut owner = Client::connect_with(at, PATIENT_MS);
         let digests: Vec<String> = (0..1000).map(|n| format!("n{n}:{n:027}=")).collect();
-        // Everybody may change it, and only those who are named may read it.
+        // Everybody may change the node, and only the named users may read it.
         let list = acl(1000, |n| match n {
             0 => AclEntry { perms: 30, id: Id { scheme: Some("world"), id: Some("anyone") } },
             n => AclEntry { perms: 1, id: Id { scheme: Some("digest"), id: Some(&digests[n]) } },

@@ -19,15 +19,15 @@ use crate::counts::fill;
 use crate::harness::{Bounds, alone, ensemble};
 use crate::raw::{self, Client};
 
-/// What the lists and trees of these attacks take.
+/// How far the lists and trees of these attacks may make memory grow, in bytes.
 const GROWTH_MAX: u64 = 256 << 20;
 
-/// The longest wait for a list of 4000 names: each of the others' requests takes as long or longer, and its turn comes
-/// after one of each kind.
+/// The longest wait for a list of 4000 names. Each request of the other clients takes as long or longer, and the
+/// list's turn comes after one request of each kind.
 const LIST_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Clients ask for everything at once, and say nothing more until they are answered: on a busy machine that takes
-/// longer than the sessions of others may be silent.
+/// The session timeout of the attacking clients. They ask for everything at once and are silent until the answers
+/// come, which on a busy machine takes longer than the usual timeout.
 const PATIENT_MS: i32 = 60_000;
 
 fn config() -> Config {
@@ -39,8 +39,8 @@ fn everywhere(name: &str, attack: impl Fn(SocketAddr) -> String + Sync) {
     ensemble(name, &config(), Bounds::memory(GROWTH_MAX), &attack);
 }
 
-/// Several clients that ask for the same several times each, all at once; how many answers were good, and
-/// of how many.
+/// Lets several clients send the same request `times` times each, all at once; says how many of the answers were
+/// good.
 fn storm(
     at: SocketAddr,
     clients: usize,
@@ -71,12 +71,13 @@ fn storm(
     format!("{good} of {all} done")
 }
 
-/// Multis of each client: a build without optimisation takes a minute for as many as the other does in a second.
+/// Multis of each client. A build without optimisation takes a minute for as many multis as an optimised one does in
+/// a second.
 const MULTIS: usize = if cfg!(debug_assertions) { 2 } else { 5 };
 /// Clients with multis that change much.
 const CHANGERS: usize = if cfg!(debug_assertions) { 15 } else { 50 };
 
-/// A multi of so many checks of the root.
+/// A multi of `count` checks of the root.
 fn checks(client: &mut Client, count: usize) -> Vec<u8> {
     let check = MultiOp::Check(PathVersion { path: Some("/"), version: -1 });
     client.frame(OpCode::Multi, &RequestBody::Multi(vec![check; count]))
@@ -89,8 +90,8 @@ fn multis_of_as_many_operations_as_may_be_let_others_work() {
     });
 }
 
-/// Beside the attack somebody asks for a list of 4000 names, again and again: who asks for much does not wait for all
-/// who ask for more.
+/// Runs an attack while a client reads a list of 4000 names without a pause. A client that asks for much must not
+/// wait for all clients that ask for more.
 fn beside_lists(at: SocketAddr, attack: impl FnOnce() -> String) -> String {
     let mut reader = Client::connect_with(at, PATIENT_MS);
     if reader.create("/listed", b"", 0).header.err == 0 {

@@ -44,7 +44,7 @@ fn curators_sessions_survive_a_broken_network_and_expire_after_a_long_one() {
     run_group("sessions", 7, ON_SEVERAL_CORES);
 }
 
-/// Runs the recipes of one group, as many as there should be, on a server with this wiring.
+/// Runs the recipes of one group on a server with this wiring, and checks that as many ran as there should be.
 fn run_group(group: &str, recipes: usize, wiring: &str) {
     let environment = Environment::found();
     let class_path =
@@ -70,7 +70,7 @@ fn run_group(group: &str, recipes: usize, wiring: &str) {
     );
 }
 
-/// The compiled program. Compiled once in this process, whichever test comes first.
+/// The folder of the compiled program. The first test of this process compiles it.
 fn classes(environment: &Environment) -> &'static Path {
     static CLASSES: OnceLock<PathBuf> = OnceLock::new();
     CLASSES.get_or_init(|| {

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 /// A client that hangs is killed after this, so that its output so far can be shown.
 const CLIENT_LIMIT: Duration = Duration::from_secs(300);
-/// One answer in a conversation.
+/// How long a test waits for one answer in a conversation.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -29,7 +29,7 @@ pub const ON_ONE_CORE: &str = "ringkeeper.cores=1";
 /// properties.
 pub const ON_SEVERAL_CORES: &str = "ringkeeper.cores=3";
 
-/// The same with further configuration.
+/// As [`server`], with further configuration.
 pub fn server_with(config: Config) -> Server {
     let config = config
         .flag("-Dzookeeper.extendedTypesEnabled=true")
@@ -55,8 +55,8 @@ pub fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
-/// Runs a client with this standard input; returns what it wrote to standard output and error, in
-/// one.
+/// Runs a client with this standard input, and returns what it wrote to standard output and standard error, in one
+/// text.
 ///
 /// # Panics
 /// If it cannot be started, does not end in time or ends with a failure; its output is then part of
@@ -165,7 +165,7 @@ impl Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
-        // Neither has an effect on a client that has ended and been waited for.
+        // Neither call has an effect on a client that has ended and been waited for.
         let _ = self.client.kill();
         let _ = self.client.wait();
     }

@@ -19,7 +19,7 @@ fn the_zookeeper_client_crate_works_with_a_server_on_several_cores() {
 
 fn run_program(wiring: &str) {
     let server = harness::server_with(Config::new().line(wiring));
-    // Through cargo, which has already built it if the whole workspace is tested.
+    // The test runs the program through cargo, which has already built it if the whole workspace is tested.
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["run", "--quiet", "--package", "client-crate-test", "--"]).arg(server.address());
     command.current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -37,7 +37,7 @@ fn every_key_is_acted_on_passed_over_with_a_line_or_refused() {
         let written = name_in_cfg(key);
         let said = examination.config.notes().iter().filter(|n| n.key == written).count();
         match key.fate {
-            // Alone in a file, these keys contradict it.
+            // These keys contradict a file in which they stand alone.
             Fate::Acted(_)
                 if ["dynamicConfigFile", "standaloneEnabled", "group.*"].contains(&key.name) =>
             {

@@ -7,7 +7,7 @@ use super::*;
 enum Members {
     /// No line at all.
     Unsaid,
-    /// Lines in the file itself, with so many participants and observers.
+    /// Lines in the file itself, with this many participants and observers.
     InFile(usize, usize),
     /// Lines in the dynamic file, which also has a comment.
     Dynamic(usize, usize),
@@ -42,8 +42,8 @@ fn theirs(members: Members, standalone_enabled: bool) -> Standing {
     }
 }
 
-/// The cases that Ringkeeper refuses and that ZooKeeper takes for a standalone server: something says that the server
-/// is a member, and nothing lists the other members.
+/// The cases that Ringkeeper refuses and that ZooKeeper takes for a standalone server: a part of the configuration
+/// or the folder says that the server is a member, and nothing lists the other members.
 fn ours(members: Members, standalone_enabled: bool, epochs: bool) -> Standing {
     match theirs(members, standalone_enabled) {
         Standing::Alone if members == Members::DynamicEmpty => Standing::Refused,

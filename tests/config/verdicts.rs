@@ -1,4 +1,4 @@
-//! What ZooKeeper makes of the same files, and of their syntax, as recorded from it.
+//! What ZooKeeper makes of the same files and of their syntax, from recordings.
 
 use super::*;
 

@@ -27,11 +27,11 @@ pub const SEQUENCE: &str = "/crash/seq";
 /// A second session of a worker, opened for one ephemeral node and closed again.
 #[derive(Debug)]
 pub struct SideSession {
-    /// Its id.
+    /// The id of the session.
     pub id: SessionId,
-    /// Its password.
+    /// The password of the session.
     pub password: [u8; 16],
-    /// The path of its node.
+    /// The path of the ephemeral node.
     pub node: String,
     /// Whether closeSession was sent.
     pub close_sent: bool,
@@ -59,7 +59,7 @@ pub struct Worker {
     session: Session,
     /// The state at the beginning of a round.
     pub state: State,
-    /// Names of this worker's sequential nodes that are there, by their data.
+    /// Names of this worker's existing sequential nodes, by their data.
     sequential: Vec<(String, String)>,
     written: u64,
 }
@@ -73,12 +73,12 @@ impl Worker {
         Worker { number, session, state: State::new(), sequential: Vec::new(), written: 0 }
     }
 
-    /// Its session's id.
+    /// The id of the worker's session.
     pub fn session_id(&self) -> SessionId {
         self.session.id()
     }
 
-    /// Whether a node is one of this worker's, and the key under which it stands in a [`State`].
+    /// The key under which a node of this worker stands in a [`State`], or `None` for a node of another worker.
     pub fn key_of(&self, path: &str, data: &str) -> Option<String> {
         if path.starts_with(SEQUENCE) {
             return data.starts_with(&format!("w{}:", self.number)).then(|| data.to_owned());
@@ -87,7 +87,7 @@ impl Worker {
         own.iter().any(|prefix| path.starts_with(prefix)).then(|| path.to_owned())
     }
 
-    /// What its ephemeral nodes begin with.
+    /// The beginning of the paths of its ephemeral nodes.
     pub fn ephemeral_prefix(&self) -> String {
         format!("/crash/eph/w{}-", self.number)
     }
@@ -102,7 +102,7 @@ impl Worker {
         self.sequential = sequential;
     }
 
-    /// This session's nodes, as the server says.
+    /// The ephemeral nodes of this session, as the server lists them.
     pub fn ephemerals(&mut self) -> Vec<String> {
         self.session.ephemerals("/").expect("getEphemerals")
     }
@@ -147,7 +147,8 @@ impl Worker {
         }
     }
 
-    /// A request that must succeed if all before it do, and its effects. Only sequential creates use create2.
+    /// A request that must succeed if all requests before it do, and its effects. Only sequential creates use
+    /// create2.
     fn request(&mut self, state: &State, random: &mut Random) -> (OpCode, Body, Entry) {
         match random.below(10) {
             0..5 => {
@@ -166,7 +167,8 @@ impl Worker {
             }
             7 if !self.sequential.is_empty() => {
                 let last = self.sequential.len() - 1;
-                // Often the newest, so that a counter cannot be guessed from what is left.
+                // The worker often deletes the newest one, so that a server cannot guess the counter from the nodes
+                // that are left.
                 let at = if random.below(2) == 0 { last } else { random.below(last + 1) };
                 let (data, name) = self.sequential.remove(at);
                 (OpCode::Delete, Body::path_version(&name, -1), vec![Effect::Remove(data)])

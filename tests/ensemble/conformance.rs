@@ -11,7 +11,7 @@ use crate::ground::{everything, ours, turn};
 
 const STEPS: usize = 1_200;
 const STEPS_OF_ALL: usize = 6_000;
-/// The operations of a bounded run.
+/// The profiles of operations in a bounded run.
 const CHOSEN: &[&str] = &["plain", "extended"];
 
 /// With this profile, followers of Apache ZooKeeper stall (they never answer a sync), with or without Ringkeeper

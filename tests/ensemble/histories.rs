@@ -22,9 +22,12 @@ fn create(ensemble: &Ensemble, id: usize, path: &str) {
     session.close().expect("closeSession");
 }
 
-/// Apache ZooKeeper's QuorumZxidSyncTest, testBehindLeader. 1. An ensemble has several epochs. 2. A quorum loses its
-/// folders, starts again from nothing and acknowledges a write. 3. The server with the old history and a later epoch
-/// returns. The leader must not give up its role, and that server must not follow: both would mix the histories.
+/// Apache ZooKeeper's QuorumZxidSyncTest, testBehindLeader:
+///
+/// 1. An ensemble has several epochs.
+/// 2. A quorum loses its folders, starts again from nothing and acknowledges a write.
+/// 3. The server with the old history and a later epoch returns. The leader must not give up its role, and that
+///    server must not follow: both would mix the histories.
 #[test]
 fn a_server_of_a_later_epoch_is_kept_out_and_the_leader_stays() {
     let _turn = turn();
@@ -64,7 +67,7 @@ fn a_server_of_a_later_epoch_is_kept_out_and_the_leader_stays() {
     assert_eq!(ensemble.mode(leader), Some(Mode::Leader));
     assert_eq!(session.last_zxid().epoch(), epoch, "the leader never changed");
     if matches!(ours(), Program::Ringkeeper(_)) {
-        // The log of each side says what to do, but not once for every attempt.
+        // The log of each side says what to do, and does not repeat that for every attempt.
         let advice = "move its version-2 folders (in dataDir and dataLogDir) aside";
         assert_eq!(lines(&ensemble, OLD, log, advice), 1, "{}", ensemble.tails(40));
         assert_eq!(lines(&ensemble, leader, 0, advice), 1, "{}", ensemble.tails(40));

@@ -21,7 +21,7 @@ use crate::ground::{everything, turn};
 /// How many ports the harness uses.
 const PORTS: u16 = 30;
 const TEST_SECONDS_MAX: &str = "180";
-/// So many failures end the suite: if no server starts, each of its 491 tests would wait for one.
+/// This many failures end the suite. If no server starts, each of its 491 tests would wait for one.
 const FAILURES_MAX: &str = "5";
 /// Tests of features that Ringkeeper refuses: TLS and SASL. In the form of pytest's `-k`.
 const NOT_BUILT_YET: &[&str] = &["TestSSLClient", "test_sasl", "TestSASL"];

@@ -16,10 +16,10 @@ use ringkeeper_rawclient::{Body, Failure, OPEN_ACL, Roaming};
 use crate::ground::{LIMIT, LONG_MS, Random};
 
 const BAD_VERSION: i32 = -103;
-/// After so many requests all workers continue with the next register, because the search for a sequential order takes
-/// quadratic time.
+/// After this many requests, all workers continue with the next register, because the search for a sequential order
+/// takes quadratic time.
 const REQUESTS_PER_REGISTER: u64 = 80;
-/// How long it may happen that no server accepts a session: a test may cut all servers off for a while.
+/// The longest time in which no server accepts a session; a test may cut all servers off for a while.
 const OUTAGE_LIMIT: Duration = Duration::from_secs(90);
 
 /// The options of a load.
@@ -29,7 +29,7 @@ pub struct Pace {
     pub workers: usize,
     /// How long each session waits after an answer.
     pub pause: Duration,
-    /// After which time without an answer a worker takes its server for dead.
+    /// The time without an answer after which a worker takes its server for dead.
     pub patience: Duration,
     /// Whether xids start with 1 on each connection, which servers of Apache ZooKeeper do not cope with.
     pub restarts_xids: bool,
@@ -83,12 +83,12 @@ impl Load {
         Load { workers: workers.collect(), shared, servers: servers.to_vec() }
     }
 
-    /// What they did so far.
+    /// The record of what the workers have done so far.
     pub fn recorder(&self) -> &Recorder {
         &self.shared.recorder
     }
 
-    /// Waits until a write is acknowledged that was sent after this call; returns how long that took since `moment`.
+    /// Waits until a write is acknowledged that was sent after this call; returns the time since `moment`.
     pub fn wait_acknowledged(&self, moment: Instant) -> Duration {
         let begun = Instant::now();
         loop {
@@ -112,8 +112,7 @@ impl Load {
         self.try_finish().unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// [`Load::finish`] where the history may be one that no single server could have answered: then what is wrong with
-    /// it.
+    /// As [`Load::finish`], but returns what is wrong with the history if no single server could have answered it.
     pub fn try_finish(self) -> Result<Summary, String> {
         self.shared.stopping.store(true, Ordering::Relaxed);
         for worker in self.workers {
@@ -133,14 +132,15 @@ impl Load {
                     let value = value_of(data.as_deref().unwrap_or_default());
                     call.returned(Answer::Seen { version: stat.version, value }, 0);
                 }
-                // Nobody may have come to make it.
+                // No worker may have got so far as to create the node.
                 Err(Failure::Refused(-101)) => call.unknown(),
                 Err(failure) => panic!("reading register {key}: {failure:?}"),
             }
         }
         reader.close(LIMIT).expect("closeSession");
         let checked = self.shared.recorder.check();
-        // First lists the values on each server: it matters whether only one server has lost a write.
+        // The message also lists the values on each server, because it matters whether only one server has lost a
+        // write.
         checked.map_err(|why| format!("{}{why}", shown_by_each(&self.servers, registers)))
     }
 }

@@ -56,7 +56,7 @@ fn migrate(by_way_of: &Program) -> Duration {
     longest
 }
 
-/// Followers first, the leader last.
+/// Replaces the followers first and the leader last.
 fn roll(ensemble: &mut Ensemble, program: &Program, load: &Load) {
     let leader = ensemble.leader();
     let mut order: Vec<usize> = ensemble.ids().filter(|id| *id != leader).collect();

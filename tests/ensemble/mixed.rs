@@ -13,9 +13,9 @@ use ringkeeper_testkit::{Ensemble, Mode, PeerType, Program};
 use crate::ground::{LIMIT, LONG_MS, config, everything, ours, turn};
 use crate::same;
 
-/// More transactions than servers keep in memory, which is 500; ZooKeeper allows no smaller number.
+/// More transactions than servers keep in memory. They keep 500, and ZooKeeper allows no smaller number.
 const MANY_TXNS: usize = 520;
-/// Servers list every 128th digest.
+/// Enough transactions for one listed digest: servers list every 128th.
 const DIGEST_TXNS: usize = 130;
 const FEW_TXNS: usize = 6;
 const READ_ONLY_ACL: Acl<'static> =
@@ -112,8 +112,7 @@ fn names(members: &[(Program, PeerType)]) -> String {
     names.join(", ")
 }
 
-/// An ensemble under test. Server 1 does not lead at first: the first of the members has the highest id, so that it
-/// wins.
+/// An ensemble under test. The first of the listed members gets the highest id, so that it wins the first election.
 struct Mix {
     ensemble: Ensemble,
     what: String,
@@ -133,8 +132,8 @@ impl Mix {
         mix
     }
 
-    /// Starts the first voter and as many others as make a quorum with it, and none without: however long Java takes
-    /// for its first votes, nobody else can lead. Then the others.
+    /// Starts the first voter, and as many others as make a quorum with it. However long Java takes for its first
+    /// votes, no quorum can elect another leader. Then starts the other servers.
     fn start_all_after_the_first(&mut self) {
         let quorum = &self.voters[..self.voters.len() / 2 + 1];
         let first = quorum[0];
@@ -174,7 +173,7 @@ impl Mix {
             .unwrap_or_else(|error| panic!("{}: server {id}: {error}", self.what))
     }
 
-    /// A few operations of every kind, through each server.
+    /// Does a few operations of every kind through each server.
     fn fill(&mut self) {
         for id in self.ensemble.ids() {
             let mut session = self.session(id);
@@ -201,7 +200,7 @@ impl Mix {
                 .multi_op(OpCode::SetData.number(), &Body::set_data(&root, Some(b"m"), -1))
                 .multi_end();
             session.call(OpCode::Multi, &multi).expect("multi");
-            // A failed request takes a zxid too.
+            // A failed request takes up a zxid too.
             assert!(session.delete(&root, -1).is_err());
             session.create(&format!("{root}/ephemeral"), None, OPEN_ACL, 1).expect("create");
             session.close().expect("closeSession");
@@ -232,7 +231,7 @@ impl Mix {
         for (at, id) in others.into_iter().enumerate() {
             let (sync, count) =
                 if at % 2 == 0 { (Sync::Diff, FEW_TXNS) } else { (Sync::Snap, MANY_TXNS) };
-            // Both for the same server too, in the larger mixes and for the first one here.
+            // The first of the other servers comes back in both ways, each of the further ones in one.
             let plans = if at == 0 {
                 vec![(Sync::Diff, FEW_TXNS), (Sync::Snap, MANY_TXNS)]
             } else {
@@ -260,9 +259,9 @@ impl Mix {
         others.iter().for_each(|id| self.ensemble.kill(*id));
         self.ensemble.kill(old);
 
-        // ZooKeeper: once something was written in the new epoch the leader sends a snapshot instead, for a TRUNC must
-        // not go back over the end of an epoch (LearnerHandler). So nobody opens a session before the old leader is
-        // back.
+        // ZooKeeper: once something is written in the new epoch, the leader sends a snapshot instead, because a
+        // TRUNC must not go back over the end of an epoch (LearnerHandler). So the test opens no session before the
+        // old leader is back.
         self.lead_without(old, next);
         self.comes_back(old, Sync::Trunc, |mix| mix.ensemble.restart(old));
         let mut session = self.session(old);
@@ -270,7 +269,7 @@ impl Mix {
         session.close().expect("closeSession");
     }
 
-    /// Starts all servers except one; the wanted one leads, unless another one has more transactions.
+    /// Starts all servers except `absent`. Server `wanted` leads, unless another one has more transactions.
     fn lead_without(&mut self, absent: usize, wanted: usize) {
         let mut order = vec![wanted];
         order.extend(self.ensemble.ids().filter(|id| ![absent, wanted].contains(id)));
@@ -382,7 +381,8 @@ impl Mix {
     }
 }
 
-/// What a server's log says when it, or another one (if it is the leader), joins in this way.
+/// The words in a server's log when that server joins in this way, or, without `joins`, when it leads and another
+/// one joins.
 fn said_by(program: &Program, sync: Sync, joins: bool) -> &'static [&'static str] {
     match (program, sync, joins) {
         (Program::Ringkeeper(_), Sync::Diff, _) => &["sync=DIFF", "by DIFF"],

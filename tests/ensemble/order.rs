@@ -26,7 +26,7 @@ const AT_ONCE: usize = 60;
 /// Operations in a multi that keeps the leader busy for some milliseconds.
 const HEAVY: usize = 4000;
 
-/// What was answered.
+/// How many requests of each kind were answered.
 #[derive(Debug, Default)]
 struct Answered {
     writes: usize,
@@ -106,8 +106,8 @@ fn session(ensemble: &Ensemble, place: usize) -> Session {
     }
 }
 
-/// Writes with a sync after each third one, many of them under way at once; their replies come in their order, and each
-/// write has the version that follows.
+/// Sends writes, with a sync after each third one, many of them at once. The replies must come in order, and each
+/// write must have the next version.
 fn many_at_once(ensemble: &Ensemble, place: usize, number: usize, over: &AtomicBool) -> Answered {
     let mut session = session(ensemble, place);
     let path = format!("/many-{place}-{number}");
@@ -147,7 +147,7 @@ fn many_at_once(ensemble: &Ensemble, place: usize, number: usize, over: &AtomicB
     answered
 }
 
-/// Sessions are requests of a learner as well.
+/// Opens and closes sessions, which are requests of a learner as well.
 fn sessions_come_and_go(ensemble: &Ensemble, place: usize, over: &AtomicBool) -> Answered {
     let mut answered = Answered::default();
     while !over.load(Ordering::Relaxed) {
@@ -159,7 +159,7 @@ fn sessions_come_and_go(ensemble: &Ensemble, place: usize, over: &AtomicBool) ->
     answered
 }
 
-/// Multis, each of which takes the leader some milliseconds, three of them under way.
+/// Sends multis, each of which takes the leader some milliseconds, three of them under way at a time.
 fn heavy(ensemble: &Ensemble, place: usize, number: usize, over: &AtomicBool) -> Answered {
     let mut session = session(ensemble, place);
     let path = format!("/heavy-{number}");

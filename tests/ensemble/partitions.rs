@@ -20,7 +20,7 @@ const FLAP: Duration = Duration::from_millis(350);
 const LOSS_PER_MILLE: u32 = 50;
 const DELAY: Duration = Duration::from_millis(50);
 
-/// A change to the network: a leader and two followers, by number of host.
+/// A change to the network. Its hosts are those of the leader and of two followers.
 struct Story {
     name: &'static str,
     breaks: fn(&Network, leader: usize, others: &[usize]),

@@ -21,12 +21,11 @@ fn reconfigurations_leave_the_files_that_zookeeper_leaves() {
     assert_eq!(ours, theirs);
 }
 
-/// Files by name, with the ends of their names and what differs from ensemble to ensemble replaced.
+/// Files by name. The ends of the names, and texts that differ from ensemble to ensemble, are replaced.
 type Files = BTreeMap<String, Vec<String>>;
 
-/// Starts three servers; one that does not lead leaves and comes back as an observer. What stands beside the first
-/// one's
-/// `zoo.cfg` after each step; then the first one is started again with that.
+/// Starts three servers. One that does not lead leaves, and comes back as an observer. Returns the files beside
+/// server 1's `zoo.cfg` after each step. At the end, server 1 starts again with those files.
 fn files_of(program: &Program) -> Vec<Files> {
     let config = config().line("reconfigEnabled=true").flag("-Dzookeeper.skipACL=yes");
     let mut ensemble = Ensemble::start(&vec![program.clone(); 3], config);
@@ -52,7 +51,7 @@ fn reconfigure(ensemble: &Ensemble, joining: Option<&str>, leaving: Option<&str>
     session.close().expect("an end");
 }
 
-/// What server 1 shows.
+/// The configuration that server 1 shows to its clients.
 fn shown(ensemble: &Ensemble) -> String {
     let mut session = Session::open(ensemble.address(1), LONG_MS).expect("a session");
     let (data, _) = session.get_data(CONFIG_NODE, false).expect("the configuration");
@@ -60,7 +59,7 @@ fn shown(ensemble: &Ensemble) -> String {
     String::from_utf8(data.expect("it is not empty")).expect("a text")
 }
 
-/// The files when `versions` configurations are kept, and none is under way.
+/// Waits until server 1 keeps `versions` configurations and none is under way, and returns its files.
 fn wait_for_files(ensemble: &Ensemble, moving: usize, versions: usize) -> Files {
     let until = Instant::now() + LIMIT;
     loop {
@@ -87,7 +86,7 @@ fn files(ensemble: &Ensemble, moving: usize) -> Files {
         if !name.starts_with("zoo.cfg") || name.ends_with(".tmp") {
             continue;
         }
-        // It may be gone, or have been replaced, since it was listed.
+        // The file may be gone or replaced since it was listed.
         if let Ok(text) = fs::read_to_string(folder.join(&name)) {
             found.push((name, text));
         }
@@ -124,7 +123,7 @@ fn files(ensemble: &Ensemble, moving: usize) -> Files {
         text
     };
     let lines = |text: &str| {
-        // What only one of the programs is told.
+        // The lines that only one of the programs gets.
         let stays = |line: &&str| {
             !line.is_empty() && !line.starts_with('#') && !line.starts_with("ringkeeper.")
         };

@@ -150,7 +150,7 @@ fn a_server_without_a_quorum_serves_reads_to_those_who_accept_that() {
     ensemble.start_all();
     let mut roaming =
         Roaming::open(&ensemble.addresses(), LONG_MS, PATIENCE, LIMIT).expect("a session");
-    // ZooKeeper: the session to read with went with the ReadOnlyZooKeeperServer.
+    // ZooKeeper: the session for reads ended together with the ReadOnlyZooKeeperServer.
     ensemble.wait_mode(alone, LIMIT, |mode| matches!(mode, Some(Mode::Leader | Mode::Follower)));
     let again = Session::resume(ensemble.address(alone), LONG_MS, id, password);
     let refusal = again.expect_err("the session to read with is over");

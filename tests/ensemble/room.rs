@@ -32,7 +32,7 @@ impl SmallDisk {
         disk
     }
 
-    /// Leaves so much room; 0: removes the file that takes the room.
+    /// Fills the disk until `mib` MiB are free; 0 removes the file that fills it.
     fn leave(&self, mib: u64) {
         let filler = self.0.join("filler");
         fs::write(&filler, b"").expect("an empty file");

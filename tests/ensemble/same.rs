@@ -27,8 +27,8 @@ pub fn check(ensemble: &mut Ensemble, what: &str) -> Tree {
     tree
 }
 
-/// The same without the digests: even without Ringkeeper, Apache ZooKeeper sometimes finds mismatches when servers are
-/// replaced under load.
+/// As [`check`] without the digests, because Apache ZooKeeper, even without Ringkeeper, sometimes finds mismatches
+/// when servers are replaced under load.
 pub fn trees(ensemble: &mut Ensemble, what: &str) -> Tree {
     let running = running(ensemble);
     let trees: Vec<Tree> = running.iter().map(|id| tree(ensemble, *id, what)).collect();
@@ -100,8 +100,8 @@ fn is_java(ensemble: &Ensemble, id: usize) -> bool {
     !matches!(ensemble.server(id).program(), Program::Ringkeeper(_))
 }
 
-/// Digests at the zxids that all list are equal. Returns how many zxids all of them list: it is every 128th one, of
-/// those that came while all of them were there.
+/// Asserts that digests are equal at all zxids that all these servers list, and returns the number of those zxids.
+/// Servers list every 128th zxid among those that came while they ran.
 pub fn same_digests(ensemble: &Ensemble, running: &[usize], what: &str) -> usize {
     let all: Vec<_> = running.iter().map(|id| ensemble.digests(*id)).collect();
     let common =

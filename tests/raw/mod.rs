@@ -1,4 +1,4 @@
-//! A client that says exactly what a test tells it to: one socket, frames, the project's codec.
+//! A client that sends exactly what a test wants: one socket, frames, and the project's own codec.
 
 #![allow(dead_code, clippy::missing_panics_doc, reason = "each test binary uses a part")]
 

@@ -48,7 +48,7 @@ pub fn length(sources: &[Source], list: &str) -> Vec<Violation> {
     violations
 }
 
-/// The list without what is not long any more, and with no number above the present one.
+/// The list of long files without those that are not long any more, and with no number above the present one.
 pub fn shrunk(sources: &[Source], list: &str) -> String {
     let long = entries(list).filter(|(_, path)| is_long(sources, path));
     let lowered = long.map(|(ceiling, path)| {
@@ -59,7 +59,7 @@ pub fn shrunk(sources: &[Source], list: &str) -> String {
     lowered.collect()
 }
 
-/// Number of lines and path.
+/// The entries of the list: a number of lines, and a path.
 fn entries(list: &str) -> impl Iterator<Item = (usize, &str)> {
     list.lines().map(|line| {
         let (lines, path) = line.split_once(' ').expect("a number and a path");
@@ -107,7 +107,8 @@ pub fn places(source: &Source) -> Vec<Violation> {
         .collect()
 }
 
-/// Every `let … else` that only returns, with no comment in front of it, nor a comment or a text within.
+/// Violations: every `let … else` that only returns, without a comment in front of it, and without a comment or a
+/// text in it.
 pub fn ignored(source: &Source) -> Vec<Violation> {
     if !SAYS_WHY_IT_IGNORES.contains(&source.module()) || source.is_test() {
         return Vec::new();

@@ -1,4 +1,5 @@
-//! Rules about who may name what: layers, what the core never touches, what one place alone may do.
+//! Rules about the names that a file may use: layers, names that the core never uses, and names that only certain
+//! files may use.
 
 use super::lexer::{Parts, find_words, is_word, without_tests};
 use super::{
@@ -41,13 +42,13 @@ pub fn layering(sources: &[Source]) -> Vec<Violation> {
     violations
 }
 
-/// Whether an ordered layer has `imported` behind `module`.
+/// Whether `imported` stands behind `module` in the order of layer 3.
 fn is_out_of_order(module: &str, imported: &str) -> bool {
     let place = |name: &str| AGREEMENT.iter().position(|it| *it == name);
     place(module).zip(place(imported)).is_some_and(|(own, other)| other > own)
 }
 
-/// Whether a file decides and never acts.
+/// Whether a file belongs to the core, which decides and never acts.
 pub fn is_core(source: &Source) -> bool {
     is_core_module(source.module())
 }
@@ -74,8 +75,9 @@ fn effects(source: &Source, who: &str) -> Vec<Violation> {
     found.map(|(at, word)| source.violation(at, format!("{who} names `{word}`"))).collect()
 }
 
-/// The crate's root turns the lints on, module by module, because the edge must not have them; that of the
-/// simulation for all of it. Not for unit tests, which may read golden files.
+/// The root of the crate must turn on the lints of the core, module by module, because the edge must not have them.
+/// The root of the simulation turns them on for the whole crate. Unit tests, which may read golden files, are
+/// exempt.
 pub fn lints_of_core(source: &Source) -> Vec<Violation> {
     const LINTS: &str =
         "#[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]";
@@ -127,8 +129,8 @@ fn layer(module: &str) -> Option<u8> {
     LAYERS.iter().find(|(_, modules)| modules.contains(&module)).map(|(layer, _)| *layer)
 }
 
-/// Every module at the crate's root that the code of this file (tests aside) names through
-/// `crate::` or enough `super::`, with where.
+/// Every module at the root of the crate that the code of this file, except its tests, names through `crate::` or
+/// enough `super::`; each with its place.
 fn imports(source: &Source) -> Vec<(usize, String)> {
     let code = without_tests(&Parts::of(&source.text).code);
     let mut imports = Vec::new();
@@ -136,7 +138,7 @@ fn imports(source: &Source) -> Vec<(usize, String)> {
         heads(&code, at + "crate::".len(), &mut imports);
     }
     for at in find_words(&code, "super::") {
-        // The first of a chain stands for all of it.
+        // The first `super::` of a chain stands for the whole chain.
         if code[..at].ends_with("super::") {
             continue;
         }

@@ -1,8 +1,8 @@
-//! Reads Rust as far as the rules of `tidy.rs` need it: what is code, what is comment, what is
-//! neither, and which code is for tests only.
+//! Reads Rust as far as the rules of `tidy.rs` need it: which bytes are code, which are comment, which are neither,
+//! and which code is for tests only.
 
-/// A source split into what is code and what is comment. Both have the length of the source; what
-/// belongs to the other part, and the inside of strings, is blank.
+/// A source, split into code and comments. Both parts have the length of the source. In each, the bytes of the other
+/// part and the inside of strings are blank.
 pub struct Parts {
     pub code: String,
     pub comments: String,
@@ -37,7 +37,7 @@ enum Kind {
     Literal,
 }
 
-/// What the text begins with, and how many bytes of it that is.
+/// The kind of the token at the beginning of the text, and its length in bytes.
 fn token(text: &str, before: Option<char>) -> (Kind, usize) {
     let until = |end: &str, from: usize| {
         text[from..].find(end).map_or(text.len(), |at| from + at + end.len())
@@ -52,7 +52,7 @@ fn token(text: &str, before: Option<char>) -> (Kind, usize) {
         return (Kind::Literal, quoted(text));
     }
     if !before.is_some_and(is_word) {
-        // r"…", r#"…"#, br#"…"#: nothing is escaped in it.
+        // r"…", r#"…"#, br#"…"#: such a string has no escapes.
         let raw = text.strip_prefix("br").or_else(|| text.strip_prefix('r'));
         if let Some(rest) = raw {
             let hashes = rest.chars().take_while(|letter| *letter == '#').count();
@@ -133,12 +133,12 @@ pub fn without_tests(code: &str) -> String {
     out
 }
 
-/// As many bytes, lines kept.
+/// Appends as many blanks as the text has bytes, and keeps its line ends.
 fn push_blank(out: &mut String, text: &str) {
     out.extend(text.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
 }
 
-/// Where the word stands by itself, not as a part of a longer one.
+/// The places where the word stands by itself, and not as a part of a longer one.
 pub fn find_words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     text.match_indices(word).map(|(at, _)| at).filter(move |&at| {
         let before = text[..at].chars().next_back().is_some_and(is_word);

@@ -23,7 +23,8 @@ const WALKS: &[&str] = &[
     ".extract_if(",
 ];
 
-/// Where code of the core goes through a map by whose name it knows that its order is random.
+/// Violations: the places where code of the core walks through a map whose order is random. The rule knows maps by
+/// their names.
 pub fn random_order(sources: &[Source]) -> Vec<Violation> {
     let core: Vec<(&Source, String)> = sources
         .iter()
@@ -32,7 +33,7 @@ pub fn random_order(sources: &[Source]) -> Vec<Violation> {
         .collect();
     let mut violations = Vec::new();
     for (source, code) in &core {
-        // A public field may be walked through in another file of its module.
+        // Code in another file of the module may walk through a public field.
         let shared = core.iter().filter(|(other, _)| other.module() == source.module());
         let mut names: BTreeSet<&str> = shared
             .flat_map(|(_, code)| maps(code))
@@ -60,7 +61,7 @@ struct Map<'a> {
 fn maps(code: &str) -> impl Iterator<Item = Map<'_>> {
     let found = MAPS.iter().flat_map(|map| find_words(code, map));
     found.filter_map(|at| {
-        // What stands before `hashbrown::HashMap` or `&mut HashMap`.
+        // The path and the reference before the name, as in `hashbrown::HashMap` or `&mut HashMap`.
         let path = |letter: char| is_word(letter) || letter == ':';
         let before = code[..at].trim_end_matches(path);
         // A colon that ends a name is not part of the path.
@@ -80,7 +81,7 @@ fn maps(code: &str) -> impl Iterator<Item = Map<'_>> {
     })
 }
 
-/// Whether what is named here is walked through: by a method, or by a `for`.
+/// Whether code walks through the map that is named here, by a method or by a `for`.
 fn is_walk(code: &str, at: usize, name: &str) -> bool {
     let after = code[at + name.len()..].trim_start();
     if WALKS.iter().any(|walk| after.starts_with(walk)) {

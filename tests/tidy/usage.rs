@@ -1,11 +1,11 @@
-//! Rules about what is used: public items that nobody names, metrics that nobody sets.
+//! Rules about what is used: public items that no other code names, and metrics that no code sets.
 
 use std::collections::HashMap;
 
 use super::lexer::{Parts, find_words, is_word, without_tests};
 use super::{Source, Violation};
 
-/// Items that are public, whether outside their package or only among its modules, and whose names stand nowhere
+/// Violations: items that are public, outside their package or only among its modules, and whose names stand nowhere
 /// else in code.
 pub fn unused(sources: &[Source]) -> Vec<Violation> {
     const BETWEEN: &[&str] = &["crate", "super", "in", "async", "unsafe"];
@@ -49,9 +49,9 @@ fn words(code: &str) -> Vec<(usize, &str)> {
     words
 }
 
-/// What counts: the structs that metrics read from.
+/// The structs that hold the counters of metrics.
 const COUNTED: &[&str] = &["stats", "gauges", "counts"];
-/// What a counter is before anybody counts.
+/// The texts of a counter's initial value.
 const ZEROES: &[&str] = &["0", "[0", "histogram()", "Latency::default()"];
 
 /// Counters that a metric reads and that nothing in the server ever sets, so that `mntr` would always show a zero.

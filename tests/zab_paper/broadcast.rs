@@ -1,4 +1,4 @@
-//! Phase 3, broadcast: proposals, acknowledgements and commits, and followers that come meanwhile.
+//! Phase 3, broadcast: proposals, acknowledgements and commits, and followers that connect meanwhile.
 
 use ringkeeper::id::{Epoch, Zxid};
 use ringkeeper::proto::quorum::packet;
@@ -52,7 +52,7 @@ fn a_transaction_is_committed_as_soon_as_a_quorum_has_acknowledged_it() {
     assert_eq!(ensemble.delivered(1), [0; 0], "two of five are no quorum");
     ensemble.release(3, 1);
     assert_eq!(ensemble.delivered(1), [10]);
-    // Also those hear of it who have not acknowledged it.
+    // Followers that have not acknowledged the transaction hear of the commit too.
     assert_eq!(ensemble.delivered(5), [10]);
 }
 
@@ -82,7 +82,7 @@ fn a_follower_acknowledges_a_proposal_when_it_is_on_the_disk() {
     assert_eq!((ensemble.count(2, 1, "ACK"), ensemble.history(2)), (acks + 1, vec![10]));
 }
 
-// Paper, f.3.2: in the order in which they were made, which leaves no gap.
+// Paper, f.3.2: a follower logs proposals in the order in which they were made, without gaps.
 #[test]
 fn a_follower_logs_no_proposal_without_those_before_it() {
     let mut ensemble = Ensemble::led(3, 1);
@@ -107,7 +107,7 @@ fn a_follower_delivers_no_transaction_without_those_before_it() {
     assert!(!ensemble.is_follower(2), "it has left");
 }
 
-// Internals, active messaging: whoever has written a message has written all that were proposed before it.
+// Internals, active messaging: a process that has written a message has written all that were proposed before it.
 #[test]
 fn an_acknowledgement_stands_for_everything_before_and_commits_are_in_order() {
     let mut ensemble = Ensemble::led(3, 1);
@@ -129,7 +129,7 @@ fn a_follower_that_comes_late_gets_the_initial_history_and_what_was_broadcast_si
     ensemble.crash(3);
     ensemble.broadcast(1, 10).unwrap();
     ensemble.run();
-    // This one is on its way when 3 comes.
+    // This transaction is on its way when 3 connects.
     ensemble.hold(2, 1);
     ensemble.broadcast(1, 11).unwrap();
     ensemble.recover(3);
@@ -157,7 +157,7 @@ fn a_follower_that_comes_late_belongs_to_the_quorum_when_it_has_acknowledged_the
     assert_eq!((ensemble.delivered(1), ensemble.delivered(3)), (vec![10, 11], vec![10, 11]));
 }
 
-// Internals, leader activation: what a failed leader proposed and nobody else has is skipped.
+// Internals, leader activation: the others skip what a failed leader proposed and no other process has.
 #[test]
 fn a_leader_that_comes_back_drops_what_nobody_else_has_logged() {
     let mut ensemble = Ensemble::led(3, 1);

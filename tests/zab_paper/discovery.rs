@@ -1,10 +1,10 @@
-//! Phase 1, discovery: a prospective leader learns what a quorum has promised and has.
+//! Phase 1, discovery: a prospective leader learns what a quorum has promised, and which histories it has.
 
 use ringkeeper::id::{Epoch, Zxid};
 
 use crate::ensemble::Ensemble;
 
-/// An ensemble of three in which 1 has led epoch 1 and has broadcast 10 and 11; all have them.
+/// An ensemble of three in which 1 has led epoch 1 and has broadcast 10 and 11; and all three have both.
 fn with_history() -> Ensemble {
     let mut ensemble = Ensemble::led(3, 1);
     ensemble.broadcast(1, 10).unwrap();
@@ -44,7 +44,7 @@ fn a_new_epoch_is_later_than_any_that_the_quorum_has_promised() {
         ensemble.run();
         assert_eq!(ensemble.epochs(3), (epoch, epoch));
     }
-    // What it has promised itself is the earliest.
+    // Process 1 itself has made the earliest promise.
     assert_eq!(ensemble.epochs(1), (0, 0));
     ensemble.lead(1, &[2, 3]);
     ensemble.run();
@@ -77,7 +77,7 @@ fn a_follower_acknowledges_an_epoch_when_its_promise_is_on_the_disk() {
     assert_eq!(ensemble.count(2, 1, "ACKEPOCH"), 1);
 }
 
-// Paper, f.1.2: only where the last promise is earlier.
+// Paper, f.1.2: a follower acknowledges an epoch only if its last promise is earlier.
 #[test]
 fn an_epoch_that_was_promised_before_is_not_acknowledged_again() {
     let mut ensemble = Ensemble::of(3);
@@ -88,7 +88,7 @@ fn an_epoch_that_was_promised_before_is_not_acknowledged_again() {
     ensemble.crash(3);
     ensemble.recover(3);
     assert_eq!(ensemble.epochs(3), (1, 0));
-    // 1 proposes epoch 1 as well, for neither it nor 2 has promised anything.
+    // 1 proposes epoch 1 as well, because neither 1 nor 2 has promised anything.
     ensemble.slow(2);
     ensemble.lead(1, &[2]);
     ensemble.release(3, 2);
@@ -121,7 +121,7 @@ fn a_prospective_leader_does_not_lead_whose_history_is_not_the_newest_of_its_quo
 #[test]
 fn of_two_histories_that_of_the_later_epoch_is_the_newer_one_although_its_last_zxid_is_earlier() {
     let mut ensemble = with_history();
-    // 1 logs 12, alone; 2 and 3 go on without it in epoch 2, in which nothing is broadcast.
+    // 1 alone logs 12. 2 and 3 go on without 1 in epoch 2, in which nothing is broadcast.
     ensemble.hold(1, 2);
     ensemble.hold(1, 3);
     ensemble.broadcast(1, 12).unwrap();
@@ -144,7 +144,8 @@ fn of_two_histories_that_of_the_later_epoch_is_the_newer_one_although_its_last_z
     assert_eq!(ensemble.delivered(1), [10, 11]);
 }
 
-// Paper, l.1.2: a history that a quorum has acknowledged is part of it, for any two quorums have a process in common.
+// Paper, l.1.2: the initial history contains every history that a quorum has acknowledged, because any two quorums
+// have a process in common.
 #[test]
 fn what_a_quorum_has_logged_is_in_every_later_initial_history() {
     for survivor in [1, 2] {

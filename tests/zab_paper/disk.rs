@@ -33,7 +33,7 @@ impl Database {
         self.last = txn.zxid();
     }
 
-    /// As the whole tree goes over the wire.
+    /// The bytes of the whole tree on the wire.
     pub fn to_bytes(&self) -> Vec<u8> {
         let count = u32::try_from(self.changes.len()).unwrap();
         let mut out = count.to_be_bytes().to_vec();
@@ -44,7 +44,7 @@ impl Database {
         out
     }
 
-    /// How long the tree at the beginning of `bytes` is, if that much is there.
+    /// The length of the tree at the beginning of `bytes`, if all of it is there.
     pub fn length(bytes: &[u8]) -> Option<usize> {
         let count = u32::from_be_bytes(bytes.get(..4)?.try_into().unwrap());
         let length = 4 + 12 * usize::try_from(count).unwrap();

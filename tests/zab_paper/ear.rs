@@ -1,4 +1,4 @@
-//! What goes over a connection, in words.
+//! Puts the bytes of a connection into words.
 
 use ringkeeper::id::Zxid;
 use ringkeeper::proto::quorum::packet;
@@ -6,10 +6,10 @@ use ringkeeper::zab::packets::{Packet, PacketReader};
 
 use crate::disk::Database;
 
-/// What goes over it in one direction.
+/// Reads one direction of a connection.
 pub struct Ear {
     reader: PacketReader,
-    /// A tree is coming.
+    /// Whether the next bytes belong to a tree.
     is_tree: bool,
     tree: Vec<u8>,
 }

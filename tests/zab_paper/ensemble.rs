@@ -1,5 +1,5 @@
-//! An ensemble in which a test says who leads, as the leader oracle of the paper does: what is said arrives in order, or
-//! is held up, and so is what is written.
+//! An ensemble in which the test says which process leads, as the leader oracle of the paper does. Messages arrive
+//! in order, and a test may hold them up; writes to the disks wait in the same way.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
@@ -17,7 +17,7 @@ use crate::trace::{Broadcast, Trace};
 
 const NOW: MonoUs = MonoUs(0);
 
-/// What comes over a connection.
+/// One thing that arrives over a connection.
 enum Arrival {
     Bytes(Bytes),
     Closed,
@@ -42,7 +42,7 @@ impl End {
 /// What may happen next.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
-    /// The first of what comes over this connection arrives, at this end.
+    /// The oldest thing on its way over this connection arrives at this end.
     Arrive(usize, usize),
     /// The disk of this process does one step.
     Write(i64),
@@ -50,23 +50,23 @@ pub enum Action {
 
 pub struct Ensemble {
     processes: BTreeMap<i64, Process>,
-    /// The end of the follower, and that of the leader.
+    /// Each connection's two ends: the follower's and the leader's.
     connections: Vec<[End; 2]>,
     accepted: u64,
-    /// What the first says, the second does not hear yet.
+    /// Pairs of processes: what the first says does not reach the second yet.
     held: BTreeSet<(i64, i64)>,
-    /// Whose disk does nothing.
+    /// The processes whose disks do nothing.
     slow: BTreeSet<i64>,
-    /// `1 → 2 NEWLEADER 1:0`: everything that was ever said.
+    /// Everything that was ever said, in lines such as `1 → 2 NEWLEADER 1:0`.
     said: Vec<String>,
     trace: Trace,
-    /// What is still to be done, and whether somebody does it.
+    /// The outcomes that are still to be handled, and whether `settle` is handling them.
     outcomes: VecDeque<(i64, Outcome)>,
     is_settling: bool,
 }
 
 impl Ensemble {
-    /// So many processes, which have nothing.
+    /// An ensemble of `count` processes without history.
     pub fn of(count: i64) -> Ensemble {
         let line = |id: i64| format!("server.{id}=h{id}:2888:3888\n");
         let config = Rc::new(Config::parse(&(1..=count).map(line).collect::<String>()).unwrap());
@@ -83,7 +83,7 @@ impl Ensemble {
         }
     }
 
-    /// The same, and one of them leads all others; nothing is on its way.
+    /// As `of`, with `leader` leading all others and nothing on its way.
     pub fn led(count: i64, leader: i64) -> Ensemble {
         let mut ensemble = Ensemble::of(count);
         let others: Vec<i64> = (1..=count).filter(|id| *id != leader).collect();
@@ -95,14 +95,14 @@ impl Ensemble {
 
     // ---- what a test does
 
-    /// The oracle of these followers says that this process leads.
+    /// The oracles of `leader` and of these followers say that `leader` leads.
     pub fn lead(&mut self, leader: i64, followers: &[i64]) {
         self.process(leader).lead(NOW);
         self.settle(leader);
         self.follow(leader, followers);
     }
 
-    /// The oracle of these followers says that that process leads.
+    /// The oracles of these followers say that `leader` leads; `leader` itself hears nothing new.
     pub fn follow(&mut self, leader: i64, followers: &[i64]) {
         for follower in followers {
             self.process(*follower).follow(NOW, leader);
@@ -110,7 +110,7 @@ impl Ensemble {
         }
     }
 
-    /// A primary broadcasts a value.
+    /// Lets a process broadcast a value, if it is a primary.
     pub fn broadcast(&mut self, primary: i64, value: i32) -> Option<Change> {
         let delivered = self.trace.delivered(primary).to_vec();
         let change = self.process(primary).broadcast(value)?;
@@ -135,28 +135,28 @@ impl Ensemble {
         self.settle(id);
     }
 
-    /// From now on the second hears nothing of the first.
+    /// From now on, `to` hears nothing from `from`.
     pub fn hold(&mut self, from: i64, to: i64) {
         self.held.insert((from, to));
     }
 
-    /// It hears everything, and all that follows from it happens.
+    /// Lets `to` hear everything from `from`, and runs until nothing happens any more.
     pub fn release(&mut self, from: i64, to: i64) {
         self.unhold(from, to);
         self.run();
     }
 
-    /// It will hear everything.
+    /// From now on, `to` hears everything from `from` again.
     pub fn unhold(&mut self, from: i64, to: i64) {
         self.held.remove(&(from, to));
     }
 
-    /// From now on its disk does nothing.
+    /// From now on, the disk of `id` does nothing.
     pub fn slow(&mut self, id: i64) {
         self.slow.insert(id);
     }
 
-    /// Its disk does one step; whether there was one.
+    /// Lets the disk of `id` do one step. Returns whether there was one.
     pub fn write(&mut self, id: i64) -> bool {
         let is_due = self.process(id).has_steps();
         if is_due {
@@ -165,13 +165,13 @@ impl Ensemble {
         is_due
     }
 
-    /// Its disk does everything.
+    /// Lets the disk of `id` do everything, and runs until nothing happens any more.
     pub fn fast(&mut self, id: i64) {
         self.slow.remove(&id);
         self.run();
     }
 
-    /// The second hears this in the name of the first, whatever else is held up.
+    /// Lets `to` hear bytes in the name of `from`, whatever else is held up.
     pub fn forge(&mut self, from: i64, to: i64, write: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = Vec::new();
         write(&mut bytes);
@@ -185,7 +185,7 @@ impl Ensemble {
         self.run();
     }
 
-    /// Until this is so.
+    /// Runs until `is_so`.
     pub fn run_until(&mut self, is_so: impl Fn(&Ensemble) -> bool) {
         while !is_so(self) {
             let action = *self.actions().first().expect("it will be so");
@@ -193,14 +193,14 @@ impl Ensemble {
         }
     }
 
-    /// Until nothing happens any more.
+    /// Runs until nothing happens any more.
     pub fn run(&mut self) {
         while let Some(action) = self.actions().first() {
             self.act(*action);
         }
     }
 
-    /// Whatever may happen next.
+    /// All actions that may happen next.
     pub fn actions(&self) -> Vec<Action> {
         let mut actions = Vec::new();
         for (at, ends) in self.connections.iter().enumerate() {
@@ -249,17 +249,17 @@ impl Ensemble {
         self.processes[&id].is_up()
     }
 
-    /// Whether it delivers what is committed.
+    /// Whether process `id` delivers what is committed.
     pub fn is_ready(&self, id: i64) -> bool {
         self.processes[&id].is_ready()
     }
 
-    /// Whether it leads, or tries to.
+    /// Whether process `id` leads, or tries to.
     pub fn is_leader(&self, id: i64) -> bool {
         self.processes[&id].is_leader()
     }
 
-    /// Whether it has a leader.
+    /// Whether process `id` has a leader.
     pub fn is_follower(&self, id: i64) -> bool {
         self.processes[&id].is_follower()
     }
@@ -269,28 +269,28 @@ impl Ensemble {
         self.processes[&id].epochs()
     }
 
-    /// The values on its disk.
+    /// The values on the disk of process `id`.
     pub fn history(&self, id: i64) -> Vec<i32> {
         values(&self.processes[&id].history())
     }
 
-    /// The values that it has delivered since it became ready.
+    /// The values that process `id` has delivered since it became ready.
     pub fn delivered(&self, id: i64) -> Vec<i32> {
         values(self.trace.delivered(id))
     }
 
-    /// The values that it has ever delivered.
+    /// The values that process `id` has ever delivered.
     pub fn ever_delivered(&self, id: i64) -> Vec<i32> {
         self.trace.deliveries_of(id).flat_map(|changes| values(changes)).collect()
     }
 
-    /// What the first has said to the second, in order.
+    /// What `from` has said to `to`, in order.
     pub fn said(&self, from: i64, to: i64) -> Vec<&str> {
         let way = format!("{from} → {to} ");
         self.said.iter().filter_map(|line| line.strip_prefix(&way)).collect()
     }
 
-    /// How often the first has said this to the second, whatever the zxid.
+    /// How often `from` has sent a packet of this kind to `to`, with any zxid.
     pub fn count(&self, from: i64, to: i64, kind: &str) -> usize {
         let said = self.said(from, to);
         said.iter().filter(|line| line.split(' ').next() == Some(kind)).count()
@@ -306,8 +306,8 @@ impl Ensemble {
         self.processes.get_mut(&id).expect("it is one of the ensemble")
     }
 
-    /// Does what a process wants done, and what follows from that: one after the other, so that nothing that it says
-    /// overtakes what it has said before.
+    /// Does what a process wants done, and then what follows from that. One outcome is handled after the other, so
+    /// that no message overtakes an earlier one.
     fn settle(&mut self, id: i64) {
         let outcomes = self.process(id).take();
         self.outcomes.extend(outcomes.into_iter().map(|outcome| (id, outcome)));
@@ -381,7 +381,7 @@ impl Ensemble {
         self.settle(follower);
     }
 
-    /// One end is closed: the other one hears of it behind everything that was said before.
+    /// Closes one end. The other end hears of it behind everything that was said before.
     fn hang_up(&mut self, at: usize, side: usize) {
         let ends = &mut self.connections[at];
         if ends[side].is_open {

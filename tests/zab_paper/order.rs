@@ -1,5 +1,5 @@
-//! The properties of atomic broadcast and of primary order: of runs that random numbers choose, and of the one by which
-//! the paper shows what other protocols do.
+//! The properties of atomic broadcast and of primary order: tests of random runs, and of the run by which the paper
+//! shows what other protocols do.
 
 use std::sync::OnceLock;
 
@@ -8,7 +8,7 @@ use ringkeeper::id::{Epoch, Zxid};
 use crate::ensemble::Ensemble;
 use crate::trace::{Broadcast, Trace};
 
-/// Runs, each from a seed of its own.
+/// The number of random runs, each from a seed of its own.
 const RUNS: u64 = 200;
 const EVENTS: u64 = 1200;
 
@@ -26,8 +26,8 @@ impl Random {
     }
 }
 
-/// Oracles that change their minds, crashes in the middle of everything, words and writes that are held up. In the end
-/// all is well, and somebody leads everybody.
+/// A run in which oracles change their minds, processes crash at any moment, and messages and writes are held up. In
+/// the end all faults are over, and one process leads all others.
 fn run(seed: u64) -> Trace {
     let mut random = Random(seed);
     let count = [3, 3, 5][random.below(3)];
@@ -98,8 +98,8 @@ fn at(epoch: i64, counter: u32) -> Zxid {
     Zxid::new(Epoch(epoch), counter)
 }
 
-/// A trace in which the primary of epoch 1 broadcasts 1:1 and 1:2, and that of epoch 2, which has delivered the first,
-/// 2:1; and in which these are delivered.
+/// A trace with these deliveries. The primary of epoch 1 broadcasts 1:1 and 1:2; the primary of epoch 2, which has
+/// delivered 1:1, broadcasts 2:1.
 fn trace(deliveries: &[&[(i64, u32)]]) -> Trace {
     let mut trace = Trace::default();
     let change = |(epoch, counter)| (at(epoch, counter), 0);
@@ -166,7 +166,7 @@ fn what_one_process_has_delivered_all_deliver_when_the_ensemble_is_whole_again()
     [2, 3].into_iter().for_each(|id| ensemble.hold(1, id));
     ensemble.broadcast(1, 10).unwrap();
     ensemble.unhold(1, 2);
-    // 2 logs it, 1 delivers it, and the COMMIT reaches nobody.
+    // 2 logs the transaction, 1 delivers it, and the COMMIT reaches no other process.
     ensemble.run_until(|ensemble| ensemble.delivered(1) == [10]);
     ensemble.crash(1);
     assert_eq!((ensemble.ever_delivered(2), ensemble.ever_delivered(3)), (vec![], vec![]));
@@ -177,29 +177,29 @@ fn what_one_process_has_delivered_all_deliver_when_the_ensemble_is_whole_again()
     assert_eq!([1, 2, 3].map(|id| ensemble.delivered(id)), [[10], [10], [10]]);
 }
 
-/// Three primaries with Paxos, each of which chooses what fills a place that it finds empty, deliver C of the second
-/// primary and behind it B of the first one, which depends on A, which nobody delivers.
-// Paper, background: the run by which it explains why Paxos does not do.
+/// With Paxos, each of three primaries may fill an empty place with a value of its choice. The processes then
+/// deliver C of the second primary, and behind it B of the first one, which depends on A, which no process delivers.
+// Paper, background: the run that shows why Paxos does not suffice.
 #[test]
 fn what_an_earlier_primary_had_outstanding_is_never_delivered_behind_a_later_one() {
     const A: i32 = 10;
     const B: i32 = 11;
     const C: i32 = 12;
     let mut ensemble = Ensemble::led(3, 1);
-    // 1 logs A and B, which reach nobody.
+    // 1 logs A and B, which reach no other process.
     [2, 3].into_iter().for_each(|id| ensemble.hold(1, id));
     ensemble.broadcast(1, A).unwrap();
     ensemble.broadcast(1, B).unwrap();
     ensemble.run();
     ensemble.crash(1);
-    // 2 logs C, which reaches nobody.
+    // 2 logs C, which reaches no other process.
     ensemble.lead(2, &[3]);
     ensemble.run();
     ensemble.hold(2, 3);
     ensemble.broadcast(2, C).unwrap();
     ensemble.run();
     ensemble.crash(2);
-    // 3 has nothing of it and a later epoch than 1: A and B are over.
+    // 3 has none of these values and a later epoch than 1, so A and B are over.
     [2, 3].into_iter().for_each(|id| ensemble.release(1, id));
     ensemble.recover(1);
     ensemble.lead(1, &[3]);

@@ -1,4 +1,5 @@
-//! One process of the paper: a leader or a follower, its database, and a disk that is as slow as a test wants.
+//! One process of the paper: a leader or a follower, its database, and a disk that does a step only when the test
+//! says so.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -17,38 +18,38 @@ use ringkeeper::zab::{
 
 use crate::disk::{Change, Database, Disk, change, txn};
 
-/// What is on its way to the disk.
+/// One thing on its way to the disk.
 #[derive(Debug)]
 enum Step {
     Truncate(Zxid),
     Restore(Database),
     Append(Vec<Txn>),
     Epochs(Epochs),
-    /// These may leave now.
+    /// These packets may leave when everything before them is on the disk.
     Send(Vec<Vouch>),
-    /// The leader waits for this.
+    /// The leader waits for this token.
     Durable(u64),
 }
 
-/// What a process is at a time.
+/// The present role of a process.
 enum Role {
-    /// It has crashed.
+    /// The process has crashed.
     Down,
-    /// It has no leader.
+    /// The process neither leads nor has a leader.
     Idle(Box<Lasting>),
     Leading(Box<Leader>),
     Following(Box<Learner>),
 }
 
-/// What a process does that others see.
+/// One effect of a process that others see.
 #[derive(Debug)]
 pub enum Outcome {
     Link(LinkOp),
-    /// From now on it delivers, beginning with all of this.
+    /// From now on, the process delivers, beginning with these changes.
     Ready(Vec<Change>),
-    /// It has delivered this.
+    /// The process has delivered this change.
     Delivered(Change),
-    /// It delivers nothing any more.
+    /// The process delivers nothing any more.
     Over,
 }
 
@@ -58,13 +59,13 @@ pub struct Process {
     database: Database,
     disk: Disk,
     steps: VecDeque<Step>,
-    /// The tree as far as it has come, and its zxid.
+    /// The zxid of a tree that a leader sends, and the part of the tree that has arrived.
     incoming: Option<(Zxid, Vec<u8>)>,
     is_ready: bool,
     config: Rc<Config>,
     ids: LinkIds,
     numbers: Numbers,
-    /// The last that it proposed.
+    /// The zxid of its last proposal.
     proposed: Zxid,
 }
 
@@ -87,9 +88,9 @@ impl Process {
         process
     }
 
-    /// It begins with what its disk has.
+    /// Starts the process with what its disk holds.
     pub fn recover(&mut self) {
-        // Whoever lacks more than memory holds gets the whole tree.
+        // A follower that lacks more transactions than memory holds gets the whole tree.
         let options = PeerOptions {
             me: ServerId(self.id),
             sync_from_log: false,
@@ -104,7 +105,7 @@ impl Process {
         self.role = Role::Idle(Box::new(lasting));
     }
 
-    /// Its memory is gone, and what was on its way to the disk.
+    /// Ends the process, which loses its memory and everything on its way to the disk.
     pub fn crash(&mut self) {
         self.role = Role::Down;
         self.steps.clear();
@@ -112,7 +113,7 @@ impl Process {
         self.is_ready = false;
     }
 
-    /// It leaves its leader, or the lead.
+    /// Lets the process leave its leader, or give up the lead.
     pub fn leave(&mut self) {
         self.is_ready = false;
         self.incoming = None;
@@ -131,7 +132,7 @@ impl Process {
         };
     }
 
-    /// It becomes a prospective leader.
+    /// Makes the process a prospective leader.
     pub fn lead(&mut self, now: MonoUs) {
         self.leave();
         let Role::Idle(mut lasting) = mem::replace(&mut self.role, Role::Down) else { return };
@@ -146,7 +147,7 @@ impl Process {
         self.role = Role::Leading(Box::new(leader));
     }
 
-    /// It becomes a follower of this leader.
+    /// Makes the process a follower of this leader.
     pub fn follow(&mut self, now: MonoUs, leader: i64) {
         self.leave();
         let Role::Idle(lasting) = mem::replace(&mut self.role, Role::Down) else { return };
@@ -157,7 +158,7 @@ impl Process {
         self.role = Role::Following(Box::new(Learner::new(target, now, lasting)));
     }
 
-    /// Something happens on a connection.
+    /// Handles an event of a connection.
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
         match &mut self.role {
             Role::Leading(leader) => leader.handle_link(now, event),
@@ -177,22 +178,22 @@ impl Process {
         !matches!(self.role, Role::Down)
     }
 
-    /// Whether it leads, or tries to.
+    /// Whether the process leads, or tries to.
     pub fn is_leader(&self) -> bool {
         matches!(self.role, Role::Leading(_))
     }
 
-    /// Whether it has a leader.
+    /// Whether the process has a leader.
     pub fn is_follower(&self) -> bool {
         matches!(self.role, Role::Following(_))
     }
 
-    /// Whether it delivers what is committed.
+    /// Whether the process delivers what is committed.
     pub fn is_ready(&self) -> bool {
         self.is_ready
     }
 
-    /// The last promise, and the epoch of its history, as the disk has them.
+    /// The last promise, and the epoch of the history, as the disk holds them.
     pub fn epochs(&self) -> (i64, i64) {
         let epochs = self.disk.epochs();
         (epochs.accepted.0, epochs.current.0)
@@ -203,7 +204,7 @@ impl Process {
         self.disk.recover().changes
     }
 
-    /// It broadcasts a value, if it is a primary.
+    /// Broadcasts a value, if the process is a primary.
     pub fn broadcast(&mut self, value: i32) -> Option<Change> {
         let last = self.proposed;
         let leader = self.leader()?;
@@ -224,7 +225,7 @@ impl Process {
 
     // ---- what it wants
 
-    /// Takes what it wants done; whatever concerns the disk waits there.
+    /// Takes what the process wants done. Whatever concerns the disk waits there.
     pub fn take(&mut self) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         self.give_tree();
@@ -239,14 +240,14 @@ impl Process {
         };
         if failed {
             self.leave();
-            // It takes its leave of the others.
+            // The process closes its connections to the others.
             outcomes.extend(self.take());
         }
         outcomes
     }
 
     fn next(&mut self) -> Option<Ready> {
-        // What comes behind a cut of the log waits for it.
+        // What comes behind a cut of the log waits for the cut.
         if self.steps.iter().any(|step| matches!(step, Step::Truncate(_))) {
             return None;
         }
@@ -320,7 +321,7 @@ impl Process {
         }
     }
 
-    /// The whole tree, to those who wait for it.
+    /// Sends the whole tree to the followers that wait for it.
     fn give_tree(&mut self) {
         let (bytes, last) = (self.database.to_bytes(), self.database.last);
         if let Role::Leading(leader) = &mut self.role
@@ -338,7 +339,7 @@ impl Process {
         !self.steps.is_empty()
     }
 
-    /// The disk does the oldest of what it is to do. What may leave then.
+    /// Lets the disk do its oldest step. Returns the packets that may leave then.
     pub fn step(&mut self, now: MonoUs) -> Vec<LinkOp> {
         match self.steps.pop_front().expect("it has something to do") {
             Step::Truncate(zxid) => self.cut(zxid),
@@ -384,7 +385,7 @@ impl Process {
             }
             return;
         }
-        // It is within the snapshot: the whole tree is asked for the next time.
+        // The cut lies within the snapshot, so the process asks for the whole tree next time.
         let last = self.database.last;
         self.leave();
         self.steps.clear();

@@ -1,4 +1,4 @@
-//! Phase 2, synchronization: a quorum takes the initial history over, and only then the epoch begins.
+//! Phase 2, synchronization: a quorum takes over the initial history, and only then does the epoch begin.
 
 use ringkeeper::id::{Epoch, Zxid};
 use ringkeeper::proto::quorum::packet;
@@ -6,7 +6,7 @@ use ringkeeper::zab::packets::{put_bare, put_leader_info};
 
 use crate::ensemble::Ensemble;
 
-/// An ensemble of three, in which 2 and 3 lack what 1 has broadcast in epoch 1: 10 and 11. Nobody leads.
+/// An ensemble of three, in which 2 and 3 lack what 1 has broadcast in epoch 1: 10 and 11. No process leads.
 fn behind() -> Ensemble {
     let mut ensemble = Ensemble::led(3, 1);
     ensemble.crash(3);
@@ -38,7 +38,7 @@ fn a_leader_proposes_its_epoch_with_the_whole_initial_history() {
     assert_eq!(history.collect::<Vec<_>>(), expected);
 }
 
-// Paper, f.2.1: it accepts the history and makes the epoch its own, in one step; then it acknowledges.
+// Paper, f.2.1: a follower accepts the history and makes the epoch its own, in one step; then it acknowledges.
 #[test]
 fn a_follower_acknowledges_an_initial_history_when_it_and_the_epoch_are_on_the_disk() {
     let mut ensemble = behind();
@@ -60,7 +60,7 @@ fn a_follower_acknowledges_an_initial_history_when_it_and_the_epoch_are_on_the_d
     assert!(seen.last().unwrap().2 > 0, "in the end it acknowledges: {seen:?}");
 }
 
-// Paper, f.2.1: of another epoch it begins anew.
+// Paper, f.2.1: if the epoch is another one, the follower begins anew.
 #[test]
 fn a_follower_takes_no_initial_history_of_another_epoch_than_it_has_promised() {
     let mut ensemble = Ensemble::led(3, 1);
@@ -77,7 +77,7 @@ fn a_follower_takes_no_initial_history_of_another_epoch_than_it_has_promised() {
     assert_eq!((ensemble.count(2, 1, "ACK"), ensemble.epochs(2)), (acks, (1, 1)));
 }
 
-/// An ensemble of five whose leader, 1, hears nothing any more since it has proposed the initial history.
+/// An ensemble of five. Its leader, 1, hears nothing any more since it has proposed the initial history.
 fn unacknowledged() -> Ensemble {
     let mut ensemble = Ensemble::of(5);
     ensemble.lead(1, &[2, 3, 4, 5]);

@@ -1,4 +1,4 @@
-//! What an ensemble has broadcast and delivered, and what the paper demands of it.
+//! What an ensemble has broadcast and delivered, and the properties that the paper demands of that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,26 +6,26 @@ use ringkeeper::id::Epoch;
 
 use crate::disk::Change;
 
-/// A primary has broadcast a transaction.
+/// One transaction that a primary has broadcast.
 #[derive(Clone, Debug)]
 pub struct Broadcast {
     pub change: Change,
-    /// What it had delivered before.
+    /// The changes that the primary had delivered before.
     pub delivered: Vec<Change>,
 }
 
-/// What was broadcast, and delivered.
+/// All that was broadcast and delivered.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     pub broadcasts: Vec<Broadcast>,
-    /// What each process delivers since it became ready.
+    /// The deliveries of each process since it became ready.
     open: BTreeMap<i64, Vec<Change>>,
-    /// The same of those times that are over.
+    /// The deliveries of earlier times in which a process was ready.
     over: Vec<(i64, Vec<Change>)>,
 }
 
 impl Trace {
-    /// A process is ready, and delivers all of its history.
+    /// Notes that a process is ready and delivers all of its history.
     pub fn begin(&mut self, id: i64, history: Vec<Change>) {
         self.end(id);
         self.open.insert(id, history);
@@ -35,7 +35,7 @@ impl Trace {
         self.open.get_mut(&id).expect("it is ready").push(change);
     }
 
-    /// A process delivers nothing more, until it is ready again.
+    /// Notes that a process delivers nothing more until it is ready again.
     pub fn end(&mut self, id: i64) {
         self.over.extend(self.open.remove(&id).map(|changes| (id, changes)));
     }
@@ -45,12 +45,12 @@ impl Trace {
         self.open.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// What was delivered, each time that a process was ready.
+    /// The deliveries of each time in which a process was ready.
     pub fn deliveries(&self) -> impl Iterator<Item = &Vec<Change>> {
         self.over.iter().map(|(_, changes)| changes).chain(self.open.values())
     }
 
-    /// The same of one process.
+    /// The deliveries of each time in which process `id` was ready.
     pub fn deliveries_of(&self, id: i64) -> impl Iterator<Item = &Vec<Change>> {
         let over = self.over.iter().filter(move |(of, _)| *of == id).map(|(_, changes)| changes);
         over.chain(self.open.get(&id))
@@ -69,14 +69,14 @@ impl Trace {
 
     // ---- the properties of atomic broadcast
 
-    /// Whatever is delivered was broadcast.
+    /// Integrity: every delivered change was broadcast.
     pub fn has_integrity(&self) -> bool {
         let broadcast: BTreeSet<Change> = self.broadcasts.iter().map(|it| it.change).collect();
         self.sets().iter().all(|delivered| delivered.is_subset(&broadcast))
     }
 
-    /// Who delivers one behind another here, delivers it behind that one everywhere: up to the last that two have in
-    /// common they are the same.
+    /// Total order: all processes deliver changes in the same order. Two deliveries are equal up to the last change
+    /// that they have in common.
     pub fn is_totally_ordered(&self) -> bool {
         let sets = self.sets();
         self.deliveries().all(|one| {
@@ -89,7 +89,7 @@ impl Trace {
         })
     }
 
-    /// Of two that deliver something, one delivers what the other does.
+    /// Agreement: of any two deliveries, one contains all changes of the other.
     pub fn agrees(&self) -> bool {
         let sets = self.sets();
         sets.iter().all(|one| sets.iter().all(|other| one.is_subset(other) || other.is_subset(one)))
@@ -97,7 +97,8 @@ impl Trace {
 
     // ---- the properties of primary order
 
-    /// What a primary broadcasts first is delivered first by whoever delivers what comes behind it.
+    /// Local primary order: a process that delivers a change of a primary has delivered all earlier changes of that
+    /// primary.
     pub fn has_local_primary_order(&self) -> bool {
         self.deliveries().all(|delivered| {
             let epochs: BTreeSet<Epoch> = delivered.iter().map(|(zxid, _)| zxid.epoch()).collect();
@@ -109,12 +110,13 @@ impl Trace {
         })
     }
 
-    /// What an earlier primary has broadcast is delivered before what a later one has.
+    /// Global primary order: changes of an earlier primary are delivered before those of a later one.
     pub fn has_global_primary_order(&self) -> bool {
         self.deliveries().all(|delivered| delivered.is_sorted_by_key(|(zxid, _)| zxid.epoch()))
     }
 
-    /// A primary has delivered all that is ever delivered of earlier primaries before it broadcasts anything.
+    /// Primary integrity: before a primary broadcasts anything, it has delivered every change of earlier primaries
+    /// that is ever delivered.
     pub fn has_primary_integrity(&self) -> bool {
         let ever: BTreeSet<Change> = self.deliveries().flatten().copied().collect();
         self.broadcasts.iter().all(|broadcast| {

@@ -1,9 +1,8 @@
-//! Two commits of this project against each other: built from the repository, in turn on fresh
-//! folders, pair by pair, with a test of whether what is seen may be chance.
+//! Compares two commits of this project: builds both from the repository, runs them in turn on fresh folders, pair
+//! by pair, and tests whether the differences may be chance.
 //!
-//! The sources of a commit are checked out into a worktree below `target/ab` for as long as they are
-//! built; the binary stays there under the commit's name, so that it is built once. The commit `.`
-//! is the working tree as it is, changes and all.
+//! While a commit is built, its sources stand in a worktree below `target/ab`. The binary stays there under the name
+//! of the commit, so that it is built once. The commit `.` is the working tree with all its changes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use crate::result::{Difference, Line, Row};
 use crate::statistics::{adjusted, median, significance};
 
 const WORKING_TREE: &str = ".";
-/// What is called a difference: such figures come by chance once in twenty runs.
+/// Figures that come by chance less often than this, once in twenty runs, are called a difference.
 const P_MAX: f64 = 0.05;
 
 /// A commit with its binary.
@@ -26,7 +25,7 @@ pub struct Built {
     pub binary: PathBuf,
 }
 
-/// Builds a revision, or finds it built.
+/// Builds a revision, or finds its binary from an earlier build.
 ///
 /// # Errors
 /// There is no such revision, or it does not build.
@@ -60,8 +59,8 @@ pub fn build(revision: &str) -> Result<Built, String> {
     Ok(Built { commit: name, binary })
 }
 
-/// What the rows of both say: for each workload and figure, the ratio of every pair of turns, and
-/// whether it may be chance. Rows without their counterpart are left out.
+/// The differences between the rows of two commits: for each workload and figure, the ratio of every pair of turns,
+/// and whether it may be chance. Rows without a counterpart are left out.
 pub fn differences(lines: &[Line], commits: (&str, &str)) -> Vec<Difference> {
     let rows = |commit: &str| -> Vec<&Row> {
         let all = lines.iter().filter_map(|line| match line {
@@ -114,7 +113,7 @@ pub fn differences(lines: &[Line], commits: (&str, &str)) -> Vec<Difference> {
 
 type FigureOf = fn(&Row) -> Option<f64>;
 
-/// What two commits are compared by.
+/// The figures that are compared.
 const FIGURES: &[(&str, FigureOf)] = &[
     ("per second", |row| Some(row.measured.all.per_second)),
     ("p50 µs", |row| Some(row.measured.all.percentiles.p50_us)),
@@ -129,7 +128,7 @@ fn is_same_work(a: &Row, b: &Row) -> bool {
     (&a.workload, &a.step, a.servers) == (&b.workload, &b.step, b.servers)
 }
 
-/// The sources of a commit, checked out for as long as this lives.
+/// The sources of a commit, checked out as long as the value lives.
 struct Worktree {
     root: PathBuf,
     folder: PathBuf,
@@ -138,7 +137,7 @@ struct Worktree {
 impl Worktree {
     fn add(root: &Path, folder: PathBuf, commit: &str) -> Result<Worktree, String> {
         let worktree = Worktree { root: root.to_owned(), folder };
-        // One that an earlier run could not remove.
+        // Removes a worktree that an earlier run could not remove.
         worktree.remove();
         let place = worktree.folder.display().to_string();
         run("git", root, &["worktree", "add", "--force", "--detach", &place, commit], &[])?;
@@ -147,7 +146,7 @@ impl Worktree {
 
     fn remove(&self) {
         let place = self.folder.display().to_string();
-        // It may not be there.
+        // The worktree need not exist.
         let _ = run("git", &self.root, &["worktree", "remove", "--force", &place], &[]);
         let _ = fs::remove_dir_all(&self.folder);
         let _ = run("git", &self.root, &["worktree", "prune"], &[]);
@@ -166,7 +165,7 @@ fn cargo_build(source: &Path, target: &Path) -> Result<(), String> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    // A name that is there is a whole binary, also if this stops half-way.
+    // The final name always means a whole binary, even if this program stops half-way.
     let half = to.with_extension("half");
     fs::copy(from, &half)
         .and_then(|_| fs::rename(&half, to))

@@ -1,5 +1,5 @@
-//! What servers share their processors with: threads that compute without end, or a control group
-//! that bounds their share of a processor, as a container with `cpu.max` does.
+//! The neighbours of servers on their processors: threads that compute without end, or a control group that bounds
+//! the servers' share of a processor, as a container with `cpu.max` does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use serde::{Deserialize, Serialize};
 const MOUNTED: &str = "/sys/fs/cgroup";
 /// The usual period of a quota.
 const PERIOD_US: u64 = 100_000;
-/// Loops at most: a definition that wants more is mistaken.
+/// The most busy loops; a definition that wants more is mistaken.
 pub const BUSY_LOOPS_MAX: u32 = 256;
 
-/// What a workload has beside it.
+/// The neighbours that a workload asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Beside {
     /// Threads that compute without end.
     pub busy_loops: u32,
-    /// How much of one processor all servers together may have.
+    /// The share of one processor that all servers together may have, in percent.
     pub cpu_quota_percent: Option<u32>,
 }
 
-/// It is there as long as this lives.
+/// The neighbours, which stay as long as the value lives.
 #[derive(Debug)]
 pub struct Neighbours {
     _loops: Option<Loops>,
@@ -46,15 +46,14 @@ struct Quota {
 }
 
 impl Beside {
-    /// Whether there is anything.
+    /// Whether the workload asks for no neighbours.
     pub fn is_nothing(&self) -> bool {
         *self == Beside::default()
     }
 
-    /// Says what is wrong with it.
+    /// Checks the definition.
     ///
-    /// # Errors
-    /// It asks for more than any machine has, or for nothing.
+    /// # Errors The definition asks for more than any machine has, or for nothing.
     pub fn check(&self) -> Result<(), String> {
         if self.busy_loops > BUSY_LOOPS_MAX {
             return Err(format!("beside.busy_loops is at most {BUSY_LOOPS_MAX}"));
@@ -65,10 +64,9 @@ impl Beside {
         Ok(())
     }
 
-    /// Starts the loops, and puts the servers into a group with that quota.
+    /// Starts the loops, and puts the servers into a control group with the quota.
     ///
-    /// # Errors
-    /// There can be no such threads or no such group; says why.
+    /// # Errors The machine refuses the threads or the group; the text says why.
     pub fn begin(&self, servers: &[u32]) -> Result<Neighbours, String> {
         let quota =
             self.cpu_quota_percent.map(|percent| Quota::begin(percent, servers)).transpose()?;
@@ -99,7 +97,7 @@ impl Drop for Loops {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            // It cannot panic.
+            // A busy loop cannot panic.
             let _ = thread.join();
         }
     }
@@ -137,7 +135,8 @@ impl Quota {
 
 impl Drop for Quota {
     fn drop(&mut self) {
-        // What is still in it goes on without a quota; a group that cannot be removed is empty.
+        // Processes that are still in the group go on without a quota. A group that cannot be removed is at least
+        // empty.
         let members = fs::read_to_string(self.group.join("cgroup.procs")).unwrap_or_default();
         for pid in members.lines() {
             let _ = fs::write(self.parent.join("cgroup.procs"), pid);
@@ -146,7 +145,7 @@ impl Drop for Quota {
     }
 }
 
-/// The group that a new one goes into: of the old hierarchy of processors, or of the unified one.
+/// The parent of a new group: in the old hierarchy for processors, or in the unified one.
 fn parent() -> Result<PathBuf, String> {
     let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
     for line in own.lines() {
@@ -195,7 +194,7 @@ mod tests {
                 let members = fs::read_to_string(parent.join("cgroup.procs")).unwrap();
                 assert!(members.lines().any(|member| member == pid));
             }
-            // Not everybody may make a group, nor is there one everywhere.
+            // Not every user may make a group, and not every machine has control groups.
             Err(why) => assert!(why.contains("control group"), "{why}"),
         }
         server.kill().unwrap();

@@ -1,9 +1,9 @@
-//! Programs side by side: each in turn on fresh folders of the same disk, round by round.
+//! Programs side by side: each has its turn on fresh folders of the same disk, round by round.
 //!
-//! A machine's speed drifts from minute to minute, so a figure alone says little. Each round gives
-//! every program one turn and measures the floor beside them; what counts is the ratio of two turns
-//! of one round. Odd and even rounds go through the programs in opposite directions: who always
-//! came second would always meet a warmer, fuller disk.
+//! A machine's speed drifts from minute to minute, so a figure alone says little. Each round gives every program one
+//! turn and measures the floor beside them; the ratio of two turns of one round counts. Odd and even rounds go
+//! through the programs in opposite directions, because a program that always came second would always meet a
+//! warmer, fuller disk.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::progress::Narrator;
 use crate::result::Line;
 use crate::turn::{Job, Turn};
 
-/// A parameter of ladders that is the size of the ensemble.
+/// The parameter of ladders that means the size of the ensemble.
 const SERVERS: &str = "servers";
 const FLOOR_SECONDS: f64 = 2.0;
 
@@ -110,16 +110,14 @@ impl Comparison<'_> {
                     self.keep(Line::Row(row))?;
                     turn = Some(begun);
                 }
-                // The next workload meets fresh servers: nobody knows what these are still busy
-                // with.
+                // The next workload gets fresh servers, because these may still be busy with the failed one.
                 Err(why) => self.narrator.miss(title, &launch.name, &why),
             }
         }
         Ok(())
     }
 
-    /// Whether a row of it is there: then it is no mistake on the command line that keeps it from
-    /// starting.
+    /// Whether the program has a row of results. Then no mistake on the command line keeps it from starting.
     fn has_run(&self, launch: &Launch) -> bool {
         self.output.lines().iter().any(|line| {
             matches!(line, Line::Row(row) if row.program == launch.name && row.commit == launch.commit)
@@ -133,7 +131,7 @@ impl Comparison<'_> {
 }
 
 impl Plan {
-    /// What is run on ensembles of this size.
+    /// The workloads and steps that run on ensembles of this size.
     fn jobs(&self, servers: usize) -> Vec<Job<'_>> {
         let mut jobs = Vec::new();
         for (definition, sizes) in &self.workloads {
@@ -153,13 +151,13 @@ impl Plan {
     }
 }
 
-/// Whether a workload must not meet the servers that another one leaves.
+/// Whether a workload must not get the servers that another one leaves.
 fn want_other_servers(before: &Definition, next: &Definition) -> bool {
     before.name != next.name && (before.fresh || next.fresh)
 }
 
-/// The sizes of ensembles that a workload is to run on: those that it names, or, of a ladder over
-/// them, its steps. `wanted`: only these; empty: all.
+/// The sizes of ensembles that a workload is to run on: those that it names, or the steps of a ladder over sizes. If
+/// `wanted` is not empty, only the sizes in it.
 pub fn sizes(definition: &Definition, wanted: &[usize]) -> Vec<usize> {
     let named: Vec<usize> = match &definition.step {
         Some(steps) if is_servers_ladder(definition) => {

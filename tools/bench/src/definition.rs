@@ -1,7 +1,7 @@
 //! A workload as data: one file `benches/definitions/NAME.toml` is one [`Definition`].
 //!
-//! Everything has a default but what makes the workload what it is. An unknown key is an error, so
-//! that a misspelt one does not measure something else.
+//! Every key has a default, except those that make the workload what it is. An unknown key is an error, so that a
+//! misspelt key does not measure something else.
 
 mod work;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::beside::Beside;
 pub use work::*;
 
-/// A workload: what is done, for how long, and why anybody would want to know.
+/// A workload: its work, its length, and the reason to measure it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
@@ -22,33 +22,33 @@ pub struct Definition {
     pub name: String,
     /// For a table's first column.
     pub title: String,
-    /// What one learns from it.
+    /// What a reader learns from it.
     pub why: String,
-    /// What it belongs to: `goals`, `mixes`, `uses`, `ladders`, `failures`.
+    /// The groups that it belongs to: `goals`, `mixes`, `uses`, `ladders`, `failures`.
     pub groups: Vec<String>,
     /// Sizes of ensembles that it is meant for.
     #[serde(default = "alone")]
     pub servers: Vec<usize>,
-    /// How long it runs before anything is measured.
+    /// How long it runs before the measurement begins.
     #[serde(default = "one_second")]
     pub warm_up_s: f64,
-    /// How long it is measured.
+    /// How long the measurement lasts.
     #[serde(default = "five_seconds")]
     pub seconds: f64,
     /// The length of the timeline's slices.
     #[serde(default = "one_second_ms")]
     pub slice_ms: u32,
-    /// Whether `compare` gives it servers of its own, and those that come after it others: it leaves
-    /// them with a large heap, or must not find one.
+    /// Whether `compare` gives it servers of its own, and other servers to the next workload, because it leaves a
+    /// large heap behind or must not find one.
     #[serde(default)]
     pub fresh: bool,
     /// What the servers share their processors with.
     #[serde(default, skip_serializing_if = "Beside::is_nothing")]
     pub beside: Beside,
-    /// The parameter to vary, of a ladder.
+    /// In a ladder, the parameter that varies.
     #[serde(default)]
     pub step: Option<Steps>,
-    /// What is done.
+    /// The work.
     pub work: Work,
 }
 
@@ -64,7 +64,7 @@ pub struct Steps {
 }
 
 impl Definition {
-    /// A workload as a file has it that says nothing but its work.
+    /// The workload of a file that contains only its work.
     pub fn of(name: &str, work: Work) -> Definition {
         Definition {
             name: name.to_owned(),
@@ -82,7 +82,7 @@ impl Definition {
         }
     }
 
-    /// Reads one.
+    /// Reads a definition from a file.
     ///
     /// # Errors
     /// It cannot be read or is malformed; the text names the file.
@@ -92,21 +92,19 @@ impl Definition {
         Definition::parse(&name, &text).map_err(|why| format!("{}: {why}", path.display()))
     }
 
-    /// Takes one from its text.
+    /// Parses the text of a definition.
     ///
-    /// # Errors
-    /// It is malformed.
+    /// # Errors The text is malformed.
     pub fn parse(name: &str, text: &str) -> Result<Definition, String> {
         let mut definition: Definition = toml::from_str(text).map_err(|error| error.to_string())?;
         name.clone_into(&mut definition.name);
         Ok(definition)
     }
 
-    /// The definition with the ladder's parameter at this value, and without the ladder; as it is
-    /// without a value.
+    /// The definition with the ladder's parameter at this value, and without the ladder; without a value, the
+    /// definition itself.
     ///
-    /// # Errors
-    /// It makes no sense, or has no such parameter.
+    /// # Errors The definition makes no sense, or has no such parameter.
     pub fn at_step(&self, value: Option<u64>) -> Result<Definition, String> {
         let mut definition = self.clone();
         let senseless = |why: String| format!("{}: {why}", self.name);
@@ -117,7 +115,7 @@ impl Definition {
         Ok(definition)
     }
 
-    /// Says what is wrong with it.
+    /// Checks the definition.
     fn check(&self) -> Result<(), String> {
         let positive = |seconds: f64| (0.0..86_400.0).contains(&seconds);
         if !positive(self.seconds) || self.seconds == 0.0 || !positive(self.warm_up_s) {
@@ -132,7 +130,7 @@ impl Definition {
         self.work.check()
     }
 
-    /// All of a folder, by name.
+    /// All definitions of a folder, sorted by name.
     ///
     /// # Errors
     /// As [`Definition::read`], of the first that fails.

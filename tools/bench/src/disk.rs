@@ -1,10 +1,9 @@
 //! What durable writes cost on a disk, written as the server's log writes them.
 //!
-//! The log is a file whose blocks were written before, so that a write changes no metadata; it is
-//! written past the page cache in whole blocks, and each write is durable when it returns
-//! (`O_DIRECT` and `RWF_DSYNC`). A lone transaction is one block; transactions that come meanwhile
-//! share the next write. Beside it stands the way of Apache ZooKeeper: through the page cache, then
-//! `fdatasync`.
+//! The log is a file whose blocks were written before, so that a write changes no metadata; it is written past the
+//! page cache in whole blocks, and each write is durable when it returns (`O_DIRECT` and `RWF_DSYNC`). A lone
+//! transaction is one block. Transactions that come meanwhile share the next write. For comparison, the measurement
+//! also writes as Apache ZooKeeper does: through the page cache, then `fdatasync`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -20,31 +19,31 @@ use rustix::io::{ReadWriteFlags, pwritev2};
 
 use crate::result::{Percentiles, float};
 
-/// One transaction alone.
+/// Bytes of the write of one transaction alone.
 const BLOCK_BYTES: usize = 4096;
-/// A group under load, and the largest there is.
+/// Bytes of a group under load, and of the largest group.
 const GROUP_BYTES: usize = 64 * 1024;
 const LARGEST_GROUP_BYTES: usize = 1 << 20;
-/// As long as a segment of the log.
+/// Bytes of the file, as long as a segment of the log.
 const FILE_BYTES: u64 = 64 << 20;
-/// What a setData of 100 bytes takes in the log, about.
+/// About the bytes that a setData of 100 bytes takes in the log.
 const TXN_BYTES: usize = 200;
 
-/// Above this, 99 of 100 lone writes, clients wait for the disk more than for anything else.
+/// If the 99th percentile of lone writes is above this, clients wait for the disk more than for anything else.
 const GOOD_US: f64 = 1000.0;
-/// Above this, an ensemble's elections and heartbeats begin to suffer under load.
+/// If it is above this, elections and heartbeats of an ensemble begin to suffer under load.
 const BEARABLE_US: f64 = 10_000.0;
-/// A disk that stalls for so long makes followers look dead: half of the usual limit of 10 s.
+/// A disk that stalls for this long makes followers look dead: half of the usual limit of 10 s.
 const STALL_US: f64 = 5_000_000.0;
 /// Longer writes count as this long.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
-/// No device is so fast: what answers sooner is memory.
+/// No device is faster than this; a write that ends sooner went to memory.
 const MEMORY_US: f64 = 3.0;
 
-/// What was measured of a disk.
+/// The measurements of a disk.
 #[derive(Debug, Clone)]
 pub struct Disk {
-    /// Whether the file system refused `O_DIRECT`; the page cache was written through then.
+    /// Whether the file system refused `O_DIRECT`; the writes then went through the page cache.
     pub buffered: bool,
     /// One block at a time.
     pub lone: Percentiles,
@@ -63,7 +62,7 @@ enum Way {
     Fdatasync,
 }
 
-/// A prepared file without a name, so that it is gone however this process ends.
+/// A prepared file without a name, which disappears however this process ends.
 struct Prepared {
     direct: File,
     cached: File,
@@ -97,7 +96,7 @@ impl Prepared {
         let mut turn = 0u8;
         loop {
             turn = turn.wrapping_add(1);
-            // Another content each time: some devices skip writes that change nothing.
+            // The content differs each time, because some devices skip writes that change nothing.
             block.fill(turn);
             let begun = Instant::now();
             if begun >= end {
@@ -142,7 +141,7 @@ pub fn measure(folder: &Path, seconds: f64) -> Result<Disk, String> {
     })
 }
 
-/// Lone writes alone: what no server's durable write can beat.
+/// Measures lone writes alone; no durable write of a server can be faster.
 ///
 /// # Errors
 /// The folder cannot be written; the message names it.
@@ -158,8 +157,8 @@ fn duration(seconds: f64) -> Result<Duration, String> {
 }
 
 impl Disk {
-    /// Writes per second of 100-byte values that the disk carries, when there are always enough of
-    /// them to fill groups of 64 KiB.
+    /// Writes of 100-byte values that the disk carries in a second, if enough of them wait at any time to fill
+    /// groups of 64 KiB.
     pub fn writes_per_second(&self) -> f64 {
         let txns = float(u64::try_from(GROUP_BYTES / TXN_BYTES).expect("few"));
         txns * 1e6 / self.group.p50_us
@@ -204,7 +203,7 @@ impl Disk {
     }
 }
 
-/// Two digits, for what is not known better.
+/// Rounds to two digits, because the estimate is not more exact.
 fn rounded(number: f64) -> String {
     let digits = number.max(1.0).log10().floor() - 1.0;
     let unit = 10f64.powf(digits.max(0.0));

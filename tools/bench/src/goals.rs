@@ -13,7 +13,7 @@ use crate::report::words;
 use crate::result::{GoalResult, Line, Row, float};
 use crate::statistics::{median, range};
 
-/// How the names of programs begin in results.
+/// The beginnings of the names of programs in results.
 const OURS: &str = "ringkeeper";
 const ZOOKEEPER_39: &str = "zookeeper 3.9";
 
@@ -31,17 +31,17 @@ pub struct Goals {
 pub struct Goal {
     /// What is measured, in words.
     pub title: String,
-    /// Where it is measured.
+    /// The source of the figure.
     pub of: Subject,
-    /// What our figure is divided by.
+    /// The reference that divides our figure.
     pub against: Against,
-    /// The largest value that meets the goal; of latencies, sizes and durations.
+    /// The largest value that meets the goal, for latencies, sizes and durations.
     pub at_most: Option<f64>,
-    /// The smallest value that meets the goal; of rates.
+    /// The smallest value that meets the goal, for rates.
     pub at_least: Option<f64>,
 }
 
-/// Where a goal's figure comes from.
+/// The source of a goal's figure.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Subject {
@@ -56,7 +56,7 @@ pub enum Subject {
     },
     /// A row that `failures` stages; `compare` does not know it.
     Staged {
-        /// What the row is called.
+        /// The name of the row.
         name: String,
         /// Servers of the ensemble; 1: alone.
         servers: usize,
@@ -87,7 +87,7 @@ pub enum Figure {
     P99_9,
 }
 
-/// What a figure of ours is divided by.
+/// The reference that divides a figure of ours.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Against {
@@ -104,7 +104,7 @@ pub enum Against {
     Workload(String),
 }
 
-/// Round and figure.
+/// The figure of each round.
 type Figures = BTreeMap<u32, f64>;
 
 impl Goals {
@@ -119,7 +119,7 @@ impl Goals {
         Goals::parse(&text).map_err(|why| format!("{}: {why}", path.display()))
     }
 
-    /// Goals, as the file has them.
+    /// Parses the text of the file.
     ///
     /// # Errors
     /// As [`Goals::read`].
@@ -149,7 +149,7 @@ impl Goals {
         all
     }
 
-    /// Holds results against the goals. A goal that they say nothing about is left out.
+    /// Compares results with the goals. A goal without results is left out.
     pub fn judge(&self, lines: &[Line]) -> Vec<GoalResult> {
         self.goal.iter().filter_map(|goal| goal.judge(lines)).collect()
     }
@@ -233,7 +233,7 @@ impl Subject {
                 Line::Row(row),
             ) => {
                 let same = row.workload == *name && row.servers == *servers && of(&row.program);
-                // Of a ladder no single step is the goal.
+                // No single step of a ladder is the goal.
                 (same && row.step.is_none()).then(|| (row.round, figure.of(row)))
             }
             (Subject::Memory(what), Line::Memory(row)) => {
@@ -244,7 +244,7 @@ impl Subject {
             (Subject::Elapsed(what), Line::Elapsed(row)) => {
                 (row.what == *what && of(&row.program)).then_some((row.round, row.seconds))
             }
-            // No other program has its core in this process.
+            // Only ringkeeper has its core in this process.
             (Subject::Core(request), Line::Core(row)) => {
                 (row.request == *request && program == OURS).then_some((row.round, row.per_second))
             }
@@ -378,7 +378,7 @@ mod tests {
             lines.push(row("zookeeper 3.9.4", "w", round, theirs, 200.0));
             lines.push(row("zookeeper 3.8.0", "w", round, 1e9, 1.0));
         }
-        // A round without its pair says nothing.
+        // A round without its counterpart does not count.
         lines.push(row("ringkeeper", "w", 4, 1e9, 100.0));
         let judged = goals.judge(&lines);
         assert_eq!(judged.len(), 1, "{judged:?}");

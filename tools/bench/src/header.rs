@@ -1,4 +1,4 @@
-//! Under which circumstances something is measured: machine, disk, commit, command.
+//! The circumstances of a measurement: machine, disk, commit, command.
 
 use std::env;
 use std::fs;
@@ -12,8 +12,8 @@ use crate::result::RunHeader;
 
 const UNKNOWN: &str = "unknown";
 
-/// Looks at this machine, at the file system of `folder`, and at the working tree around the
-/// current folder. What cannot be found out is `unknown` or 0.
+/// Looks at this machine, at the file system of `folder`, and at the working tree around the current folder. Facts
+/// that this process cannot find out are `unknown` or 0.
 pub fn collect(folder: &Path, seconds_per_row: f64, rounds: u32) -> RunHeader {
     let (file_system, device) = mount_of(folder);
     RunHeader {
@@ -41,7 +41,7 @@ pub fn load_average() -> f64 {
     text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0)
 }
 
-/// A warning that others work on the same machine; `None` on a quiet one.
+/// A warning that other programs load the machine; `None` on a quiet one.
 pub fn machine_is_busy() -> Option<String> {
     let (load, cores) = (load_average(), thread::available_parallelism().map_or(1, usize::from));
     let busy = load > f64::from(u32::try_from(cores).unwrap_or(u32::MAX)) / 2.0;
@@ -63,14 +63,15 @@ pub fn is_dirty() -> bool {
     git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty())
 }
 
-/// What a git command says, without the white space around it; `None` if it fails.
+/// The output of a git command, without the white space around it; `None` if it fails.
 pub fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// With the program's name instead of its place: it is to be repeated on other machines.
+/// The command line of this process, with the program's name instead of its path, so that it can be repeated on
+/// other machines.
 fn command_line() -> String {
     let words = env::args().skip(1).map(|word| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);

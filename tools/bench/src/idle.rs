@@ -7,7 +7,7 @@ use ringkeeper_rawclient::Session;
 
 use crate::engine;
 
-/// Threads that open sessions: each session is a durable write, and those of several threads share one.
+/// Threads that open sessions. Each session is a durable write, and the sessions of several threads share one.
 const OPENERS: u32 = 32;
 
 /// Opens `count` sessions.

@@ -1,8 +1,8 @@
-//! The replica of ringkeeper in this process, on one core: no sockets, no disk, no other thread. What is left is what a
-//! request costs the one object through which all of them go.
+//! The replica of ringkeeper in this process, on one core: no sockets, no disk, no other thread. The measurement
+//! shows what a request costs the one object through which all requests go.
 //!
-//! Fifty clients pipeline 32 requests each; the disk does everything at once; there are ten thousand znodes. Time is
-//! the thread's own, so that a busy machine does not count.
+//! Fifty clients pipeline 32 requests each; the disk does everything at once; there are ten thousand znodes. The
+//! measure is the processor time of the thread, so that a busy machine does not count.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,13 +27,13 @@ use crate::result::float;
 
 const CLIENTS: u64 = 50;
 const PIPELINED: u64 = 32;
-/// What all clients together send before the replica gets to answer.
+/// The requests that all clients together send before the replica answers.
 pub const TURN: u64 = CLIENTS * PIPELINED;
 const ZNODES: u64 = 10_000;
 const DATA: [u8; 100] = [7; 100];
-/// The parent of everything.
+/// The parent of all nodes.
 const TOP: &str = "/bench";
-/// The warm-up is this part of the measured time: memory that is used for the first time costs more.
+/// The warm-up is one part in this many of the measured time; memory that is used for the first time costs more.
 const WARM_UP_PART: u32 = 5;
 
 /// A replica with its clients.
@@ -42,10 +42,10 @@ pub struct Core {
     output: Output,
     now: Now,
     answered: u64,
-    /// Requests made so far: no two turns ask for the same.
+    /// The number of requests made so far, so that no two turns make the same ones.
     made: u64,
     connections: u64,
-    /// The replica's longest call of late, where it is asked for.
+    /// The longest call of the replica since somebody set this; `None` while no caller asks for it.
     longest: Option<Duration>,
 }
 
@@ -61,12 +61,12 @@ pub struct Kind {
     make: Make,
 }
 
-/// How requests of a kind are made.
+/// The way in which requests of a kind are made.
 #[derive(Debug, Clone, Copy)]
 enum Make {
-    /// About nodes that are there and stay, by the request's number.
+    /// Requests about nodes that exist and stay, made by their number.
     OnWhatIsThere(fn(u64) -> Request),
-    /// Creates with these flags, of nodes that go again off the clock, or the tree would grow with the speed.
+    /// Creates with these flags. The nodes are deleted off the clock, or the tree would grow with the speed.
     Creates(i32),
     /// Deletes of nodes that are made off the clock.
     Deletes,
@@ -95,7 +95,7 @@ pub const KINDS: [Kind; 10] = [
     Kind { name: "delete", make: Make::Deletes },
 ];
 
-/// Requests of a kind that one core answers in a second, measured for so long.
+/// Requests of a kind that one core answers in a second, measured for `time`.
 pub fn per_second(core: &mut Core, kind: &Kind, time: Duration) -> f64 {
     let mut took = Duration::ZERO;
     while took < time / WARM_UP_PART {
@@ -110,10 +110,9 @@ pub fn per_second(core: &mut Core, kind: &Kind, time: Duration) -> f64 {
 }
 
 impl Core {
-    /// An empty tree, then clients, then znodes.
+    /// A replica with clients and znodes.
     ///
-    /// # Panics
-    /// If the replica does not answer as it must: here and below.
+    /// # Panics If the replica does not answer as it must, here and in the other methods.
     pub fn new() -> Core {
         let now = Now { wall: WallMs(1_700_000_000_000), mono: MonoUs(0) };
         let recovered = Recovered {
@@ -139,7 +138,7 @@ impl Core {
         core
     }
 
-    /// One more client, with a session.
+    /// Connects one more client, with a session.
     pub(crate) fn connect(&mut self) -> ConnectionId {
         self.connections += 1;
         let conn = ConnectionId(self.connections);
@@ -158,7 +157,7 @@ impl Core {
         conn
     }
 
-    /// One request of one client, answered; the longest call of the replica meanwhile.
+    /// Lets one client send one request, and returns the longest call of the replica until the answer.
     pub(crate) fn request(&mut self, conn: ConnectionId, request: &Request) -> Duration {
         let (op, body) = request;
         let mut payload = RequestHeader { xid: 1, op: op.number() }.to_bytes();
@@ -172,7 +171,7 @@ impl Core {
         self.longest.take().expect("it was set above")
     }
 
-    /// The end of a client's connection; the longest call of the replica until nothing is left of it.
+    /// Ends a client's connection, and returns the longest call of the replica until nothing is left of it.
     pub(crate) fn disconnect(&mut self, conn: ConnectionId) -> Duration {
         self.longest = Some(Duration::ZERO);
         self.call(|replica, now| replica.handle_close(now, conn));
@@ -183,7 +182,7 @@ impl Core {
         self.longest.take().expect("it was set above")
     }
 
-    /// A call of the replica, which is timed if that is asked for.
+    /// Calls the replica, and times the call if a caller asks for the longest one.
     fn call(&mut self, call: impl FnOnce(&mut Replica, Now)) {
         let Some(longest) = self.longest else { return call(&mut self.replica, self.now) };
         let begun = thread_time();
@@ -191,8 +190,8 @@ impl Core {
         self.longest = Some(longest.max(thread_time() - begun));
     }
 
-    /// Makes `count` requests, at most [`TURN`], sends them all, and returns the processor time of this thread until all
-    /// are answered. Nodes that must be made before that, or removed after it, do not count.
+    /// Makes `count` requests, at most [`TURN`], sends them all, and returns the processor time of this thread until
+    /// all are answered. The time to make nodes before, or to remove them after it, does not count.
     pub fn turn(&mut self, kind: &Kind, count: u64) -> Duration {
         let parent = node(0);
         let new = |n: u64| format!("{parent}/c-{n}");
@@ -229,7 +228,8 @@ impl Core {
         assert_eq!(self.children(TOP).len(), usize::try_from(ZNODES).expect("64 bits"));
     }
 
-    /// `count` requests, dealt out to the clients in turn; `make` turns the number of each into a request.
+    /// A batch of `count` requests, dealt out to the clients in turn; `make` turns the number of each into a
+    /// request.
     fn batch(&mut self, count: u64, make: impl Fn(u64) -> Request) -> Batch {
         let mut batch: Vec<_> = (1..=CLIENTS).map(|id| (ConnectionId(id), Vec::new())).collect();
         let clients = batch.len();
@@ -244,7 +244,7 @@ impl Core {
         Batch(batch)
     }
 
-    /// Everything is asked, then everything is answered.
+    /// Sends all requests, and then runs turns until all are answered.
     fn send(&mut self, batch: &Batch) {
         for (conn, frames) in &batch.0 {
             self.replica.handle_frames(self.now, *conn, frames);
@@ -252,7 +252,7 @@ impl Core {
         self.settle();
     }
 
-    /// Deletes the nodes under `parent`; `count` says how many there are.
+    /// Deletes the nodes under `parent`; there must be `expected` of them.
     fn clear(&mut self, parent: &str, expected: u64) {
         let paths = self.children(parent);
         assert_eq!(paths.len(), usize::try_from(expected).expect("64 bits"), "all were made");
@@ -267,7 +267,7 @@ impl Core {
         parent.children().map(|name| format!("{}/{name}", parent.path())).collect()
     }
 
-    /// Turns until nothing is left to do.
+    /// Runs turns until nothing is left to do.
     fn settle(&mut self) {
         loop {
             let mut output = std::mem::take(&mut self.output);
@@ -313,7 +313,7 @@ impl Drop for Core {
     }
 }
 
-/// Time that this thread was on a core.
+/// The time that this thread was on a core.
 fn thread_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("time since the thread began")
 }
@@ -331,7 +331,7 @@ pub(crate) fn body(op: OpCode, body: &RequestBody<'_>) -> Request {
     (op, out)
 }
 
-/// Everybody may do everything.
+/// The ACL that allows everybody everything.
 pub(crate) fn open_acl() -> VectorBuf<AclEntry<'static>> {
     let mut acl = VectorBuf::default();
     let id = Id { scheme: Some("world"), id: Some("anyone") };
@@ -369,7 +369,7 @@ fn node(n: u64) -> String {
     format!("{TOP}/node-{n:018}")
 }
 
-/// One of the nodes that are there, here and there.
+/// The path of one of the existing nodes; consecutive numbers lie far apart.
 fn path(n: u64) -> String {
     node(n.wrapping_mul(0x9e37_79b9) % ZNODES)
 }

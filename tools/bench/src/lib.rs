@@ -1,10 +1,9 @@
 //! `ringkeeper-bench`: measures ZooKeeper-compatible servers and ensembles.
 //!
-//! A [`definition`] is a workload as data; the [`engine`] runs it against a [`engine::Target`] and
-//! returns a [`result::Measured`]; a [`result::Line`] is what is kept of it, one JSON line each.
-//! Beside them stand what no server can beat ([`null_server`], [`disk`]), ringkeeper's core without
-//! anything around it ([`in_process`], [`pieces`]), what a person sees meanwhile ([`progress`]), and what is made
-//! of the lines afterwards ([`report`]).
+//! A [`definition`] is a workload as data; the [`engine`] runs it against a [`engine::Target`] and returns a
+//! [`result::Measured`]; a [`result::Line`] keeps the result as one JSON line. Beside them stand the limits that no
+//! server can beat ([`null_server`], [`disk`]), ringkeeper's core without anything around it ([`in_process`],
+//! [`pieces`]), the words that a person sees meanwhile ([`progress`]), and the report on the lines ([`report`]).
 
 pub mod ab;
 pub mod beside;

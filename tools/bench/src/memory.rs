@@ -1,9 +1,9 @@
 //! What znodes, watches and sessions cost a server in memory, and whether it stays flat while
 //! sessions and nodes come and go.
 //!
-//! Resident memory is what an operator pays. A program with a garbage collector also holds garbage,
-//! and room for more, so for Java the heap after a full collection is measured beside it, and that
-//! is what the bytes of each thing are computed from: the comparison that favours Java.
+//! An operator pays for resident memory. A program with a garbage collector also holds garbage, and room for more.
+//! For Java, the program therefore also measures the heap after a full collection, and computes the bytes of each
+//! thing from that, which favours Java.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,12 +27,13 @@ const CHILDREN: u32 = 1000;
 const VALUE_BYTES: u32 = 100;
 /// Sessions that hold the watches.
 const WATCHERS: u32 = 100;
-/// Watches left with one message.
+/// Watches that one message sets.
 const WATCHES_AT_ONCE: usize = 1000;
-/// Long, so that sessions outlive the opening of the others and the weighing without a word.
+/// The session timeout, which is so long that sessions outlive the opening of the others, and the measurement,
+/// without pings.
 const SESSION_TIMEOUT_MS: i32 = 600_000;
 const SESSION_TIMEOUT_LINE: &str = "maxSessionTimeout=600000";
-/// A server may still be tidying up.
+/// How long a server may tidy up before its memory is measured.
 const SETTLE: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 const START_WITHIN: Duration = Duration::from_secs(180);
@@ -49,7 +50,7 @@ pub struct Counts {
     pub sessions: u32,
 }
 
-/// Memory as it is at a moment.
+/// The memory of a server at one moment.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     resident: u64,
@@ -63,10 +64,10 @@ struct Subject<'a> {
     round: u32,
 }
 
-/// Fills one server and weighs it: rows of memory, and how long it takes to start with all those znodes.
+/// Fills one server and measures its memory. Returns the rows of memory, and the time of a restart with all those
+/// znodes.
 ///
-/// # Errors
-/// It does not start, refuses, or `jcmd` is missing for a Java server.
+/// # Errors The server does not start or refuses requests, or `jcmd` is missing for a Java server.
 pub fn weigh(
     launch: &Launch,
     counts: Counts,
@@ -78,15 +79,15 @@ pub fn weigh(
     let mut subject = Subject { launch, running: patient.start(1, folder)?, round };
     let explain = |why: String| format!("{}: {why}", launch.name);
     let target = subject.running.target()?;
-    // One of each kind of request, so that what is made once is not counted as a znode.
+    // One request of each kind comes first, so that memory that is used once does not count as that of a znode.
     let warm = engine::populate(&target, 100, CHILDREN, VALUE_BYTES).map_err(explain)?;
     engine::remove(&target, &warm).map_err(explain)?;
 
     tell("znodes");
     let empty = subject.sample()?;
     let root = engine::populate(&target, counts.znodes, CHILDREN, VALUE_BYTES).map_err(explain)?;
-    // After a restart only the state is left: neither what the requests that made it needed, nor
-    // the last of them, which ZooKeeper keeps for its followers.
+    // After a restart, only the state is left. The memory for the requests that made it is gone, and so are the last
+    // requests, which ZooKeeper keeps for its followers.
     tell("restart");
     let restart = subject.restart(counts.znodes)?;
     let filled = subject.sample()?;
@@ -102,7 +103,7 @@ pub fn weigh(
     let watch = subject.row("watch", watches, filled, with);
     drop(watchers);
 
-    // Another one: sessions would find the room that the watches left.
+    // The server starts once more, because sessions would otherwise use the memory that the watches left.
     subject.restart(counts.znodes)?;
     tell("sessions");
     let before = subject.sample()?;
@@ -114,8 +115,8 @@ pub fn weigh(
     Ok(rows.into_iter().chain([Line::Elapsed(restart)]).collect())
 }
 
-/// Runs a load that makes and removes things for as long as it says, and samples memory meanwhile.
-/// `count` of each row is the second at which it was taken.
+/// Runs a load that makes and removes things, for as long as its definition says, and samples memory meanwhile. The
+/// `count` of each row is the second of the sample.
 ///
 /// # Errors
 /// The server does not start, or the load cannot be prepared.
@@ -182,7 +183,7 @@ impl Subject<'_> {
         }
     }
 
-    /// kill -9, start, and how long until it answers.
+    /// Kills the server with SIGKILL, starts it, and measures the time until it answers.
     fn restart(&mut self, znodes: u32) -> Result<Elapsed, String> {
         let name = &self.launch.name;
         let server = self.running.server()?;
@@ -213,7 +214,7 @@ impl Subject<'_> {
     }
 }
 
-/// One watch on each of the first nodes that [`engine::populate`] made, in turn by the sessions.
+/// Sets one watch on each of the first nodes that [`engine::populate`] made; the sessions take turns.
 fn leave_watches(sessions: &mut [Session], root: &str, watches: u32) -> Result<(), String> {
     let explain = |error| format!("leaving a watch: {error:?}");
     let mut leaf = 0;
@@ -247,12 +248,12 @@ fn ping(sessions: &mut [Session]) -> Result<(), String> {
     Ok(())
 }
 
-/// The bytes of a Java heap that are in use after a full collection.
+/// The bytes in use of a Java heap after a full collection.
 fn live_heap(pid: u32) -> Result<u64, String> {
     jcmd(pid, "GC.run")?;
     let text = jcmd(pid, "GC.heap_info")?;
-    // `garbage-first heap   total 262144K, used 12345K [0x…`; a young and an old generation have a
-    // line each with another collector.
+    // `garbage-first heap   total 262144K, used 12345K [0x…`; another collector prints a line for the young and one
+    // for the old generation.
     let mut kib = 0;
     for line in text.lines().filter(|line| line.contains(" total ")) {
         let used = line.split(" used ").nth(1).and_then(|rest| rest.split('K').next());

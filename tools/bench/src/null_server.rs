@@ -1,9 +1,9 @@
-//! A server that only frames and answers: what no server can beat over loopback.
+//! A server that only splits bytes into frames and answers, so that no server can be faster over loopback.
 //!
-//! It grants every session, keeps nothing, and answers every request at once: getData with a
-//! hundred bytes, everything else with what the real answer's size is about. So what a load gets
-//! out of it is the generator's own ceiling on this machine, and a round trip to it is the network's
-//! share of any latency. One thread, one epoll, one read and one write per wake-up of a session.
+//! It grants every session, keeps nothing, and answers every request at once: getData with a hundred bytes,
+//! everything else with about the size of the real answer. So a load against it shows the ceiling of the generator
+//! on this machine, and a round trip to it shows the network's share of any latency. The server has one thread and
+//! one epoll, and does one read and one write per wake-up of a session.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -27,7 +27,7 @@ use crate::result::{Floor, Measured};
 
 const CHUNK_BYTES: usize = 256 * 1024;
 const EVENTS_MAX: usize = 1024;
-/// xid and opcode: all of a request that is looked at.
+/// Bytes of the xid and the opcode, which are all that the server reads of a request.
 const HEAD_BYTES: usize = 8;
 const VALUE_BYTES: usize = 100;
 const TIMEOUT_MS: i32 = 30_000;
@@ -35,7 +35,7 @@ const TIMEOUT_MS: i32 = 30_000;
 const LISTENER: u64 = u64::MAX;
 const STOP: u64 = u64::MAX - 1;
 
-/// The server; it stops when this is dropped.
+/// The server, which stops when the value is dropped.
 pub struct NullServer {
     address: SocketAddr,
     stop: Option<UnixStream>,
@@ -43,13 +43,13 @@ pub struct NullServer {
 }
 
 impl NullServer {
-    /// Starts it on a port of its own.
+    /// Starts the server on a port of its own.
     ///
     /// # Errors
     /// This machine refuses a socket, an epoll or a thread.
     pub fn start() -> io::Result<NullServer> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        // Storms of connections are to find room.
+        // The queue has room for storms of connections.
         rustix::net::listen(&listener, 4096)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -60,7 +60,7 @@ impl NullServer {
         Ok(NullServer { address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -91,12 +91,12 @@ struct Client {
     greeted: bool,
     /// The beginning of a head.
     partial: Vec<u8>,
-    /// What is left to skip of a request whose head was read.
+    /// How many bytes are left to skip of a request whose head was read.
     skip: usize,
-    /// The request that is answered when the rest of it was skipped.
+    /// The head of the request that the server answers once it has skipped the rest.
     head: Option<[u8; HEAD_BYTES]>,
     out: Vec<u8>,
-    /// Whether epoll was asked about space for sending.
+    /// Whether the server has asked epoll about room for sending.
     waited: bool,
 }
 
@@ -189,7 +189,7 @@ impl Server {
 }
 
 impl Client {
-    /// Reads once and answers every request that is whole; whether the client is still there.
+    /// Reads once and answers every whole request. Returns whether the client is still there.
     fn receive(&mut self, chunk: &mut [u8], answers: &Answers) -> io::Result<bool> {
         let have = self.partial.len();
         chunk[..have].copy_from_slice(&self.partial);
@@ -255,7 +255,7 @@ impl Client {
         end_frame(&mut self.out, start);
     }
 
-    /// Sends what it can, and asks epoll about space for the rest.
+    /// Sends as many bytes as the socket takes, and asks epoll about room for the rest.
     fn flush(&mut self, poll: &std::os::fd::OwnedFd, number: u64) -> io::Result<()> {
         if self.out.is_empty() {
             return Ok(());
@@ -278,7 +278,7 @@ impl Client {
     }
 }
 
-/// A mix for the null server: nothing is kept there, so nothing needs to be made or removed.
+/// A mix for the null server: that server keeps nothing, so no nodes need to be made or removed.
 pub fn workload(name: &str, sessions: u32, depth: u32, operations: Operations) -> Definition {
     let kind = if operations.get > 0 { "reads" } else { "writes" };
     let work = Work::Mix(Mix::new(sessions, Load::Closed { depth }, operations));
@@ -291,7 +291,7 @@ pub fn workload(name: &str, sessions: u32, depth: u32, operations: Operations) -
 /// # Errors
 /// This machine refuses sockets or threads.
 pub fn load(definition: &Definition, threads: usize) -> Result<Measured, String> {
-    // Both ends of every connection are here.
+    // Both ends of every connection are in this process.
     engine::allow_files(2 * u64::from(definition.work.sessions()))?;
     let server = NullServer::start().map_err(|error| format!("the null server: {error}"))?;
     let mut target = Target::new(vec![server.address()]);
@@ -299,8 +299,8 @@ pub fn load(definition: &Definition, threads: usize) -> Result<Measured, String>
     engine::run(&target, definition, None, &mut |_| {})
 }
 
-/// What no server can beat here and now: a durable write in `folder`, a round trip, a rate.
-/// `seconds` are for each of the three.
+/// Measures what no server can beat on this machine now: a durable write in `folder`, a round trip, and a rate; each
+/// for `seconds`.
 ///
 /// # Errors
 /// The folder cannot be written, or this machine refuses sockets or threads.

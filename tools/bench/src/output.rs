@@ -1,8 +1,8 @@
-//! What a command measures: lines that it keeps for its own conclusions, and writes to a results file if one is
-//! wanted.
+//! The results of a command: lines that it keeps for its own conclusions, and writes to a results file if the user
+//! wants one.
 //!
-//! Each line is on its way to the disk as soon as it is measured, so that a run that is stopped half-way leaves what
-//! it has.
+//! Each line goes to the file as soon as it is measured, so that a run that is stopped half-way leaves its results
+//! so far.
 
 use std::fs::File;
 use std::io::Write;
@@ -18,7 +18,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Creates the file, over one that is there; without a path, lines are kept only.
+    /// Creates the file, in place of an existing one. Without a path, the lines are only kept.
     ///
     /// # Errors
     /// The file cannot be created.

@@ -20,7 +20,7 @@ pub enum Peer {
     /// Apache ZooKeeper 3.9.4.
     #[value(name = "zookeeper-3.9")]
     ZooKeeper39,
-    /// Apache ZooKeeper 3.8.0, Debian's.
+    /// Apache ZooKeeper 3.8.0, from Debian's package.
     #[value(name = "zookeeper-3.8")]
     ZooKeeper38,
 }
@@ -39,8 +39,8 @@ pub struct Launch {
     flags: Vec<String>,
 }
 
-/// A program that runs, as one server or several. Ends when dropped, or when this process dies, and its folders with
-/// it.
+/// A program that runs, as one server or several. The servers end, and their folders disappear, when the value is
+/// dropped or this process dies.
 #[derive(Debug)]
 pub enum Running {
     /// One server.
@@ -53,8 +53,7 @@ pub enum Running {
 const BUFFER_FLAG: &str = "-Djute.maxbuffer=4194304";
 
 impl Launch {
-    /// Finds the program. `binary` is where ringkeeper is, `heap` the size of a Java heap, such as
-    /// `2g`.
+    /// Finds the program. `binary` is the path of ringkeeper, and `heap` the size of a Java heap, such as `2g`.
     ///
     /// # Errors
     /// The program is not installed or not built; the text says what to do.
@@ -94,14 +93,14 @@ impl Launch {
         })
     }
 
-    /// The program, known to be built from this commit.
+    /// The program with the commit that it was built from.
     #[must_use]
     pub fn built_from(self, commit: Option<String>) -> Launch {
         Launch { commit, ..self }
     }
 
     /// Ringkeeper with these lines of configuration. A binary that lies in the working tree counts as built from the
-    /// tree's commit; a `+` says that there are changes on top.
+    /// tree's commit; a `+` marks changes on top of the commit.
     #[must_use]
     pub fn of_working_tree(mut self, lines: &[String]) -> Launch {
         self.lines.extend_from_slice(lines);
@@ -115,14 +114,14 @@ impl Launch {
         self
     }
 
-    /// Another line of zoo.cfg, over an earlier one with the same key.
+    /// Adds a line of zoo.cfg, which replaces an earlier one with the same key.
     #[must_use]
     pub fn line(mut self, line: impl Into<String>) -> Launch {
         self.lines.push(line.into());
         self
     }
 
-    /// Another flag, such as a property of Java's.
+    /// Adds a flag, such as a Java property.
     #[must_use]
     pub fn flag(mut self, flag: impl Into<String>) -> Launch {
         self.flags.push(flag.into());
@@ -135,10 +134,9 @@ impl Launch {
         self.lines.iter().fold(config, |all, line| all.line(line))
     }
 
-    /// Starts that many servers on fresh folders below `folder`; returns when they serve.
+    /// Starts `servers` servers on fresh folders below `folder`, and returns when they serve.
     ///
-    /// # Errors
-    /// The folders cannot be made, or a server does not start; with the end of its log.
+    /// # Errors The folders cannot be made, or a server does not start; the text then has the end of its log.
     pub fn start(&self, servers: usize, folder: &Path) -> Result<Running, String> {
         settle_in(folder)?;
         if servers == 1 {
@@ -154,7 +152,7 @@ impl Launch {
         Ok(Running::Ensemble(Box::new(ensemble)))
     }
 
-    /// Starts one server whose data lie in `data`; the rest of it lies below `folder`.
+    /// Starts one server whose data lie in `data`; its other files lie below `folder`.
     ///
     /// # Errors
     /// As [`Launch::start`].
@@ -174,7 +172,7 @@ impl Running {
         Ok(Target::new(self.addresses()?))
     }
 
-    /// Where clients connect, the leader first.
+    /// The addresses for clients, the leader's first.
     ///
     /// # Errors
     /// The servers do not say who leads.
@@ -230,14 +228,14 @@ impl Running {
     }
 }
 
-/// Makes `folder` the place of every temporary folder of this process: each server of an ensemble
-/// makes its own.
+/// Makes `folder` the place of every temporary folder of this process, because each server of an ensemble makes its
+/// own.
 fn settle_in(folder: &Path) -> Result<(), String> {
     static SETTLED: OnceLock<PathBuf> = OnceLock::new();
     let explain = |error: std::io::Error| format!("{}: {error}", folder.display());
     let folder = folder.canonicalize().map_err(explain)?;
     let settled = SETTLED.get_or_init(|| {
-        // Refused only if somebody set it before, which shows in the comparison below.
+        // The call fails only if the place was set before, which the comparison below shows.
         let _ = tempfile::env::override_temp_dir(&folder);
         tempfile::env::temp_dir()
     });

@@ -1,8 +1,8 @@
-//! How long ringkeeper's core does one thing without looking at anything else: everybody waits meanwhile, and a
-//! leader's word to its followers, too.
+//! How long ringkeeper's core does one thing without looking at anything else. All clients wait meanwhile, and a
+//! leader's packets to its followers wait too.
 //!
-//! Each piece is a request, or the end of a session, that is as large as the limits allow. What counts is the
-//! longest call of the replica on the way from the request to its answer, in time that the thread had.
+//! Each piece is a request, or the end of a session, that is as large as the limits allow. The figure is the longest
+//! call of the replica on the way from the request to its answer, in processor time of the thread.
 
 use std::time::Duration;
 
@@ -16,29 +16,29 @@ use ringkeeper::proto::request::{
 
 use crate::in_process::{Core, Request, body, open_acl, read};
 
-/// Under which all nodes of a piece lie.
+/// The parent of all nodes of a piece.
 const TOP: &str = "/p";
 /// Nodes that one multi makes.
 const NODES_AT_ONCE: usize = 2000;
 /// Children of the node whose children are listed.
 const CHILDREN: usize = 100_000;
-/// Watches of the connection that goes.
+/// Watches of the connection that ends.
 const WATCHES: usize = 100_000;
 /// Watches that are set again in one request.
 const WATCHES_AGAIN: usize = 30_000;
-/// As many as one address may have, by default, each with a recursive watch on the root.
+/// Connections with a recursive watch on the root each, as many as one address may have by default.
 const WATCHERS: usize = 60;
 
-/// One long thing.
+/// One long piece of work.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece {
-    /// What it is.
+    /// Its name in results.
     pub name: &'static str,
     measure: fn(&mut Core) -> Duration,
 }
 
 impl Piece {
-    /// Its longest call, in a replica of its own.
+    /// Runs the piece in a replica of its own, and returns the longest call.
     pub fn longest(&self) -> Duration {
         let mut core = Core::new();
         let one = core.connect();

@@ -1,7 +1,7 @@
-//! What a person sees while something is measured: a line for each result, which stays, and below
-//! them, in a terminal, one line that is written anew with each slice.
+//! The words that a person sees during a measurement: a line for each result, which stays, and below them, in a
+//! terminal, one line that is written anew with each slice.
 //!
-//! All of it goes to the standard error stream, so that tables can be redirected alone.
+//! All words go to standard error, so that the tables alone can be redirected.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::engine::{Phase, Progress};
 use crate::report::words;
 use crate::result::{Line, OpResult, float};
 
-/// How often the moving line is written anew although nothing was heard, so that its clock goes on.
+/// How often the moving line is written anew without news, so that its clock goes on.
 const TICK: Duration = Duration::from_millis(500);
 const STEPS: u64 = 1000;
 
-/// Tells what happens.
+/// Tells a person how the measurement goes.
 #[derive(Debug, Default)]
 pub struct Narrator {
-    /// What is going on, and its moving line.
+    /// The present work, and its moving line.
     moving: Option<(String, ProgressBar)>,
     missing: usize,
 }
@@ -47,20 +47,20 @@ impl Narrator {
         self.moving = Some((what.to_owned(), bar));
     }
 
-    /// Says something in place of the moving line.
+    /// Prints a text in place of the moving line.
     pub fn say(&mut self, text: &str) {
         self.end();
         eprintln!("{text}");
     }
 
-    /// Says what was measured.
+    /// Prints a result in words.
     pub fn tell(&mut self, line: &Line) {
         if let Some(text) = in_words(line) {
             self.say(&text);
         }
     }
 
-    /// Says what could not be measured, and counts it.
+    /// Prints that a measurement failed, and counts it.
     pub fn miss(&mut self, what: &str, program: &str, why: &str) {
         self.missing += 1;
         self.say(&format!("  {what}: {program} FAILED: {why}"));
@@ -96,7 +96,7 @@ fn moving_line(what: &str) -> ProgressBar {
     bar
 }
 
-/// A line of results in words; `None` of one that says nothing new.
+/// A line of results in words, or `None` if it says nothing new.
 fn in_words(line: &Line) -> Option<String> {
     Some(match line {
         Line::Row(row) => {

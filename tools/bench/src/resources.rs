@@ -1,9 +1,8 @@
-//! What servers cost while they are measured: processor time, memory, and what reached the disk.
+//! The costs of servers during a measurement: processor time, memory, and writes to the disk.
 //!
-//! Processor time, memory and the bytes that the servers wrote are of the server processes alone.
-//! What reached the device is counted at the device, journal of the file system included, because
-//! that is what wears it and what a write waits for; so it also holds what others wrote there
-//! meanwhile. Measure on a machine that does nothing else.
+//! Processor time, memory and written bytes belong to the server processes alone. The writes to the device are
+//! counted at the device, including the journal of the file system, because those wear the device and delay a write.
+//! So they include the writes of other programs. Measure on a machine that does nothing else.
 
 use std::fs;
 use std::io;
@@ -12,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use crate::result::Resources;
 
-/// What `/proc/PID/stat` counts in, on every Linux of the last twenty years (`getconf CLK_TCK`).
+/// The unit of times in `/proc/PID/stat`, on every Linux of the last twenty years (`getconf CLK_TCK`).
 const TICKS_PER_SECOND: u32 = 100;
 /// `/sys/block/*/stat` counts in sectors of this size, whatever the device's own.
 const SECTOR_BYTES: u64 = 512;
-/// Written to `/proc/PID/clear_refs`: the peak of memory begins anew.
+/// The text that resets the peak of memory, for `/proc/PID/clear_refs`.
 const RESET_PEAK: &str = "5";
 
 /// The counters at the moment when measuring began.
@@ -32,7 +31,7 @@ pub struct Meter {
 /// A block device, by the folder of its counters.
 #[derive(Debug, Clone)]
 pub struct Device {
-    /// As in `/dev`.
+    /// Its name in `/dev`.
     pub name: String,
     stat: PathBuf,
 }
@@ -44,10 +43,10 @@ struct Written {
 }
 
 impl Meter {
-    /// Begins: the processes of the servers, and the folder on the device that they write to.
+    /// Begins to count: the processes of the servers, and the device of the folder that they write to.
     pub fn begin(pids: &[u32], folder: &Path) -> Meter {
         for pid in pids {
-            // Where that is refused the peak is that of the whole life of the process.
+            // If the kernel refuses, the peak is that of the whole life of the process.
             let _ = fs::write(format!("/proc/{pid}/clear_refs"), RESET_PEAK);
         }
         let device = Device::of(folder);
@@ -61,7 +60,7 @@ impl Meter {
         }
     }
 
-    /// What it cost since. `None` if a process has ended: its counters went with it.
+    /// The costs since the beginning. `None` if a process has ended, because its counters are gone.
     pub fn end(&self) -> Option<Resources> {
         let mut memory_peak_bytes = 0;
         for pid in &self.pids {
@@ -81,8 +80,8 @@ impl Meter {
 }
 
 impl Device {
-    /// The device that the folder's file system lies on; `None` for a file system without one of
-    /// its own, such as tmpfs or an overlay.
+    /// The device of the folder's file system; `None` for a file system without a device of its own, such as tmpfs
+    /// or an overlay.
     pub fn of(folder: &Path) -> Option<Device> {
         let number = fs::metadata(folder).ok()?.dev();
         let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
@@ -103,7 +102,7 @@ impl Device {
     }
 }
 
-/// A line of `/proc/PID/status` in bytes: `VmRSS` is what is resident, `VmHWM` its peak.
+/// A line of `/proc/PID/status` in bytes: `VmRSS` is the resident memory, `VmHWM` its peak.
 ///
 /// # Errors
 /// There is no such process, or no such line.
@@ -117,7 +116,7 @@ pub fn memory(pid: u32, line: &str) -> io::Result<u64> {
     value.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("{path}: no line {line}")))
 }
 
-/// utime and stime of all threads, those that have ended included.
+/// The sum of utime and stime of all threads, including those that have ended.
 fn cpu_ticks(pids: &[u32]) -> u64 {
     let of = |pid: &u32| -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -130,7 +129,7 @@ fn cpu_ticks(pids: &[u32]) -> u64 {
     pids.iter().filter_map(of).sum()
 }
 
-/// What the processes caused to be sent to storage, see proc(5); 0 where that may not be read.
+/// Bytes that the processes caused to be sent to storage, see proc(5); 0 if this process may not read that.
 fn server_bytes(pids: &[u32]) -> u64 {
     let of = |pid: &u32| -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;

@@ -1,7 +1,7 @@
-//! What a measurement leaves behind: lines of JSON, each of which says which kind it is.
+//! The results of a measurement: lines of JSON, each of which names its kind.
 //!
-//! The fields of a line are read by the report, and by people with `jq`: they are added to, and
-//! renamed only together with the report. Latencies are in µs, sizes in bytes, times in seconds.
+//! The report reads the fields of a line, and so do people with `jq`. New fields may come; a field is renamed only
+//! together with the report. Latencies are in µs, sizes in bytes, times in seconds.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub enum Line {
     Goal(GoalResult),
 }
 
-/// Under which circumstances the rest of the file was measured.
+/// The circumstances under which the rest of the file was measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunHeader {
     /// The command line that repeats it.
@@ -94,11 +94,11 @@ pub struct Row {
     pub servers: usize,
     /// From 1.
     pub round: u32,
-    /// The parameter and its value, of a ladder.
+    /// In a ladder, the parameter and its value.
     pub step: Option<(String, u64)>,
-    /// What was measured.
+    /// The measurements.
     pub measured: Measured,
-    /// What it cost the servers, if they run here.
+    /// The costs of the servers, if they run on this machine.
     pub resources: Option<Resources>,
     /// The load average over one minute when the row ended.
     pub load_average: f64,
@@ -107,10 +107,10 @@ pub struct Row {
 /// What the engine measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// How long was measured.
+    /// The length of the measurement.
     pub seconds: f64,
-    /// What the workload is about, in one: all requests of a mix together; of a lock, acquiring it;
-    /// of a fan-out, each watcher's notice; and so on.
+    /// The operations that the workload is about, in one: all requests of a mix together; the acquisitions of a
+    /// lock; the notices of a fan-out's watchers; and so on.
     pub all: OpResult,
     /// Results by operation: `get`, `set`, `create`, …, or a scenario's steps.
     pub operations: BTreeMap<String, OpResult>,
@@ -118,11 +118,11 @@ pub struct Measured {
     pub errors: BTreeMap<String, u64>,
     /// Sessions that the servers let expire while their client was alive.
     pub sessions_lost: u64,
-    /// What happened when, in slices as long as the definition says. Not in a summary.
+    /// The course of the measurement, in slices as long as the definition says. Not in a summary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<Slice>,
-    /// How busy the generator's own threads were, 0 to 1: near 1, the figures are its, not the
-    /// server's.
+    /// How busy the generator's own threads were, 0 to 1: near 1, the figures show the generator, and not the
+    /// server.
     pub generator_busy: f64,
 }
 
@@ -131,11 +131,11 @@ pub struct Measured {
 pub struct OpResult {
     /// Operations that succeeded; the latencies are theirs.
     pub count: u64,
-    /// Operations that did not.
+    /// Operations that failed.
     pub errors: u64,
     /// Successes per second within the measured time.
     pub per_second: f64,
-    /// Of the latencies.
+    /// The percentiles of the latencies.
     pub percentiles: Percentiles,
     /// Quantile and latency in µs, about 60 points up to 1. Not in a summary: see [`OpResult::points`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -168,15 +168,15 @@ pub struct Slice {
     pub operations: u64,
     /// Failures.
     pub errors: u64,
-    /// Of the successes' latencies; 0 where there was none.
+    /// The median of the successes' latencies; 0 without successes.
     pub p50_us: f64,
-    /// Of the successes' latencies.
+    /// The 99th percentile of the successes' latencies.
     pub p99_us: f64,
-    /// Of the successes' latencies.
+    /// The largest of the successes' latencies.
     pub max_us: f64,
 }
 
-/// What a row cost its servers, all of them together, while it was measured.
+/// The costs of all servers of a row together, during its measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
     /// User and system time.
@@ -187,16 +187,16 @@ pub struct Resources {
     /// own, without the file system's journal.
     #[serde(default)]
     pub server_bytes_written: u64,
-    /// Bytes that reached the device, whoever wrote them, journal included.
+    /// Bytes that reached the device, from any program, including the journal.
     pub device_bytes_written: u64,
-    /// Writes that the device carried out, whoever asked for them.
+    /// Writes that the device carried out, for any program.
     pub device_writes: u64,
 }
 
 /// Throughput and latency while servers fail and come back.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FailureTimeline {
-    /// What was done to the servers.
+    /// The events, in words.
     pub title: String,
     /// The program, as in a [`Row`].
     pub program: String,
@@ -204,7 +204,7 @@ pub struct FailureTimeline {
     pub servers: usize,
     /// What clients saw.
     pub slices: Vec<Slice>,
-    /// When something was done, in the time of the slices, and what.
+    /// The events: each with its second, in the time of the slices.
     pub events: Vec<(f64, String)>,
     /// Errors by name (`connection lost`, …), none left out.
     pub errors: BTreeMap<String, u64>,
@@ -212,7 +212,7 @@ pub struct FailureTimeline {
     pub sessions_lost: u64,
 }
 
-/// What a number of things cost a server in memory.
+/// The memory that a number of things cost a server.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MemoryRow {
     /// The program, as in a [`Row`].
@@ -221,17 +221,17 @@ pub struct MemoryRow {
     pub round: u32,
     /// `znode`, `watch`, `session`, or `after churn`.
     pub what: String,
-    /// How many of them; after churn, the seconds that it has lasted.
+    /// The number of things; after churn, the seconds that it has lasted.
     pub count: u64,
-    /// Resident memory of the server before.
+    /// Resident memory of the server without the things.
     pub resident_bytes_before: u64,
-    /// Resident memory of the server with them.
+    /// Resident memory of the server with the things.
     pub resident_bytes: u64,
-    /// Of a program with a garbage collector, what is left after a full collection: before.
+    /// For a program with a garbage collector, the bytes in use after a full collection, without the things.
     pub live_bytes_before: Option<u64>,
-    /// What is left with them.
+    /// The same with the things.
     pub live_bytes: Option<u64>,
-    /// The difference for each: of what is live where that is known, else of what is resident.
+    /// The difference for each thing: of the live bytes if they are known, else of the resident ones.
     pub bytes_each: f64,
 }
 
@@ -268,7 +268,7 @@ pub struct Difference {
     pub workload: String,
     /// Its title.
     pub title: String,
-    /// The parameter and its value, of a ladder.
+    /// In a ladder, the parameter and its value.
     pub step: Option<(String, u64)>,
     /// Servers of the ensemble; 1: alone.
     pub servers: usize,
@@ -280,17 +280,17 @@ pub struct Difference {
     pub medians: (f64, f64),
     /// The second's figure divided by the first's, pair by pair.
     pub ratios: Vec<f64>,
-    /// Their median.
+    /// The median of the ratios.
     pub ratio: f64,
     /// The probability that two equal programs look as different as these.
     pub p: f64,
     /// `p`, corrected for the number of figures that were tested at once (Holm's method).
     pub p_adjusted: f64,
-    /// Whether that is below 0.05.
+    /// Whether `p_adjusted` is below 0.05.
     pub significant: bool,
 }
 
-/// A goal, and what was reached.
+/// A goal, and the figure that was reached.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GoalResult {
     /// What is measured, such as `1 server, 100 × 16 reads`.
@@ -305,7 +305,7 @@ pub struct GoalResult {
     pub limit: f64,
     /// Whether `reached` may be at most `limit`, instead of at least.
     pub at_most: bool,
-    /// Of `limit`, `reached` and `spread`: `×` for ratios, `µs`, `s`, `bytes`, `/s`.
+    /// The unit of `limit`, `reached` and `spread`: `×` for ratios, `µs`, `s`, `bytes`, `/s`.
     pub unit: String,
     /// The figure reached: the median of the rounds' ratios.
     pub reached: f64,
@@ -316,7 +316,8 @@ pub struct GoalResult {
 }
 
 impl Line {
-    /// What a summary keeps: every figure, and of what only charts show the parts that cannot be told from those.
+    /// The line as a summary keeps it: every figure, and of the data for charts only the parts that do not follow
+    /// from the figures.
     pub fn summary(self) -> Line {
         match self {
             Line::Row(mut row) => {
@@ -332,7 +333,7 @@ impl Line {
 }
 
 impl OpResult {
-    /// The percentile curve; of a summary, through the percentiles.
+    /// The percentile curve; in a summary, a curve through the percentiles.
     pub fn points(&self) -> Vec<(f64, f64)> {
         if !self.curve.is_empty() || self.count == 0 {
             return self.curve.clone();
@@ -340,12 +341,12 @@ impl OpResult {
         let at = &self.percentiles;
         let nines = [(0.5, at.p50_us), (0.9, at.p90_us), (0.99, at.p99_us), (0.999, at.p99_9_us)];
         let nines = nines.into_iter().chain([(0.9999, at.p99_99_us)]);
-        // Of fewer samples than a quantile tells apart it is the largest.
+        // With too few samples, a quantile is the largest sample, so it is no point of the curve.
         let told = nines.filter(|(quantile, _)| float(self.count) * (1.0 - quantile) >= 1.0);
         told.chain([(1.0, at.max_us)]).collect()
     }
 
-    /// From latencies in ns; `within` of the operations ended within the measured time.
+    /// The result of these latencies in ns; `within` of the operations ended within the measured time.
     pub fn of(latencies: &Histogram<u64>, errors: u64, within: u64, seconds: f64) -> OpResult {
         OpResult {
             count: latencies.len(),
@@ -358,7 +359,7 @@ impl OpResult {
 }
 
 impl Percentiles {
-    /// From latencies in ns.
+    /// The percentiles of latencies in ns.
     pub fn of(latencies: &Histogram<u64>) -> Percentiles {
         let at = |quantile| micros(latencies.value_at_quantile(quantile));
         Percentiles {
@@ -372,7 +373,7 @@ impl Percentiles {
     }
 }
 
-/// Points evenly spaced on an axis of nines, as far as there are values to tell.
+/// Points evenly spaced on an axis of nines, as far as the number of samples reaches.
 fn curve(latencies: &Histogram<u64>) -> Vec<(f64, f64)> {
     if latencies.is_empty() {
         return Vec::new();

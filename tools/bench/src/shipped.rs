@@ -1,7 +1,7 @@
-//! The definitions of `benches/definitions`, built into the program: it runs from any folder.
+//! The definitions of `benches/definitions`, built into the program, so that it runs from any folder.
 //!
-//! A folder that is named on the command line takes their place. What is added to `benches/definitions`
-//! is added here; a test compares the two.
+//! A folder on the command line takes their place. A new file in `benches/definitions` needs a line here; a test
+//! compares the two.
 
 use crate::definition::Definition;
 
@@ -83,7 +83,7 @@ mod tests {
         let names = |definitions: Vec<Definition>| -> Vec<String> {
             let mut names: Vec<String> =
                 definitions.into_iter().map(|definition| definition.name).collect();
-            // By its file's name, with the ending, another order comes out.
+            // The names are sorted without their ending, which would change the order.
             names.sort();
             names
         };

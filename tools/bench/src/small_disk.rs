@@ -12,12 +12,12 @@ use ringkeeper_testkit::Watchdog;
 use tempfile::TempDir;
 
 const BLOCK_BYTES: usize = 1024 * 1024;
-/// A killed server's files are closed a moment later.
+/// How often to try, because the kernel closes the files of a killed server a moment later.
 const UNMOUNT_ATTEMPTS: u32 = 50;
 const UNMOUNT_PAUSE: Duration = Duration::from_millis(100);
 
-/// If this process dies: `"$1"` is where it is mounted, `"$2"` the folder of it all. The server that uses it is being
-/// killed meanwhile.
+/// The shell commands that run if this process dies: `"$1"` is the mount point, `"$2"` the folder of all files. The
+/// server that uses the disk is being killed meanwhile.
 const UNMOUNT_AND_REMOVE: &str = r#"
     attempts=50
     until umount "$1" || [ $attempts = 0 ]; do
@@ -34,7 +34,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Makes one below `folder`.
+    /// Makes a disk below `folder`.
     ///
     /// # Errors
     /// This process may not mount, or `mkfs.ext4` is missing.
@@ -56,19 +56,19 @@ impl SmallDisk {
         Ok(SmallDisk { place, _watchdog: watchdog })
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub fn folder(&self) -> PathBuf {
         self.place.path().join("disk")
     }
 
-    /// Takes all the room there is.
+    /// Fills the disk.
     ///
     /// # Errors
     /// Anything but a full disk.
     pub fn fill(&self) -> io::Result<()> {
         let mut ballast = File::options().create(true).append(true).open(self.ballast())?;
         let mut bytes = BLOCK_BYTES;
-        // Smaller and smaller pieces: a server may need only one block.
+        // The pieces become smaller and smaller, because a server may need only one block.
         while bytes >= 512 {
             match ballast.write_all(&vec![1; bytes]) {
                 Ok(()) => {}
@@ -79,10 +79,9 @@ impl SmallDisk {
         ballast.sync_data()
     }
 
-    /// Gives that room back.
+    /// Gives back the room.
     ///
-    /// # Errors
-    /// It was not filled.
+    /// # Errors The disk was not filled.
     pub fn free(&self) -> io::Result<()> {
         fs::remove_file(self.ballast())
     }

@@ -14,9 +14,9 @@ use crate::result::Line;
 /// more than chance.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// What it was: a revision as git knows it, or `.` for the working tree as it is.
+    /// The earlier commit: a revision as git knows it, or `.` for the working tree with its changes.
     first: String,
-    /// What it became.
+    /// The later commit.
     second: String,
     #[command(flatten)]
     turns: Turns,

@@ -16,7 +16,7 @@ pub struct Arguments {
     seconds: f64,
 }
 
-/// Loads the null server in the ways of the comparisons.
+/// Loads the null server with the loads of the comparisons.
 ///
 /// # Errors
 /// This machine refuses sockets or threads.

@@ -19,7 +19,7 @@ pub struct Arguments {
     judgement: Judgement,
 }
 
-/// Compares; the workloads of the goals if none is named.
+/// Compares the programs, with the workloads of the goals if none is named.
 ///
 /// # Errors
 /// Nothing to compare, a program that is missing or does not start, or a file that cannot be read

@@ -34,7 +34,7 @@ pub struct Arguments {
     judgement: Judgement,
 }
 
-/// Measures.
+/// Measures each kind of request, or the longest pieces of work, and prints the results.
 ///
 /// # Errors
 /// A file cannot be read or written.

@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 impl Arguments {
-    /// What the servers have to do meanwhile.
+    /// The load on the servers in a scenario.
     fn load(&self, scenario: Scenario) -> Result<Definition, String> {
         let name = match scenario {
             Scenario::Members | Scenario::Takeover => &self.workload,

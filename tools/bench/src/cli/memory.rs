@@ -39,7 +39,7 @@ pub struct Arguments {
     judgement: Judgement,
 }
 
-/// Weighs.
+/// Measures each program, and prints the results.
 ///
 /// # Errors
 /// A program that is missing or does not start, or a workload that does not exist.

@@ -50,10 +50,9 @@ impl Results {
 }
 
 impl Places {
-    /// The workload of this name.
+    /// The definition of the workload with this name.
     ///
-    /// # Errors
-    /// There is none, or a definition cannot be read.
+    /// # Errors There is no such workload, or a definition cannot be read.
     pub fn definition(&self, name: &str) -> Result<Definition, String> {
         let mut found = select(self.definitions.as_deref(), &[name.to_owned()], None)?;
         Ok(found.pop().expect("a name that was found"))
@@ -61,7 +60,7 @@ impl Places {
 }
 
 impl Judgement {
-    /// Reads the goals: before anything is measured, so that a mistake in the file costs no time.
+    /// Reads the goals. Callers do so before they measure anything, so that a mistake in the file costs no time.
     ///
     /// # Errors
     /// The goals cannot be read.
@@ -70,7 +69,7 @@ impl Judgement {
     }
 }
 
-/// Judges the goals by what was measured, keeps what comes of it, and prints everything as tables.
+/// Judges the goals by the measurements, keeps the verdicts, and prints everything as tables.
 ///
 /// # Errors
 /// The results file cannot be written.
@@ -82,7 +81,7 @@ pub fn conclude(goals: &Goals, output: &mut Output) -> Result<(), String> {
     Ok(())
 }
 
-/// Prints what was measured as Markdown tables.
+/// Prints the measurements as Markdown tables.
 pub fn print_tables(output: &Output) {
     println!("{}", markdown::tables(&Summary::of([output.lines().to_vec()])));
 }

@@ -1,4 +1,4 @@
-//! `ringkeeper-bench report`: results files made into something to read.
+//! `ringkeeper-bench report`: makes results files readable.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,7 @@ fn write(output: &Path, ending: &str, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Unlike `with_extension`, leaves what follows a dot in the name: `ringkeeper-0.2` is no extension.
+/// Unlike `with_extension`, keeps what follows a dot in the name: in `ringkeeper-0.2`, `2` is no extension.
 fn with_ending(output: &Path, ending: &str) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
     name.push(".");

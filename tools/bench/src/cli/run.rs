@@ -10,7 +10,7 @@ use crate::header;
 use crate::progress::{Narrator, summary};
 use crate::result::{Line, Measured, Row};
 
-/// Above this, the generator's threads are so busy that the figures may be theirs.
+/// Above this share of busy time, the threads of the generator may limit the figures.
 const BUSY: f64 = 0.9;
 
 /// What to run, and against whom.
@@ -44,7 +44,7 @@ pub struct Arguments {
     places: Places,
 }
 
-/// Runs each workload, each step of a ladder, and prints what was measured.
+/// Runs each workload and each step of a ladder, and prints the measurements.
 ///
 /// # Errors
 /// A definition cannot be used, or a workload could not be prepared.
@@ -125,8 +125,8 @@ fn print(at: &str, measured: &Measured) {
     }
 }
 
-/// The steps to run: those asked for, of those there are; one run without a value if it is no
-/// ladder.
+/// The steps to run: of the ladder's steps, those that were asked for; one run without a value if the definition is
+/// no ladder.
 fn steps(definition: &Definition, wanted: &[u64]) -> Result<Vec<Option<u64>>, String> {
     let Some(steps) = &definition.step else { return Ok(vec![None]) };
     if steps.parameter == "servers" {
@@ -141,7 +141,7 @@ fn steps(definition: &Definition, wanted: &[u64]) -> Result<Vec<Option<u64>>, St
     Ok(values.into_iter().map(Some).collect())
 }
 
-/// By its name, or by its file's.
+/// Reads a definition, by the name of a workload or of a file.
 fn read(places: &Places, name: &str) -> Result<Definition, String> {
     let is_file = Path::new(name).extension().is_some_and(|extension| extension == "toml");
     if is_file { Definition::read(Path::new(name)) } else { places.definition(name) }

@@ -34,7 +34,7 @@ impl Selection {
         self.workloads.is_empty() && self.group.is_none()
     }
 
-    /// What is named, with the sizes that are both meant for it and wanted.
+    /// The workloads that are named, each with the sizes that are both meant for it and wanted.
     ///
     /// # Errors
     /// A definition cannot be read, a name or the group does not exist, or nothing is left.
@@ -43,7 +43,7 @@ impl Selection {
         not_empty(with_sizes(found, |_, _| true, &self.servers))
     }
 
-    /// Of these pairs of a workload and a size, those whose size is wanted.
+    /// Those of these pairs of a workload and a size whose size is wanted.
     ///
     /// # Errors
     /// As [`Selection::chosen`].
@@ -91,7 +91,7 @@ pub fn all(folder: Option<&Path>) -> Result<Vec<Definition>, String> {
     folder.map_or_else(shipped::all, Definition::read_folder)
 }
 
-/// The definitions of a folder, or of those that are built in, that are named or belong to the group.
+/// The definitions that are named or belong to the group, from a folder or from those that are built in.
 ///
 /// # Errors
 /// A definition cannot be read, or a name or the group does not exist.

@@ -35,7 +35,7 @@ pub struct Turns {
     pub places: Places,
 }
 
-/// What a command does unless its arguments say otherwise.
+/// The defaults of a command.
 pub struct Usual {
     /// Turns of each program.
     pub rounds: u32,

@@ -1,15 +1,15 @@
-//! What a workload does: its kinds, their parameters and the bounds of those.
+//! What a workload does: the kinds of work, their parameters, and the bounds of those.
 
 use serde::{Deserialize, Serialize};
 
-/// Sessions of one run: the ports that one address of the generator has for one server, less some.
+/// The most sessions of one run: the ports that one address of the generator has for one server, less a reserve.
 pub const SESSIONS_MAX: u32 = 28_000;
-/// Parents of the nodes of a mix: their names have room for no larger number.
+/// The most parents of the nodes of a mix, because larger numbers do not fit their names.
 const GROUPS_MAX: u32 = 900_000;
-/// Nodes of a mix: those that it creates among them come behind.
+/// The most nodes of a mix. The nodes that it creates among them have the numbers behind.
 const ZNODES_MAX: u32 = 10_000_000;
 
-/// What is done.
+/// The work of a definition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Work {
@@ -19,9 +19,9 @@ pub enum Work {
     Lock(Lock),
     /// Services that come and go, and clients that want to know.
     Discovery(Discovery),
-    /// One writes a node, and everybody watches it.
+    /// One session writes a node that all others watch.
     FanOut(FanOut),
-    /// Everybody connects at once.
+    /// All clients connect at once.
     ConnectStorm(ConnectStorm),
     /// Sessions that come, make ephemeral nodes, and go.
     Churn(Churn),
@@ -56,13 +56,13 @@ pub enum Load {
     },
 }
 
-/// Requests drawn from a mix of operations.
+/// The parameters of requests drawn from a mix of operations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mix {
-    /// Sessions.
+    /// The number of sessions.
     pub sessions: u32,
-    /// Where they connect.
+    /// The servers that the sessions connect to.
     #[serde(default)]
     pub placement: Placement,
     /// How requests are paced.
@@ -72,17 +72,17 @@ pub struct Mix {
     /// The nodes that the operations are about.
     #[serde(default)]
     pub keys: Keys,
-    /// Nodes that are there before.
+    /// Nodes that exist before the load begins.
     #[serde(default = "one_thousand")]
     pub znodes: u32,
-    /// How many of them under each parent.
+    /// How many of these nodes each parent has.
     #[serde(default = "one_thousand")]
     pub children: u32,
     /// Whether creates and deletes happen among those nodes, under the first parent, instead of
     /// under a parent of each session's own.
     #[serde(default)]
     pub create_among_them: bool,
-    /// Size of the values.
+    /// Bytes of each value.
     #[serde(default = "hundred")]
     pub value_bytes: u32,
     /// Operations in each multi.
@@ -91,10 +91,10 @@ pub struct Mix {
     /// Operations in each multi_read.
     #[serde(default = "ten")]
     pub multi_read_size: u32,
-    /// Data watches that are left on those nodes before, spread over the sessions.
+    /// Data watches that the sessions together set on those nodes before the load begins.
     #[serde(default)]
     pub watches: u32,
-    /// Whether reads leave a watch.
+    /// Whether reads set a watch.
     #[serde(default)]
     pub reads_watch: bool,
 }
@@ -111,15 +111,15 @@ pub struct Operations {
     pub children: u32,
     /// setData.
     pub set: u32,
-    /// create of a node that was not there.
+    /// create of a new node.
     pub create: u32,
-    /// create of an ephemeral one.
+    /// create of a new ephemeral node.
     pub create_ephemeral: u32,
-    /// delete of the oldest node that the session created; it creates one if there is none.
+    /// delete of the oldest node that the session created; if there is none, a create instead.
     pub delete: u32,
-    /// Several setData in one.
+    /// A multi of several setData.
     pub multi: u32,
-    /// Several getData in one.
+    /// A multi_read of several getData.
     pub multi_read: u32,
     /// sync.
     pub sync: u32,
@@ -134,67 +134,67 @@ pub enum Keys {
     Own,
     /// Any of the nodes.
     Uniform,
-    /// Some far more often than others: the node of rank r in proportion to r to the power of
-    /// minus theta.
+    /// Some nodes far more often than others: the frequency of the node of rank r is proportional to r to the power
+    /// of minus theta.
     Zipfian {
-        /// Above 0, below 1; 0.99 is usual.
+        /// The exponent: above 0, below 1; 0.99 is usual.
         theta: f64,
     },
-    /// All are about one node.
+    /// All operations are about one node.
     OneHot,
 }
 
-/// Clients that want the same locks: an ephemeral sequential node each, a watch on the one before.
+/// Clients that want the same locks: each creates an ephemeral sequential node and watches the one before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
     /// Clients, each with a session of its own.
     pub sessions: u32,
-    /// Where they connect.
+    /// The servers that the sessions connect to.
     #[serde(default)]
     pub placement: Placement,
-    /// Locks; client i wants lock i modulo this.
+    /// The number of locks; client i wants lock i modulo this number.
     pub locks: u32,
 }
 
-/// Services that register and leave, and clients that keep a list of who is there.
+/// Services that register and leave, and clients that keep lists of the present instances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Discovery {
-    /// Services: parents of instances.
+    /// The number of services; each has a node, the parent of its instances.
     pub services: u32,
-    /// Instances of each; an ephemeral node in a session of its own.
+    /// Instances of each service; each is an ephemeral node in a session of its own.
     pub instances: u32,
-    /// Clients of each service, which watch its list.
+    /// Clients of each service, which watch the list of its instances.
     pub clients: u32,
-    /// Instances that leave and come back, in each second, over all services.
+    /// Instances of all services together that leave and come back in each second.
     pub changes_per_second: f64,
-    /// How many of a hundred vanish without a word, so that their session has to expire.
+    /// How many of a hundred leaving instances vanish without closeSession, so that their sessions have to expire.
     #[serde(default)]
     pub expire_percent: u32,
     /// The session timeout that instances ask for.
     #[serde(default = "four_seconds_ms")]
     pub timeout_ms: u32,
-    /// Size of an instance's value.
+    /// Bytes of an instance's value.
     #[serde(default = "hundred")]
     pub value_bytes: u32,
-    /// Where they connect.
+    /// The servers that the sessions connect to.
     #[serde(default)]
     pub placement: Placement,
 }
 
-/// One writes a node that everybody watches; each reads it again and watches on.
+/// One session writes a node that all others watch. Each watcher reads the node again and sets its watch again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FanOut {
     /// Watchers, each with a session of its own.
     pub watchers: u32,
-    /// Where they connect.
+    /// The servers that the sessions connect to.
     #[serde(default)]
     pub placement: Placement,
     /// Writes that are due in each second.
     pub writes_per_second: f64,
-    /// Size of the value.
+    /// Bytes of the value.
     #[serde(default = "hundred")]
     pub value_bytes: u32,
 }
@@ -203,9 +203,9 @@ pub struct FanOut {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectStorm {
-    /// Clients that connect; each begins anew when all of them have their session.
+    /// The number of clients. All of them leave and begin anew when each has its session.
     pub sessions: u32,
-    /// Where they connect.
+    /// The servers that the sessions connect to.
     #[serde(default)]
     pub placement: Placement,
 }
@@ -214,20 +214,20 @@ pub struct ConnectStorm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Churn {
-    /// Sessions at any time.
+    /// The number of sessions at any time.
     pub sessions: u32,
-    /// Where they connect.
+    /// The servers that the sessions connect to.
     #[serde(default)]
     pub placement: Placement,
-    /// Ephemeral nodes that each makes.
+    /// Ephemeral nodes that each session makes.
     pub ephemerals: u32,
-    /// Size of their values.
+    /// Bytes of each node's value.
     #[serde(default = "hundred")]
     pub value_bytes: u32,
 }
 
 impl Work {
-    /// Sessions that it has at once.
+    /// The number of sessions that the work has at once.
     pub fn sessions(&self) -> u32 {
         match self {
             Work::Mix(mix) => mix.sessions,
@@ -245,7 +245,7 @@ impl Work {
     /// Sets a parameter of a ladder.
     pub(super) fn set(&mut self, parameter: &str, value: u64) -> Result<(), String> {
         if parameter == "servers" {
-            // For who starts the servers.
+            // The caller that starts the servers handles this parameter.
             return Ok(());
         }
         let number = u32::try_from(value)
@@ -260,7 +260,7 @@ impl Work {
                 return Ok(());
             }
             (Work::Mix(mix), "children") => {
-                // All of them under one parent.
+                // All nodes have one parent.
                 (mix.znodes, mix.children) = (number, number);
                 return Ok(());
             }
@@ -291,7 +291,7 @@ impl Work {
         Ok(())
     }
 
-    /// Says what is wrong with it.
+    /// Checks the parameters.
     pub(super) fn check(&self) -> Result<(), String> {
         let mut rate = ("", 1.0);
         let at_least_one = match self {
@@ -332,7 +332,7 @@ fn is_rate(per_second: f64) -> bool {
 }
 
 impl Mix {
-    /// A mix with everything else as a definition has it that does not say.
+    /// A mix with the defaults of a definition for everything else.
     pub fn new(sessions: u32, load: Load, operations: Operations) -> Mix {
         Mix {
             sessions,

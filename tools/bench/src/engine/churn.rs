@@ -9,10 +9,10 @@ use super::session::Pending;
 use super::workload::{Reply, Workload};
 use crate::definition::Churn;
 
-/// What the operations are called in results. A life is all of it, from the connection to the
-/// answer to the end.
+/// The names of the operations in results. A life is a whole session, from the connection to the answer to
+/// closeSession.
 pub const NAMES: &[&str] = &["life", "connect", "create", "close"];
-/// What the workload is about.
+/// The operations that the workload is about.
 pub const PRIMARY: &[&str] = &["life"];
 const LIFE: u16 = 0;
 const CONNECT: u16 = 1;
@@ -35,7 +35,7 @@ struct Life {
 }
 
 impl ChurnWorkload {
-    /// The sessions of one thread.
+    /// The workload of one thread.
     pub fn new(churn: &Churn, root: &str, share: Share) -> ChurnWorkload {
         let value = vec![b'v'; usize::try_from(churn.value_bytes).expect("64 bits")];
         let create = Template::new(root, OpCode::Create, |body, path| {
@@ -90,7 +90,7 @@ impl Workload for ChurnWorkload {
     }
 
     fn on_lost(&mut self, _io: &mut Io, _index: usize, _lost: &[Pending]) {
-        // It goes on when it is connected again: the nodes that are there answer NodeExists.
+        // The session goes on when it is connected again; creates of existing nodes end in NodeExists.
     }
 
     fn on_closed(&mut self, io: &mut Io, index: usize, due: u64) {

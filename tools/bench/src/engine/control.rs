@@ -1,7 +1,7 @@
 //! The connection that prepares: makes the tree of a run, and removes it again.
 //!
-//! Blocking, with many requests in one write and several operations in each, so that a million nodes
-//! take seconds.
+//! The connection blocks. It sends many requests in one write, with several operations in each, so that a million
+//! nodes take seconds.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,20 +16,20 @@ use ringkeeper_rawclient::{Body, Connection, OPEN_ACL, Reply, Session, SessionEr
 use super::frames::{self, Node};
 use super::workload::error_name;
 
-/// A server that answers nothing for so long while a tree is made is taken for dead.
+/// A server that does not answer for this long, while the tree is made, is taken for dead.
 const SILENCE: Duration = Duration::from_secs(60);
 const SILENCE_MS: i32 = 60_000;
 /// How long a server may take until it accepts a session.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(20);
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
-/// Operations of one multi; and bytes, far below `jute.maxbuffer`.
+/// The most operations of one multi, and the most bytes, far below `jute.maxbuffer`.
 const MULTI_PARTS_MAX: usize = 100;
 const MULTI_BYTES_MAX: usize = 256 * 1024;
 /// Multis in one write. Their answers fit into a socket's buffer, so that neither side waits for
 /// the other.
 const MULTIS_AT_ONCE: usize = 8;
 
-/// A session of its own, which must live as long as the tree is being made.
+/// A session of its own, which must live while the tree is made.
 pub struct Control {
     session: Session,
 }
@@ -72,7 +72,7 @@ impl Control {
         }
     }
 
-    /// Makes groups.
+    /// Creates groups, the parents of leaves.
     ///
     /// # Errors
     /// The server refuses.
@@ -86,7 +86,7 @@ impl Control {
         self.all(OpCode::Create, paths, create, &mut |_| {})
     }
 
-    /// Makes leaves, and tells how many of them are there.
+    /// Creates leaves, and reports how many of them exist.
     ///
     /// # Errors
     /// The server refuses.
@@ -120,14 +120,14 @@ impl Control {
 
     /// Ends the session.
     pub fn close(self) {
-        // The server ends it by itself otherwise.
+        // If this fails, the server ends the session by itself.
         let _ = self.session.close();
     }
 
     fn delete(&mut self, path: &str) -> Result<(), String> {
         match self.session.delete(path, -1) {
             Ok(()) => Ok(()),
-            // Gone already, if somebody else removed it or it was ephemeral.
+            // The node may be gone already, because somebody else removed it or it was ephemeral.
             Err(error) if error.is(ErrorCode::NoNode) => Ok(()),
             Err(error) => Err(format!("delete {path}: {}", in_words(&error))),
         }
@@ -144,7 +144,7 @@ impl Control {
         Ok(list.children.iter().flatten().map(str::to_owned).collect())
     }
 
-    /// Does the same with all these nodes, many at once, and tells how many are done.
+    /// Does the same with all these nodes, many at once, and reports how many are done.
     fn all(
         &mut self,
         op: OpCode,
@@ -190,8 +190,7 @@ fn in_words(error: &SessionError) -> String {
     }
 }
 
-/// The error of a multi: its header's, or that of the first part that says more than that another
-/// one failed.
+/// The error of a multi: that of the header, or that of the first part that failed by itself.
 fn multi_error(reply: &Reply) -> Option<i32> {
     // If one part fails, every part is an error: a header of 9 bytes and the code again.
     const PART_BYTES: usize = 9 + 4;

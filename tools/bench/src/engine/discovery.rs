@@ -1,8 +1,8 @@
 //! Services whose instances come and go, and clients that keep a list of the instances.
 //!
-//! An instance is an ephemeral node in a session of its own, below its service's node. A client
-//! watches the list and reads it again whenever it changes. A node's name carries which instance it
-//! is and when its registration was due, so that every client knows what it learns the news of.
+//! An instance is an ephemeral node in a session of its own, below its service's node. A client watches the list and
+//! reads it again whenever it changes. The name of a node carries the number of the instance and the time at which
+//! its registration was due, so that every client knows which change it learns of.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,11 +19,11 @@ use super::session::{Pending, State};
 use super::workload::{Reply, Workload};
 use crate::definition::Discovery;
 
-/// What the operations are called in results. A notice is a client's list that shows a change, from
-/// when the change was due: an instance that came, or one that left in order. One that vanished is
-/// noticed after its session's timeout, and counted apart.
+/// The names of the operations in results. A notice lasts from the time at which a change was due to a client's list
+/// that shows it; the change is an instance that came, or one that left in order. An instance that vanished is
+/// noticed after its session's timeout, and counts apart.
 pub const NAMES: &[&str] = &["notice", "came", "left", "vanished", "register", "close", "list"];
-/// What the workload is about.
+/// The operations that the workload is about.
 pub const PRIMARY: &[&str] = &["notice"];
 const NOTICE: u16 = 0;
 const CAME: u16 = 1;
@@ -33,10 +33,10 @@ const REGISTER: u16 = 4;
 const CLOSE: u16 = 5;
 const LIST: u16 = 6;
 
-/// How long the news of the last changes is waited for.
+/// How long the run waits for notices of the last changes, in ns.
 const SETTLE_NS: u64 = 500_000_000;
 
-/// A registration: which instance of the service, and when it was due.
+/// A registration: the instance of the service, and the time at which it was due.
 type Name = (u32, u64);
 
 /// The services of one thread.
@@ -50,30 +50,30 @@ pub struct DiscoveryWorkload {
     value: Vec<u8>,
     schedule: Schedule,
     members: Vec<Member>,
-    /// Where the search for an instance that can leave goes on.
+    /// The index at which the search for an instance that can leave goes on.
     next_to_leave: usize,
-    /// Changes that are due while no instance is there to leave: the time when each was due, and its
-    /// number. The next registration takes the first of them, and its latency counts from that time.
+    /// Changes that are due while no instance is there to leave: for each, the time at which it was due, and its
+    /// number. The next registration takes the first of them, whose latency counts from its due time.
     overdue: VecDeque<(u64, u64)>,
-    /// Registrations that ended: when that was due, and whether in order.
+    /// Registrations that ended: the time at which the end was due, and whether the instance left in order.
     ended: HashMap<(usize, Name), (u64, bool)>,
     scratch: Vec<Name>,
     ready: usize,
 }
 
-/// A session's part in it.
+/// A session's part in the work.
 #[derive(Debug, Clone, Default)]
 struct Member {
-    /// Of an instance: when its registration was due.
+    /// For an instance: the time at which its registration was due.
     due: u64,
     registered: bool,
-    /// Of a client: the list that it has, sorted.
+    /// For a client: the list that it has, sorted.
     list: Vec<Name>,
     is_ready: bool,
 }
 
 impl DiscoveryWorkload {
-    /// The services of one thread.
+    /// The workload of one thread.
     pub fn new(discovery: &Discovery, root: &str, share: Share) -> DiscoveryWorkload {
         let size = |number: u32| usize::try_from(number).expect("64 bits");
         let unit = size(discovery.instances + discovery.clients);
@@ -133,7 +133,7 @@ impl DiscoveryWorkload {
         let Some(index) = found else {
             return self.overdue.push_back((due, number));
         };
-        // The next one is of the next service.
+        // The next instance to leave is one of the next service.
         self.next_to_leave = (index + self.unit) % count + usize::from(index + self.unit >= count);
         let in_order = number * 37 % 100 >= self.expire_percent;
         let member = &mut self.members[index];
@@ -148,7 +148,7 @@ impl DiscoveryWorkload {
         }
     }
 
-    /// Compares a client's new list with the one it had.
+    /// Compares a client's new list with its old one.
     fn on_list(&mut self, io: &mut Io, index: usize, body: &[u8]) {
         let Ok(answer) = GetChildrenResponse::from_bytes(body) else {
             let now = io.now;
@@ -175,7 +175,7 @@ impl DiscoveryWorkload {
                     io.succeeded(NOTICE, due);
                 }
                 Some(&(due, false)) => io.succeeded(VANISHED, due),
-                // Its session was lost, which is counted there.
+                // The instance lost its session, which is counted where that happens.
                 None => {}
             }
         }
@@ -223,8 +223,7 @@ impl Workload for DiscoveryWorkload {
     }
 
     fn on_lost(&mut self, _io: &mut Io, _index: usize, _lost: &[Pending]) {
-        // A client lists again when it is connected; an instance's node is there as long as its
-        // session.
+        // A client lists again when it is connected. The node of an instance exists as long as its session.
     }
 
     fn on_closed(&mut self, io: &mut Io, index: usize, due: u64) {
@@ -248,8 +247,8 @@ impl Workload for DiscoveryWorkload {
 
     fn on_time(&mut self, io: &mut Io) {
         if io.stopped {
-            // Each change needs an instance: one that no registration took for so long that a
-            // session would have expired is a failure of the server.
+            // Each change needs an instance. If no registration takes a change for so long that a session would have
+            // expired, the server has failed.
             let timeout_ns = u64::from(self.timeout_ms) * 1_000_000;
             for (due, _) in self.overdue.drain(..) {
                 if io.now.saturating_sub(due) > timeout_ns {
@@ -264,7 +263,7 @@ impl Workload for DiscoveryWorkload {
         }
     }
 
-    /// The news of the last changes is on its way.
+    /// Whether notices of the last changes are still on their way.
     fn awaits(&self, io: &Io) -> bool {
         io.now < io.until + SETTLE_NS
     }

@@ -1,7 +1,7 @@
-//! One session writes a node; every watcher hears of it, reads the node again and watches on.
+//! One session writes a node; every watcher gets an event, reads the node again and sets its watch again.
 //!
-//! The value carries when its write was due, so that a watcher knows what it reads the news of,
-//! whichever thread it belongs to and however many writes are under way.
+//! The value carries the time at which its write was due, so that a watcher knows which write it has read, whichever
+//! thread it belongs to and however many writes are under way.
 
 use ringkeeper::jute::Jute;
 use ringkeeper::proto::event::WatcherEvent;
@@ -16,10 +16,10 @@ use super::session::{Pending, State};
 use super::workload::{Reply, Workload};
 use crate::definition::FanOut;
 
-/// What the operations are called in results: the event at each watcher, the new value at each
-/// watcher, the new value at the last of them (with one thread), and the requests.
+/// The names of the operations in results: the new value at each watcher, the event at each watcher, the new value
+/// at the last of all watchers (with one thread only), and the requests.
 pub const NAMES: &[&str] = &["notice", "event", "everybody", "write", "read"];
-/// What the workload is about.
+/// The operations that the workload is about.
 pub const PRIMARY: &[&str] = &["notice"];
 const NOTICE: u16 = 0;
 const EVENT: u16 = 1;
@@ -27,7 +27,7 @@ const EVERYBODY: u16 = 2;
 const WRITE: u16 = 3;
 const READ: u16 = 4;
 
-/// Sixteen digits at the beginning of the value: the due time in ns; then the rest.
+/// Digits at the beginning of the value, which are the due time in ns.
 const DUE_DIGITS: usize = 16;
 
 /// The watchers of one thread; the first session of the first thread is the writer's.
@@ -39,12 +39,13 @@ pub struct FanOutWorkload {
     schedule: Schedule,
     watchers: Vec<Watcher>,
     own_ready: usize,
-    /// The newest write that a watcher of this thread has read, and how many have.
+    /// The newest write that a watcher of this thread has read, and how many watchers have.
     newest: u64,
     informed: u32,
-    /// When the newest write that was answered was due; known to the writer's thread.
+    /// The due time of the newest write that was answered; only the thread of the writer knows it.
     written: u64,
-    /// All watchers, if all belong to this thread; otherwise nobody knows when the last has read.
+    /// The number of all watchers, if all belong to this thread; otherwise no thread knows when the last one has
+    /// read.
     everybody: u32,
     loads: bool,
 }
@@ -52,13 +53,13 @@ pub struct FanOutWorkload {
 #[derive(Debug, Clone, Copy, Default)]
 struct Watcher {
     event_at: u64,
-    /// When the newest write that it knows of was due.
+    /// The due time of the newest write that the watcher has read.
     seen: u64,
     is_ready: bool,
 }
 
 impl FanOutWorkload {
-    /// The sessions of one thread; `share` counts the writer too.
+    /// The workload of one thread; `share` counts the writer too.
     pub fn new(fan_out: &FanOut, root: &str, share: Share) -> FanOutWorkload {
         let path = leaf_path(root, Node { group: 0, leaf: 0 });
         let mut read = Vec::new();
@@ -111,19 +112,19 @@ impl FanOutWorkload {
         }
     }
 
-    /// Watchers that do not know of the newest write.
+    /// Watchers that have not read the newest write.
     fn late(&self) -> impl Iterator<Item = &Watcher> {
         let newest = self.newest.max(self.written);
         let watchers = self.watchers.iter().skip(usize::from(self.has_writer));
         watchers.filter(move |watcher| watcher.seen < newest)
     }
 
-    /// A watcher has read the value.
+    /// Handles the value that a watcher has read.
     fn on_value(&mut self, io: &mut Io, index: usize, body: &[u8]) {
         let value = GetDataResponse::from_bytes(body).ok().and_then(|answer| answer.data);
         let digits = value.and_then(|value| value.get(..DUE_DIGITS));
         let due = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        // The first value is no write of ours.
+        // The first value comes from the creation of the node, and from no write.
         let Some(due) = due.filter(|&due: &u64| due > self.watchers[index].seen) else { return };
         let watcher = &mut self.watchers[index];
         watcher.seen = due;
@@ -177,7 +178,7 @@ impl Workload for FanOutWorkload {
     }
 
     fn on_lost(&mut self, _io: &mut Io, _index: usize, _lost: &[Pending]) {
-        // The watch is left again with the read that follows the next connection.
+        // The read that follows the next connection sets the watch again.
     }
 
     fn is_ready(&self) -> bool {

@@ -1,7 +1,7 @@
-//! Requests as bytes: made once, copied and changed in place for each request.
+//! Requests as bytes, which are made once, and copied and changed in place for each request.
 //!
-//! Every node of a run has a path of one length, `ROOT/gGGGGGG/nNNNNNNNN`, so that a request for
-//! another node differs in digits only, and nothing is formatted or allocated per request.
+//! Every node of a run has a path of one length, `ROOT/gGGGGGG/nNNNNNNNN`, so that requests for two nodes differ
+//! only in digits, and no request needs formatting or an allocation.
 
 use ringkeeper::jute::{Jute, begin_frame, end_frame};
 use ringkeeper::proto::data::{AclEntry, Id, perms};
@@ -9,18 +9,18 @@ use ringkeeper::proto::opcode::{CreateMode, OpCode};
 use ringkeeper::proto::request::RequestHeader;
 use ringkeeper::proto::response::MultiHeader;
 
-/// Where the xid stands in a frame: after the length.
+/// The offset of the xid in a frame: after the length.
 pub const XID_AT: usize = 4;
 /// Bytes of a reply's header: xid, zxid, error.
 pub const REPLY_HEADER_BYTES: usize = 16;
 
 const GROUP_DIGITS: usize = 6;
 const LEAF_DIGITS: usize = 8;
-/// `/g`, and the length of a root such as `/bench-0a1b2`: a leaf's path has 30 bytes in all.
+/// The length of `/g`, and that of a root such as `/bench-0a1b2`. The path of a leaf has 30 bytes in all.
 const GROUP_AFTER_ROOT: usize = 2;
 const LEAF_AFTER_ROOT: usize = 2 + GROUP_DIGITS + 2;
 
-/// Leaves of one group that a path has room for.
+/// How many leaves of one group the digits of a path can number.
 pub const LEAVES_MAX: u32 = 100_000_000;
 
 /// A node: a leaf of a group.
@@ -28,7 +28,7 @@ pub const LEAVES_MAX: u32 = 100_000_000;
 pub struct Node {
     /// Its parent.
     pub group: u32,
-    /// Its number in it.
+    /// Its number in the group.
     pub leaf: u32,
 }
 
@@ -48,13 +48,13 @@ pub fn group_path(root: &str, group: u32) -> String {
     format!("{root}/g{group:0width$}", width = GROUP_DIGITS)
 }
 
-/// A request, and where the digits of its nodes stand.
+/// A request, and the places of its nodes' digits.
 #[derive(Debug, Clone)]
 pub struct Template {
     frame: Vec<u8>,
-    /// Where each path of a leaf begins, behind the root.
+    /// The offset of each leaf's path, behind the root.
     leaves_at: Vec<usize>,
-    /// Where each path of a group begins, behind the root.
+    /// The offset of each group's path, behind the root.
     groups_at: Vec<usize>,
 }
 
@@ -89,8 +89,8 @@ impl Template {
         Template::find_paths(frame, root)
     }
 
-    /// Looks for the paths by their lengths and beginnings: what follows a path, such as a value,
-    /// never holds a root.
+    /// Looks for the paths by their lengths and beginnings. The bytes behind a path, such as a value, never contain
+    /// a root.
     fn find_paths(frame: Vec<u8>, root: &str) -> Template {
         let (mut leaves_at, mut groups_at) = (Vec::new(), Vec::new());
         let beginning = format!("{root}/g");
@@ -142,7 +142,7 @@ pub fn encode(out: &mut Vec<u8>, op: OpCode, fill: impl FnOnce(&mut Vec<u8>)) {
     end_frame(out, start);
 }
 
-/// Appends what create and create2 carry: a node that everybody may do everything with.
+/// Appends the body of create and create2, with an ACL that allows everybody everything.
 pub fn create_body(body: &mut Vec<u8>, path: &str, value: &[u8], mode: CreateMode) {
     Some(path).encode(body);
     Some(value).encode(body);
@@ -152,20 +152,20 @@ pub fn create_body(body: &mut Vec<u8>, path: &str, value: &[u8], mode: CreateMod
     mode.flag().encode(body);
 }
 
-/// Appends what setData carries, for any version.
+/// Appends the body of setData, for any version.
 pub fn set_body(body: &mut Vec<u8>, path: &str, value: &[u8]) {
     Some(path).encode(body);
     Some(value).encode(body);
     (-1i32).encode(body);
 }
 
-/// Appends what delete carries, for any version.
+/// Appends the body of delete, for any version.
 pub fn delete_body(body: &mut Vec<u8>, path: &str) {
     Some(path).encode(body);
     (-1i32).encode(body);
 }
 
-/// Appends what getData, exists and getChildren carry.
+/// Appends the body of getData, exists and getChildren.
 pub fn read_body(body: &mut Vec<u8>, path: &str, watch: bool) {
     Some(path).encode(body);
     watch.encode(body);

@@ -1,6 +1,6 @@
 //! A workload's tools: it opens and closes sessions, sends requests, reads the clock, and records every outcome.
 //!
-//! Nothing is sent at once: the worker sends what was queued after each thing that it handled.
+//! Requests are not sent at once: the worker sends the queued ones after each event that it has handled.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -19,11 +19,11 @@ use super::session::{Session, State};
 use super::worker::Shared;
 use super::workload::error_name;
 
-/// Between two attempts to connect; a real client waits longer, at random.
+/// The pause between two attempts to connect, in ns; a real client waits longer, for a random time.
 const RETRY_NS: u64 = 20_000_000;
-/// Connections that are being made at once, so that no listener's queue overflows.
+/// The most connections that are being made at once, so that no listener's queue overflows.
 const OPENING_MAX: usize = 64;
-/// The session timeout that is asked for unless a workload wants another.
+/// The session timeout of new sessions, unless a workload wants another one.
 pub const SESSION_TIMEOUT_MS: i32 = 30_000;
 
 /// The run's clock, the same for all threads.
@@ -31,7 +31,7 @@ pub const SESSION_TIMEOUT_MS: i32 = 30_000;
 pub struct Clock(pub Instant);
 
 impl Clock {
-    /// ns since the run began.
+    /// The ns since the run began.
     pub fn now(self) -> u64 {
         u64::try_from(self.0.elapsed().as_nanos()).expect("a run is shorter than 500 years")
     }
@@ -41,17 +41,17 @@ impl Clock {
 pub struct Io {
     /// The sessions of this thread.
     pub sessions: Vec<Session>,
-    /// When what is being handled came, in ns of the run's clock.
+    /// The time of the event that is being handled, in ns of the run's clock.
     pub now: u64,
-    /// When the measurement ends: what is due later is not wanted.
+    /// The end of the measurement, in ns of the run's clock; no request is due later.
     pub until: u64,
-    /// Whether the load is over: answers are still taken, requests no longer wanted.
+    /// Whether the load is over; then answers still count, and no requests are made.
     pub stopped: bool,
-    /// What is counted.
+    /// The record of all outcomes.
     pub recorder: Recorder,
     /// The timeout that new sessions ask for.
     pub timeout_ms: i32,
-    /// Connections that may be in the making at once.
+    /// The most connections that may be in the making at once.
     pub opening_max: usize,
     pub(super) clock: Clock,
     pub(super) servers: Arc<[SocketAddr]>,
@@ -63,7 +63,7 @@ pub struct Io {
     pub(super) opening: usize,
     pub(super) retries: BinaryHeap<Reverse<(u64, usize)>>,
     pub(super) last_failure: Option<(SocketAddr, String)>,
-    /// Connections that were closed before a session was granted, since one was.
+    /// Connections that ended before the server granted a session, since the last one that it granted.
     pub(super) closed_at_once: u32,
     pub(super) progress_at: u64,
 }
@@ -103,7 +103,7 @@ impl Io {
         })
     }
 
-    /// Opens a session, or goes on with the one it had. It is due now.
+    /// Opens a session, or takes up the old one; the opening is due now.
     pub fn open(&mut self, index: usize) {
         let session = &mut self.sessions[index];
         assert!(session.state == State::Idle, "a session is opened twice: {:?}", session.state);
@@ -120,7 +120,7 @@ impl Io {
         self.mark(index);
     }
 
-    /// Cuts a connection without a word and forgets the session, which then has to expire.
+    /// Cuts a connection without closeSession and forgets the session, which then has to expire.
     pub fn vanish(&mut self, index: usize) {
         let session = &mut self.sessions[index];
         session.disconnect();
@@ -153,7 +153,7 @@ impl Io {
         self.request(index, operation, due, |out| frames::encode(out, op, fill));
     }
 
-    /// A request is answered: it succeeded now, or failed.
+    /// Records the answer to a request: it succeeded now, or failed.
     #[inline]
     pub fn answered(&mut self, operation: u16, due: u64, error: Option<i32>) {
         match error {
@@ -162,18 +162,18 @@ impl Io {
         }
     }
 
-    /// A request of this operation succeeded now.
+    /// Records that a request of this operation succeeded now.
     #[inline]
     pub fn succeeded(&mut self, operation: u16, due: u64) {
         self.recorder.succeeded(usize::from(operation), due, self.now);
     }
 
-    /// A request of this operation failed.
+    /// Records that a request of this operation failed.
     pub fn failed(&mut self, operation: u16, name: &'static str, due: u64) {
         self.recorder.failed(usize::from(operation), name, due, self.now);
     }
 
-    /// Up to when requests are due now.
+    /// The time up to which requests are due now.
     pub fn due_until(&self) -> u64 {
         self.now.min(self.until - 1)
     }
@@ -191,7 +191,7 @@ impl Io {
         self.now = self.clock.now();
     }
 
-    /// Connects those whose turn has come.
+    /// Connects the sessions whose turn has come.
     pub(super) fn open_queued(&mut self) {
         while self.opening < self.opening_max {
             let Some(index) = self.queued.pop_front() else { return };
@@ -229,7 +229,7 @@ impl Io {
         self.retries.push(Reverse((self.now + RETRY_NS, index)));
     }
 
-    /// Asks epoll about space for sending, exactly while something is unsent.
+    /// Asks epoll about room for sending exactly as long as bytes are unsent.
     pub(super) fn watch_space(&mut self, index: usize) -> io::Result<()> {
         let session = &mut self.sessions[index];
         let wants = session.has_unsent() || session.state == State::Connecting;
@@ -246,13 +246,13 @@ impl Io {
     }
 }
 
-/// What epoll gives back of a connection.
+/// The data by which epoll names a connection.
 fn token(index: usize, generation: u32) -> epoll::EventData {
     let index = u64::try_from(index).expect("64 bits");
     epoll::EventData::new_u64((u64::from(generation) << 32) | index)
 }
 
-/// The session's index, and the number of its connection.
+/// The index of the session and the number of its connection in epoll's data.
 pub fn untoken(data: epoll::EventData) -> (usize, u32) {
     let data = data.u64();
     let index = usize::try_from(data & 0xffff_ffff).expect("64 bits");

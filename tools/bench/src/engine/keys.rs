@@ -1,17 +1,17 @@
-//! The node that a request is about.
+//! Draws the node that a request is about.
 
 use crate::definition::Keys;
 
 /// Draws nodes, numbered from 0.
 #[derive(Debug, Clone)]
 pub enum Draw {
-    /// The session's own.
+    /// The session's own node.
     Own,
     /// Any node, each as often as the others.
     Uniform(u32),
     /// Some nodes more often than others.
     Zipfian(Zipfian),
-    /// Always the first.
+    /// Always the first node.
     OneHot,
 }
 
@@ -26,7 +26,7 @@ impl Draw {
         }
     }
 
-    /// The next one; `None`: the session's own.
+    /// The next node; `None` is the session's own.
     #[inline]
     pub fn next(&self, random: &mut fastrand::Rng) -> Option<u32> {
         match self {

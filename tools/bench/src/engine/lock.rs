@@ -1,8 +1,8 @@
 //! Clients that want the same locks, by the pattern of Curator's `InterProcessMutex`.
 //!
-//! A client creates an ephemeral sequential node and reads the list. If its node is the first, it
-//! has the lock; otherwise it reads the node before its own with a watch, and looks at the list
-//! again when that one goes. It lets the lock go as soon as it has it, and wants it again.
+//! A client creates an ephemeral sequential node and reads the list. If its node is the first, it has the lock;
+//! otherwise it reads the node before its own with a watch, and looks at the list again when that node goes. The
+//! client releases the lock as soon as it has it, and wants it again.
 
 use ringkeeper::error::ErrorCode;
 use ringkeeper::jute::Jute;
@@ -17,10 +17,10 @@ use super::session::{Pending, State};
 use super::workload::{Reply, Workload};
 use crate::definition::Lock;
 
-/// What the operations are called in results: the lock's two, then the requests they are made of.
+/// The names of the operations in results: the two of the lock, then the requests of which they consist.
 pub const NAMES: &[&str] =
     &["acquire", "release", "create", "children", "watch the one before", "delete"];
-/// What the workload is about.
+/// The operations that the workload is about.
 pub const PRIMARY: &[&str] = &["acquire"];
 const ACQUIRE: u16 = 0;
 const RELEASE: u16 = 1;
@@ -42,25 +42,25 @@ pub struct LockWorkload {
 #[derive(Debug, Default)]
 struct Client {
     lock: String,
-    /// What it creates, without the number.
+    /// The path of the node that it creates, without the number.
     prefix: String,
     /// Its node's name, once it has one.
     name: String,
-    /// When it began to want the lock.
+    /// The time at which it began to want the lock.
     wanted_at: u64,
-    /// Whether a watch on the one before is set, and no event came yet.
+    /// Whether it has set a watch on the node before its own, whose event has not come yet.
     waits: bool,
-    /// Whether it has the lock, and lets it go.
+    /// Whether it has the lock, which it then releases.
     holds: bool,
     was_live: bool,
 }
 
 impl LockWorkload {
-    /// The clients of one thread.
+    /// The workload of one thread.
     pub fn new(lock: &Lock, root: &str, share: Share) -> LockWorkload {
         let client = |number: u32| {
             let lock = group_path(root, number % lock.locks);
-            // As long as Curator's names, which carry a UUID to be found again by.
+            // The name is as long as Curator's, which carries a UUID by which the client finds its node again.
             let prefix = format!("{lock}/_c_{number:08x}-0000-4000-8000-{number:012x}-lock-");
             Client { lock, prefix, ..Client::default() }
         };
@@ -86,14 +86,14 @@ impl LockWorkload {
         });
     }
 
-    /// Finds the own place in the list: has the lock, or waits for the one before.
+    /// Finds the client's place in the list: it has the lock, or waits for the node before its own.
     fn on_list(&mut self, io: &mut Io, index: usize, body: &[u8]) {
         let client = &mut self.clients[index];
         let Ok(list) = GetChildrenResponse::from_bytes(body) else {
             return io.failed(ACQUIRE, "malformed list", client.wanted_at);
         };
         if client.name.is_empty() {
-            // After a lost connection: the create may have been carried out, its answer lost.
+            // After a lost connection, the server may have carried out the create although its answer is lost.
             let (_, own) = client.prefix.rsplit_once('/').expect("a path has a slash");
             let found = list.children.iter().flatten().find(|name| name.starts_with(own));
             client.name.push_str(found.unwrap_or_default());
@@ -109,7 +109,7 @@ impl LockWorkload {
             }
         }
         if !is_there {
-            // Never created, or let go already, or gone with an expired session.
+            // The node was never created, or is deleted already, or went with an expired session.
             return self.want(io, index);
         }
         let now = io.now;
@@ -148,7 +148,7 @@ impl Workload for LockWorkload {
             return;
         }
         if resumed {
-            // The node may be there, and would be in everybody's way; the list says so.
+            // The node may exist, and would then be in the way of all other clients. The list tells.
             self.look(io, index);
         } else {
             self.want(io, index);
@@ -158,7 +158,7 @@ impl Workload for LockWorkload {
     fn on_reply(&mut self, io: &mut Io, index: usize, request: Pending, reply: Reply<'_>) {
         let operation = request.operation;
         let is_gone = reply.error == Some(ErrorCode::NoNode.code()) && operation == WATCH;
-        // The node before may go while the client looks at it: that is part of the pattern.
+        // The node before may go while the client looks at it, which is part of the pattern.
         let error = reply.error.filter(|_| !is_gone);
         io.answered(operation, request.due, error);
         if io.stopped {

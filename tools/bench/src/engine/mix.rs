@@ -11,7 +11,7 @@ use super::session::{Pending, State};
 use super::workload::{Reply, Workload};
 use crate::definition::{Load, Mix};
 
-/// What the operations are called in results.
+/// The names of the operations in results.
 pub const NAMES: &[&str] = &[
     "get",
     "exists",
@@ -29,18 +29,18 @@ const CREATE: u16 = 4;
 const DELETE: u16 = 6;
 const MULTI: u16 = 7;
 const MULTI_READ: u16 = 8;
-/// Leaving a watch before the load begins; no part of it.
+/// The number of the requests that set watches before the load begins; they are no part of the load.
 const WATCH: u16 = 10;
 
 /// The group of the sessions' own nodes, behind those of the tree.
 pub const OWN_GROUP: u32 = 900_000;
-/// The group that the first session creates nodes in; one for each session.
+/// The group in which the first session creates nodes; each session has one.
 pub const CREATE_GROUPS_FROM: u32 = OWN_GROUP + 1;
-/// Where creates among the nodes of the tree begin.
+/// The number of the first leaf that is created among the nodes of the tree.
 const CREATE_AMONG_FROM: u32 = 10_000_000;
-/// Requests in flight in a session of an open loop; more wait, with their due times.
+/// The most requests in flight in a session of an open loop; further ones wait, with their due times.
 const OPEN_DEPTH_MAX: usize = 256;
-/// Watches that are being left at once.
+/// The most requests for watches that are in flight at once.
 const WATCHES_IN_FLIGHT: usize = 64;
 
 /// The load of one thread.
@@ -52,7 +52,7 @@ pub struct MixWorkload {
     /// Operations and their templates, with the sum of the weights up to each.
     operations: Vec<(u32, u16, Template)>,
     watch: Template,
-    /// For a delete when there is nothing to delete.
+    /// The create that replaces a delete when there is nothing to delete.
     create: Template,
     weight: u32,
     depth: usize,
@@ -61,10 +61,10 @@ pub struct MixWorkload {
     ready: usize,
 }
 
-/// What is known of each session.
+/// What the workload knows of each session.
 #[derive(Debug, Clone, Default)]
 struct Member {
-    /// The next node to create, and the next one to delete.
+    /// How many nodes the session has created, and how many it has deleted.
     created: u32,
     deleted: u32,
     watches: u32,
@@ -120,7 +120,7 @@ impl MixWorkload {
         }
     }
 
-    /// Sends one request that was due then.
+    /// Sends one request that was due at `due`.
     #[inline]
     fn issue(&mut self, io: &mut Io, index: usize, due: u64) {
         let which = if self.operations.len() == 1 {
@@ -157,7 +157,7 @@ impl MixWorkload {
         });
     }
 
-    /// Leaves watches until the session has its share.
+    /// Sets watches until the session has its share.
     fn place_watches(&mut self, io: &mut Io, index: usize) {
         let session = self.share.first + number_of(index);
         let total = self.share.total;
@@ -178,7 +178,7 @@ impl MixWorkload {
         }
     }
 
-    /// Sends what waited for the connection or for a place.
+    /// Sends the requests that waited for the connection or for a place among those in flight.
     fn issue_waiting(&mut self, io: &mut Io, index: usize) {
         while io.sessions[index].pending.len() < self.depth {
             let Some(due) = io.sessions[index].waiting.pop_front() else { return };
@@ -220,13 +220,13 @@ impl Workload for MixWorkload {
 
     fn on_lost(&mut self, io: &mut Io, index: usize, lost: &[Pending]) {
         let member = &mut self.members[index];
-        // Nobody knows which requests took effect: what they created stays where it is.
+        // The client does not know which requests took effect, so it leaves the nodes that they created.
         member.deleted = member.created;
         if !member.is_ready {
             let watches = lost.iter().filter(|request| request.operation == WATCH).count();
             member.watches -= u32::try_from(watches).expect("few are in flight");
         } else if self.schedule.is_none() {
-            // The places are free again, and the next requests due, although nobody takes them.
+            // The places are free again, so the next requests are due, although no connection takes them.
             let now = io.now;
             io.sessions[index].waiting.extend(lost.iter().map(|_| now));
         }
@@ -274,7 +274,7 @@ impl Workload for MixWorkload {
 fn created(mix: &Mix, share: Share, index: usize, count: u32) -> Node {
     let session = share.first + number_of(index);
     if mix.create_among_them {
-        // A stretch for each session, used round and round.
+        // Each session has a stretch of numbers, and begins again at its end.
         let stretch = (frames::LEAVES_MAX - CREATE_AMONG_FROM) / share.total;
         let leaf = CREATE_AMONG_FROM + session * stretch + count % stretch;
         Node { group: 0, leaf }

@@ -30,12 +30,12 @@ pub struct Target {
     pub servers: Vec<SocketAddr>,
     /// Threads of the generator, over which the sessions are divided.
     pub threads: usize,
-    /// Whether the nodes that were made are removed at the end.
+    /// Whether the run removes its nodes at the end.
     pub clean_up: bool,
 }
 
 impl Target {
-    /// These servers, one thread, cleaned up afterwards.
+    /// A target of these servers, with one thread, which is cleaned up afterwards.
     pub fn new(servers: Vec<SocketAddr>) -> Target {
         Target { servers, threads: 1, clean_up: true }
     }
@@ -44,23 +44,23 @@ impl Target {
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Sessions are opened, nodes and watches made.
+    /// The run opens sessions, creates nodes and sets watches.
     Preparing,
     /// Load without measurement.
     WarmingUp,
-    /// Load, measured.
+    /// Load with measurement.
     Measuring,
-    /// What was made is removed.
+    /// The run removes its nodes.
     CleaningUp,
 }
 
-/// How far a run is; told when the measurement begins, at the end of each slice, and from time to
-/// time while it prepares.
+/// How far a run is. A run reports it when the measurement begins, at the end of each slice, and from time to time
+/// while it prepares.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// What it is doing.
     pub phase: Phase,
-    /// How much of the phase is done, 0 to 1.
+    /// The part of the phase that is done, 0 to 1.
     pub done: f64,
     /// The slice that just ended, while there is load. Its `at_s` counts from the beginning of the
     /// measurement, so it is negative while warming up.
@@ -121,7 +121,7 @@ pub fn remove(target: &Target, root: &str) -> Result<(), String> {
     tree::remove(&target.servers, root)
 }
 
-/// The part of a workload's sessions that one thread has; or of its services, or locks.
+/// The part of a workload's sessions that one thread has, or of its services or locks.
 #[derive(Debug, Clone, Copy)]
 struct Share {
     /// The first.

@@ -1,8 +1,8 @@
 //! What one thread saw: latencies by operation, errors by name, and the slice that is being filled.
 //!
-//! The measured operations are those whose answer came after the measurement began and which were
-//! due before it ended. So a request that a stalled server answers late counts with its whole
-//! latency, although its answer comes after the end; the rates count answers within the time only.
+//! The measured operations are those whose answer came after the measurement began and which were due before it
+//! ended. So a request that a stalled server answers late counts with its whole latency, although the answer comes
+//! after the end. The rates count only answers within the measured time.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
@@ -15,10 +15,10 @@ use super::worker::Report;
 /// Longer latencies count as this long.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
 const DIGITS: u8 = 3;
-/// For the slices, of which there are many.
+/// Significant digits of the histograms of slices, of which there are many.
 const SLICE_DIGITS: u8 = 2;
 
-/// When is measured, in ns of the run's clock.
+/// The time of the measurement, in ns of the run's clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
     /// Its beginning.
@@ -57,12 +57,12 @@ pub struct RawSlice {
     pub errors: u64,
 }
 
-/// What one thread saw in all.
+/// Everything that one thread saw.
 #[derive(Debug)]
 pub struct Recorded {
-    /// By the workload's numbers.
+    /// The records of the operations, by the workload's numbers.
     pub operations: Vec<OpRecord>,
-    /// What was due and could not even be sent.
+    /// Requests that were due and could not even be sent.
     pub unsent: u64,
     /// Errors by name.
     pub errors: BTreeMap<&'static str, u64>,
@@ -72,10 +72,10 @@ pub struct Recorded {
     pub busy_ns: u64,
 }
 
-/// Writes down what one thread sees.
+/// Records what one thread sees.
 pub struct Recorder {
     all: Recorded,
-    /// Whether the slices count an operation: they count those that the workload is about.
+    /// For each operation, whether the slices count it; they count those that the workload is about.
     primary: Vec<bool>,
     window: Option<Window>,
     slice: RawSlice,
@@ -84,7 +84,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Records nothing until it has a window.
+    /// A recorder that records nothing until it has a window.
     pub fn new(names: &[&'static str], primary: &[&str], reports: Sender<Report>) -> Recorder {
         let all = Recorded {
             operations: names.iter().map(|_| OpRecord::default()).collect(),
@@ -103,7 +103,7 @@ impl Recorder {
         }
     }
 
-    /// Begins: reports slices from `now` on, and measures from `window.from` on.
+    /// Begins to record: reports slices from `now` on, and measures from `window.from` on.
     pub fn begin(&mut self, now: u64, window: Window) {
         self.window = Some(window);
         let before = window.from.saturating_sub(now).div_ceil(window.slice);
@@ -115,12 +115,12 @@ impl Recorder {
         self.roll(now);
     }
 
-    /// When it wants [`Recorder::roll`] to be called, in ns.
+    /// The time at which the caller must call [`Recorder::roll`], in ns.
     pub fn slice_end(&self) -> u64 {
         self.slice_end
     }
 
-    /// An operation succeeded now.
+    /// Records that an operation succeeded now.
     #[inline]
     pub fn succeeded(&mut self, operation: usize, due: u64, now: u64) {
         if now >= self.slice_end {
@@ -138,7 +138,7 @@ impl Recorder {
         }
     }
 
-    /// An operation failed now, or was never answered.
+    /// Records that an operation failed now, or was never answered.
     pub fn failed(&mut self, operation: usize, name: &'static str, due: u64, now: u64) {
         if now >= self.slice_end {
             self.roll(now);
@@ -151,7 +151,7 @@ impl Recorder {
         }
     }
 
-    /// Something was due, and neither a connection nor a place among those in flight came free.
+    /// Records that a request was due, for which neither a connection nor a place among those in flight came free.
     pub fn never_sent(&mut self, due: u64) {
         if self.window.is_some_and(|window| due < window.end) {
             self.all.unsent += 1;
@@ -159,25 +159,25 @@ impl Recorder {
         }
     }
 
-    /// Something went wrong that is no operation's failure.
+    /// Records an error that is no failure of an operation.
     pub fn happened(&mut self, name: &'static str, now: u64) {
         if self.window.is_some_and(|window| (window.from..window.end).contains(&now)) {
             *self.all.errors.entry(name).or_default() += 1;
         }
     }
 
-    /// A server let a session expire.
+    /// Records that a server let a session expire.
     pub fn lost_session(&mut self, now: u64) {
         self.all.sessions_lost +=
             u64::from(self.window.is_some_and(|window| (window.from..window.end).contains(&now)));
     }
 
-    /// What it wrote down; no slice follows.
+    /// Everything that was recorded; no slice follows.
     pub fn end(self) -> Recorded {
         self.all
     }
 
-    /// Tells the slices that are over.
+    /// Reports the slices that are over.
     pub fn roll(&mut self, now: u64) {
         let Some(window) = self.window else { return };
         while now >= self.slice_end {
@@ -197,7 +197,7 @@ impl Recorder {
             let _ = self.reports.send(Report::Slice(over));
             self.slice_end += window.slice;
             if self.slice_end > window.end {
-                // What comes later belongs to no slice.
+                // Later answers belong to no slice.
                 self.slice_end = u64::MAX;
             }
         }

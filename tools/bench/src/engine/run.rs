@@ -1,4 +1,4 @@
-//! One run from the tree to the result: threads, and what they saw put together.
+//! One run from the tree to the result: runs the threads, and merges their records.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,11 +25,11 @@ use super::{Phase, Progress, Share, Target};
 use crate::definition::{Definition, Placement, Work};
 use crate::result::{Measured, OpResult, Slice, float, micros};
 
-/// Files beside the sockets.
+/// Files that the process needs beside the sockets.
 const OTHER_FILES: u64 = 64;
 const NS_PER_SECOND: f64 = 1e9;
 
-/// Runs a definition that has no step left.
+/// Runs a definition without a ladder.
 pub fn run(
     target: &Target,
     definition: &Definition,
@@ -48,7 +48,7 @@ pub fn run(
         let phase = Phase::CleaningUp;
         progress(&Progress { phase, done: 0.0, slice: None, per_second: 0.0 });
         let removed = tree::remove(&target.servers, &root);
-        // Why the run failed says more than why its nodes could not be removed.
+        // The reason why the run failed says more than the reason why its nodes could not be removed.
         let measured = measured?;
         removed?;
         return Ok(measured);
@@ -65,7 +65,7 @@ fn measure(
     let run = |names, primary, unit| Run { target, definition, names, primary, unit };
     match &definition.work {
         Work::Mix(mix) => {
-            // Leaving watches is no part of the load.
+            // The requests that set watches are no part of the load.
             let primary = &mix::NAMES[..mix::NAMES.len() - 1];
             run(mix::NAMES, primary, 1).go(mix.sessions, mix.placement, progress, |share, seed| {
                 MixWorkload::new(mix, root, share, seed)
@@ -107,7 +107,7 @@ fn measure(
     }
 }
 
-/// What a run is made of.
+/// The parts of a run.
 struct Run<'a> {
     target: &'a Target,
     definition: &'a Definition,
@@ -156,7 +156,7 @@ impl Run<'_> {
         Ok(self.put_together(recorders?, timeline, shared.times.1))
     }
 
-    /// How many slices are measured, and what the threads share.
+    /// The number of measured slices, and the state that the threads share.
     fn times(&self) -> (u32, Shared) {
         let slice = u64::from(self.definition.slice_ms) * 1_000_000;
         let slices = |seconds: f64| {
@@ -182,7 +182,7 @@ impl Run<'_> {
         (measured, shared)
     }
 
-    /// Starts the load when all threads are ready, and puts their slices together as they come.
+    /// Starts the load when all threads are ready, and merges their slices as they come.
     fn follow(
         &self,
         reported: &Receiver<Report>,
@@ -194,7 +194,7 @@ impl Run<'_> {
         let (mut ready, mut begun) = (0, 0);
         let mut timeline = Vec::new();
         let mut partial: BTreeMap<i64, (usize, RawSlice)> = BTreeMap::new();
-        // Ends when no thread is left that could report.
+        // The loop ends when no thread is left that could report.
         for report in reported {
             let own = match report {
                 Report::Ready => {
@@ -330,7 +330,7 @@ pub fn allow_files(sessions: u64) -> Result<(), String> {
         return Ok(());
     }
     let allowed = limit.maximum;
-    // Above its hard limit only root may go.
+    // Only root may go above the hard limit.
     limit.maximum = limit.maximum.map(|maximum| maximum.max(needed));
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).map_err(|error| {

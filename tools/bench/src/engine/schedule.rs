@@ -1,4 +1,4 @@
-//! When the requests of an open loop are due: evenly, whatever becomes of the earlier ones.
+//! The due times of the requests of an open loop: at an even rate, whatever becomes of earlier requests.
 
 /// Due times at an even rate.
 #[derive(Debug, Clone)]
@@ -14,19 +14,19 @@ impl Schedule {
         Schedule { from: u64::MAX, ns_between: 1e9 / per_second, count: 0 }
     }
 
-    /// The first is due now.
+    /// Begins the schedule; the first request is due now.
     pub fn begin(&mut self, now: u64) {
         self.from = now;
     }
 
-    /// Nothing is due any more.
+    /// Ends the schedule; no request is due any more.
     pub fn end(&mut self) {
         self.from = u64::MAX;
     }
 
-    /// When the next one is due, in ns.
+    /// The due time of the next request, in ns.
     pub fn next_time(&self) -> u64 {
-        // Not added up from one to the next: a rounding error would grow.
+        // The time is computed from the count, because the rounding error of a sum would grow.
         #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
         let after = self.count as f64 * self.ns_between;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]

@@ -1,4 +1,4 @@
-//! One session: its socket, what is in flight, and what it needs to go on after a lost connection.
+//! One session: its socket, its requests in flight, and what it needs to go on after a lost connection.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::frames::{self, XID_AT};
 
-/// A larger frame is not received in pieces through the thread's buffer, but at its own place.
+/// A frame with more bytes does not come in pieces through the thread's buffer, but into memory of its own.
 const LARGE_FRAME_BYTES: usize = 64 * 1024;
 
 /// The number of an operation that belongs to no workload: closeSession.
@@ -22,7 +22,7 @@ pub const CLOSE: u16 = u16::MAX;
 /// A request that waits for its answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Pending {
-    /// When it was due, in ns of the run's clock.
+    /// Its due time, in ns of the run's clock.
     pub due: u64,
     /// Its number on the connection.
     pub xid: i32,
@@ -30,16 +30,16 @@ pub struct Pending {
     pub operation: u16,
 }
 
-/// Where a session stands.
+/// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// No workload wants it open.
     Idle,
-    /// Wanted; its turn to connect has not come.
+    /// A workload wants it open, and its turn to connect has not come.
     Queued,
     /// The connection is being made.
     Connecting,
-    /// The connection is there, the session not yet.
+    /// The connection exists, and the session does not yet.
     Handshaking,
     /// Requests may be sent.
     Live,
@@ -47,11 +47,11 @@ pub enum State {
     Closing,
 }
 
-/// What the thread's buffer holds after a read.
+/// The result of a read.
 pub enum Received<'a> {
     /// Whole frames, and perhaps the beginning of another.
     Bytes(&'a [u8]),
-    /// One large frame with its length. Give its memory back.
+    /// One large frame with its length. The caller gives its memory back.
     Large(Vec<u8>),
     /// Nothing yet.
     Nothing,
@@ -61,27 +61,27 @@ pub enum Received<'a> {
 
 /// A session, live or not.
 pub struct Session {
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// Requests in flight, oldest first.
     pub pending: VecDeque<Pending>,
-    /// When requests were due that could not be sent yet.
+    /// The due times of requests that could not be sent yet.
     pub waiting: VecDeque<u64>,
-    /// When opening it was due.
+    /// The time at which its opening was due.
     pub open_due: u64,
-    /// When something was last sent.
+    /// The time at which something was last sent.
     pub sent_at: u64,
-    /// When something was last received.
+    /// The time at which something was last received.
     pub heard_at: u64,
     /// The timeout that the server granted.
     pub timeout_ms: u64,
     /// The newest zxid it has seen.
     pub last_zxid: i64,
-    /// Counts connections, so that an event of an old one is known as such.
+    /// Counts connections, so that an event of an old connection is recognised.
     pub generation: u32,
-    /// Its server, as a number in the target's list.
+    /// The index of its server in the target's list.
     pub server: usize,
-    /// The session, if it was ever open and not lost.
+    /// The id of the session, if it was ever open and not lost.
     pub id: SessionId,
     pub(super) dirty: bool,
     pub(super) wants_space: bool,
@@ -90,14 +90,14 @@ pub struct Session {
     out: Vec<u8>,
     out_sent: usize,
     partial: Vec<u8>,
-    /// A large frame that is being received, and how much of it is there; 0: none is.
+    /// A large frame that is being received, and the number of its bytes that have come; 0 if there is none.
     large: Vec<u8>,
     large_have: usize,
     next_xid: i32,
 }
 
 impl Session {
-    /// One that nobody wants yet.
+    /// A session that no workload wants yet.
     pub fn new() -> Session {
         Session {
             state: State::Idle,
@@ -148,7 +148,7 @@ impl Session {
         Ok(())
     }
 
-    /// The connection is there: asks for the session that it had, or a new one.
+    /// Asks on a new connection for the old session, or for a new one.
     pub fn handshake(&mut self, timeout_ms: i32) {
         let password = self.password;
         let request = ConnectRequest {
@@ -165,11 +165,10 @@ impl Session {
         self.state = State::Handshaking;
     }
 
-    /// The first answer; whether it grants the session. Without one the next handshake asks for a
-    /// new session.
+    /// Handles the answer to the handshake, and returns whether it grants the session. If it does not, the next
+    /// handshake asks for a new session.
     ///
-    /// # Errors
-    /// It is no such answer.
+    /// # Errors The frame is no such answer.
     pub fn on_handshake(&mut self, frame: &[u8]) -> Result<bool, DecodeError> {
         let response = ConnectResponse::from_bytes(frame)?;
         if response.session_id == SessionId::NONE || response.timeout_ms <= 0 {
@@ -183,7 +182,7 @@ impl Session {
         Ok(true)
     }
 
-    /// The session is over; the next handshake asks for a new one.
+    /// Forgets the session, which is over; the next handshake asks for a new one.
     pub fn forget(&mut self) {
         self.id = SessionId::NONE;
         self.password = [0; 16];
@@ -191,7 +190,7 @@ impl Session {
         self.next_xid = 1;
     }
 
-    /// Ends the connection, whatever is in flight.
+    /// Ends the connection, even if requests are in flight.
     pub fn disconnect(&mut self) {
         self.socket = None;
         self.state = State::Idle;
@@ -224,18 +223,18 @@ impl Session {
         self.out[start + XID_AT..][..4].copy_from_slice(&xid::PING.to_be_bytes());
     }
 
-    /// Queues the session's end.
+    /// Queues a closeSession.
     pub fn close(&mut self, due: u64) {
         self.request(CLOSE, due, |out| frames::encode(out, OpCode::CloseSession, |_| {}));
         self.state = State::Closing;
     }
 
-    /// Whether something is queued that the socket did not take yet.
+    /// Whether bytes are queued that the socket has not taken yet.
     pub fn has_unsent(&self) -> bool {
         !self.out.is_empty()
     }
 
-    /// Gives the socket what it takes, in one call.
+    /// Gives the socket as many bytes as it takes, in one call.
     ///
     /// # Errors
     /// The connection is lost.
@@ -257,7 +256,7 @@ impl Session {
         Ok(())
     }
 
-    /// Reads once. What came before and is not a whole frame yet is put in front.
+    /// Reads once. The earlier beginning of a frame stands in front of the new bytes.
     ///
     /// # Errors
     /// The connection is lost, or a frame is longer than any can be.
@@ -304,7 +303,7 @@ impl Session {
     }
 }
 
-/// Where the frame ends whose beginning this is; `None` if not even its length is there.
+/// The end of the frame whose beginning this is, or `None` if not even its length is there.
 fn frame_end(beginning: &[u8]) -> io::Result<Option<usize>> {
     let Some(length) = beginning.first_chunk::<4>() else { return Ok(None) };
     let length = usize::try_from(i32::from_be_bytes(*length))

@@ -1,13 +1,13 @@
-//! Everybody connects at once, and when all have their session, everybody leaves; again and again.
+//! All clients connect at once, and when each has its session, all leave; this repeats without a pause.
 
 use super::Share;
 use super::io::Io;
 use super::session::{Pending, Session, State};
 use super::workload::{Reply, Workload};
 
-/// What the operations are called in results.
+/// The names of the operations in results.
 pub const NAMES: &[&str] = &["connect", "close"];
-/// What the workload is about.
+/// The operations that the workload is about.
 pub const PRIMARY: &[&str] = &["connect"];
 const CONNECT: u16 = 0;
 const CLOSE: u16 = 1;
@@ -16,7 +16,7 @@ const CLOSE: u16 = 1;
 pub struct StormWorkload {
     count: usize,
     open: usize,
-    /// When each began to connect, until it has its session.
+    /// The time at which each client began to connect, until it has its session.
     connects: Vec<Option<u64>>,
     loads: bool,
 }
@@ -58,7 +58,7 @@ impl Workload for StormWorkload {
     fn on_reply(&mut self, _io: &mut Io, _index: usize, _request: Pending, _reply: Reply<'_>) {}
 
     fn on_lost(&mut self, _io: &mut Io, _index: usize, _lost: &[Pending]) {
-        // It connects again, which is no part of the storm.
+        // The client connects again, which is no part of the storm.
         self.open -= 1;
     }
 

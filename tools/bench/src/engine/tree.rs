@@ -7,26 +7,26 @@ use super::frames::Node;
 use super::mix::{CREATE_GROUPS_FROM, OWN_GROUP};
 use crate::definition::{Mix, Work};
 
-/// What has to be there.
+/// The nodes that must exist before the load.
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
     groups: Vec<u32>,
     /// Leaves, numbered through all groups, `children` in each: `leaf / children` is the group.
     znodes: u32,
     children: u32,
-    /// More leaves of one group, numbered from 0.
+    /// Further leaves of one group, numbered from 0.
     others: Option<(u32, u32)>,
     value_bytes: u32,
 }
 
 impl Tree {
-    /// Nodes alone.
+    /// A tree of nodes alone.
     pub fn of_nodes(znodes: u32, children: u32, value_bytes: u32) -> Tree {
         let groups = (0..znodes.div_ceil(children)).collect();
         Tree { groups, znodes, children, others: None, value_bytes }
     }
 
-    /// What this work needs.
+    /// The tree that this work needs.
     pub fn of(work: &Work) -> Tree {
         match work {
             Work::Mix(mix) => Tree::of_mix(mix),
@@ -56,7 +56,7 @@ impl Tree {
         tree
     }
 
-    /// Makes it below a new root, and tells how much of it is there, 0 to 1.
+    /// Makes the tree below a new root, and reports the part of it that exists, 0 to 1.
     ///
     /// # Errors
     /// A server cannot be reached or refuses.
@@ -81,7 +81,7 @@ impl Tree {
     }
 }
 
-/// Removes all below a root, and the root.
+/// Removes a root and everything below it.
 ///
 /// # Errors
 /// A server cannot be reached or refuses.

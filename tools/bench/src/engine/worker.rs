@@ -1,9 +1,9 @@
 //! One thread of the generator: its sessions, one epoll, and the workload that tells them what to
 //! do.
 //!
-//! A wake-up costs one `epoll_wait` for all sessions, and each session with answers one `read` and
-//! one `write`, for as many requests as are there. Whatever a workload asks for while an answer is
-//! handled goes out before the next session is looked at.
+//! A wake-up costs one `epoll_wait` for all sessions, and one `read` and one `write` for each session with answers,
+//! however many requests there are. Requests that a workload makes while it handles an answer leave before the
+//! worker looks at the next session.
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
@@ -26,20 +26,20 @@ use super::workload::{Reply, Workload};
 
 const CHUNK_BYTES: usize = 256 * 1024;
 const EVENTS_MAX: usize = 1024;
-/// How often sessions are looked through for those that need a ping or have fallen silent.
+/// How often the worker looks for sessions that need a ping or have fallen silent, in ns.
 const SWEEP_NS: u64 = 250_000_000;
-/// Without any progress for so long, a workload cannot be prepared.
+/// If the preparation makes no progress for this long, it has failed.
 const PREPARE_SILENCE: Duration = Duration::from_secs(30);
-/// Where a server goes on to close connections at once, and takes no more for so long, it takes no more.
+/// If servers go on to close connections at once, and grant no session for this long, they will grant no more.
 const REFUSED_SILENCE: Duration = Duration::from_secs(1);
-/// How long answers are waited for after the end.
+/// How long the worker waits for answers after the end.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long the sessions' ends are waited for.
+/// How long the worker waits for the ends of its sessions.
 const CLOSE_GRACE: Duration = Duration::from_secs(10);
 
-/// What a worker tells the run.
+/// A message of a worker to the run.
 pub enum Report {
-    /// Everything is prepared; or the thread gave up, and says why when it is joined.
+    /// Everything is prepared, or the thread gave up and says why when it is joined.
     Ready,
     /// The measured time begins.
     Begun,
@@ -56,9 +56,9 @@ pub struct Shared {
     pub servers: Arc<[SocketAddr]>,
     /// Sessions that the workload has.
     pub sessions: u32,
-    /// Sessions that servers have granted and not lost; closed ones stay in it.
+    /// The number of sessions that servers have granted and not lost; closed sessions still count.
     pub sessions_taken: Arc<AtomicU64>,
-    /// When the load begins; 0 while that is not known.
+    /// The time at which the load begins, in ns of the run's clock; 0 while that is not known.
     pub load_from: Arc<AtomicU64>,
     /// Warm-up, measured time and slice in ns.
     pub times: (u64, u64, u64),
@@ -74,7 +74,7 @@ pub struct Worker<W> {
 }
 
 impl<W: Workload> Worker<W> {
-    /// With sessions that connect to `seats`, of which there is one for each.
+    /// A worker whose sessions connect to `seats`, one for each session.
     ///
     /// # Errors
     /// This machine has no epoll left.
@@ -100,8 +100,8 @@ impl<W: Workload> Worker<W> {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         self.workload.start(&mut self.io);
         let prepared = self.prepare(&mut chunk, &mut events);
-        // Whoever failed is ready too: the others would wait for it for ever. Nobody listens any
-        // more only if the run was given up.
+        // A thread that failed reports ready too, or the others would wait for it for ever. The receiver is gone
+        // only if the run was given up.
         let _ = self.reports.send(Report::Ready);
         prepared?;
         let load_from = loop {
@@ -114,7 +114,7 @@ impl<W: Workload> Worker<W> {
         let (warm_up, measured, slice) = self.shared.times;
         let from = load_from + warm_up;
         let window = Window { from, end: from + measured, slice };
-        // Not when this thread noticed, which is a little later: due times follow from it.
+        // Due times follow from the common beginning, and not from the moment at which this thread noticed it.
         self.io.now = load_from;
         self.io.until = window.end;
         self.io.recorder.begin(load_from, window);
@@ -150,7 +150,7 @@ impl<W: Workload> Worker<W> {
         Ok(())
     }
 
-    /// Waits for the answers to what was due in time; what stays without one is counted.
+    /// Waits for the answers to requests that were due in time, and counts those that get none.
     fn drain(
         &mut self,
         chunk: &mut [u8],
@@ -169,7 +169,7 @@ impl<W: Workload> Worker<W> {
                     self.io.recorder.failed(operation, "unanswered", pending.due, now);
                 }
             }
-            // These were due and could not even be sent, for want of a connection or of answers.
+            // These requests were due and could not even be sent, for lack of a connection or of answers.
             for due in session.waiting.drain(..) {
                 self.io.recorder.never_sent(due);
             }
@@ -205,7 +205,7 @@ impl<W: Workload> Worker<W> {
     /// Fails if servers have taken some sessions, and close every further connection at once.
     fn check_refused(&self) -> Result<(), String> {
         let taken = self.shared.sessions_taken.load(Ordering::Relaxed);
-        // One that takes none has another reason: no leader, say.
+        // Servers that grant no session at all have another reason, such as a missing leader.
         let Some((server, why)) = self.io.last_failure.clone().filter(|_| taken > 0) else {
             return Ok(());
         };
@@ -282,7 +282,7 @@ impl<W: Workload> Worker<W> {
         }
     }
 
-    /// Pings where nothing was sent for a third of the timeout; gives up a connection on which
+    /// Sends a ping in sessions that have sent nothing for a third of the timeout, and gives up connections on which
     /// nothing came for two thirds, as ZooKeeper's own client does.
     fn sweep(&mut self) {
         let now = self.io.now;
@@ -434,14 +434,14 @@ impl<W: Workload> Worker<W> {
         let session = &mut self.io.sessions[index];
         session.disconnect();
         session.forget();
-        // What was asked after closeSession has no answer.
+        // Requests behind closeSession get no answer.
         for late in session.pending.drain(..) {
             self.io.recorder.failed(usize::from(late.operation), "connection lost", late.due, now);
         }
         self.workload.on_closed(&mut self.io, index, due);
     }
 
-    /// The server ended the connection; after closeSession that is an answer too.
+    /// Handles the end of a connection; after closeSession, the end is an answer too.
     fn on_end(&mut self, index: usize) {
         let session = &mut self.io.sessions[index];
         let only_close =
@@ -456,7 +456,7 @@ impl<W: Workload> Worker<W> {
         }
     }
 
-    /// The connection is of no use any more: what is in flight has failed, and it is made again.
+    /// Gives up a connection: its requests in flight have failed, and the session connects again.
     fn lose(&mut self, index: usize, why: &str) {
         let now = self.io.now;
         let session = &mut self.io.sessions[index];
@@ -502,8 +502,8 @@ impl<W: Workload> Worker<W> {
         self.io.sessions[index].pending = lost;
     }
 
-    /// Sends what was queued; a connection that takes nothing any more is lost, which may queue
-    /// more.
+    /// Sends the queued requests. A connection that takes nothing any more is lost, which may queue further
+    /// requests.
     fn flush_dirty(&mut self) {
         while let Some(index) = self.io.dirty.pop() {
             let now = self.io.now;

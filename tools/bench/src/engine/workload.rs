@@ -1,4 +1,4 @@
-//! What every kind of work implements: it hears of events, and answers them through [`Io`].
+//! The trait of all kinds of work: they hear of events, and answer them through [`Io`].
 
 use ringkeeper::error::ErrorCode;
 use ringkeeper::proto::event::WatcherEvent;
@@ -9,7 +9,7 @@ use super::session::Pending;
 /// An answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply<'a> {
-    /// `None`: success.
+    /// The code of the error; `None` is success.
     pub error: Option<i32>,
     /// What follows the header.
     pub body: &'a [u8],
@@ -28,13 +28,13 @@ pub trait Workload {
             io.open(index);
         }
     }
-    /// A session is open: a new one, or the one it had.
+    /// A session is open: a new one, or the old one if it was `resumed`.
     fn on_live(&mut self, io: &mut Io, index: usize, resumed: bool);
     /// The answer to a request.
     fn on_reply(&mut self, io: &mut Io, index: usize, request: Pending, reply: Reply<'_>);
     /// A watch fired.
     fn on_event(&mut self, _io: &mut Io, _index: usize, _event: WatcherEvent<'_>) {}
-    /// A connection broke; it is made again. These requests will not be answered.
+    /// A connection broke, and the session connects again. The requests in `lost` get no answer.
     fn on_lost(&mut self, io: &mut Io, index: usize, lost: &[Pending]);
     /// A session was closed as asked.
     fn on_closed(&mut self, _io: &mut Io, _index: usize, _due: u64) {}
@@ -42,17 +42,17 @@ pub trait Workload {
     fn is_ready(&self) -> bool;
     /// The load begins.
     fn begin(&mut self, io: &mut Io);
-    /// When it wants to be called next, in ns.
+    /// The time at which the workload wants the next [`Workload::on_time`], in ns.
     fn next_time(&self) -> u64 {
         u64::MAX
     }
     /// The time that [`Workload::next_time`] named has come.
     fn on_time(&mut self, _io: &mut Io) {}
-    /// After the end: whether something is still on its way, beside the answers to requests.
+    /// Whether, after the end, something beside the answers to requests is still on its way.
     fn awaits(&self, _io: &Io) -> bool {
         false
     }
-    /// Nothing is waited for any longer: counts what should have come and did not.
+    /// Stops waiting: counts what should have come and did not.
     fn give_up(&mut self, _io: &mut Io) {}
 }
 

@@ -1,8 +1,7 @@
 //! A disk that is full and gets room again, under writes.
 //!
-//! A server has a small disk of its own. Something else takes all the room on it; some seconds
-//! later it is given back. A program that stops when its log cannot be written is started again
-//! then, as a supervisor would.
+//! A server has a small disk of its own. A large file takes all the room on it, and some seconds later gives the
+//! room back. A program that stops when it cannot write its log is then started again, as a supervisor would do.
 
 use std::path::Path;
 
@@ -16,13 +15,14 @@ use crate::small_disk::SmallDisk;
 use crate::turn::Watcher;
 
 const DISK_MIB: u32 = 96;
-/// KiB that the log grows by: a server goes on for as long as what it has prepared lasts.
+/// A small step, in KiB, by which the log grows, because a server goes on until it has used up the room that it has
+/// prepared.
 const SMALL_STEPS: &str = "preAllocSize=1024";
 const FULL_S: f64 = 5.0;
 const FREED_S: f64 = 20.0;
 const SECONDS: f64 = 35.0;
 
-/// Plays it on one server.
+/// Plays the scenario on one server.
 ///
 /// # Errors
 /// Mounting is not allowed here, the server does not start, or the load cannot be prepared.
@@ -43,7 +43,7 @@ pub fn full_disk(
     let scene =
         Scene { title: "the disk is full and gets room again", launch: &launch, servers: 1 };
     let played = scene.play(&target, &load, watcher, |stage| fill_and_free(&disk, server, stage));
-    // The server lets go of the disk before it is unmounted.
+    // The server must end before its disk is unmounted.
     drop(running);
     let (timeline, _) = played?;
     Ok(timeline)
@@ -55,7 +55,7 @@ fn fill_and_free(disk: &SmallDisk, server: &mut Server, stage: &mut Stage) {
         Ok(()) => stage.event("the disk is full"),
         Err(error) => return stage.event(format!("not filled: {error}")),
     }
-    // Nothing is noted here if it goes on: the errors of the timeline tell.
+    // A server that goes on needs no event here; the errors of the timeline show the time.
     let mut has_ended = false;
     while stage.now_s() < FREED_S {
         if !has_ended && !server.is_running() {

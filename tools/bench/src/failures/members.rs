@@ -17,14 +17,14 @@ const LEADER_BACK_S: f64 = 12.0;
 const FOLLOWER_KILLED_S: f64 = 20.0;
 const FOLLOWER_BACK_S: f64 = 25.0;
 const ROLLING_S: f64 = 32.0;
-/// What an operator waits between two servers of a rolling restart, at the least.
+/// The least time, in seconds, that an operator waits between two servers of a rolling restart.
 const BETWEEN_SERVERS_S: f64 = 2.0;
-/// How long all of it takes, with some rest at the end. Later servers of a slow program begin late.
+/// The length of the scenario in seconds, with some rest at the end. The later servers of a slow program begin late.
 const SECONDS: f64 = 55.0;
 const LEADER_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
-/// Plays it on an ensemble of fresh servers.
+/// Plays the scenario on an ensemble of fresh servers.
 ///
 /// # Errors
 /// The servers do not start, or the load cannot be prepared.
@@ -70,7 +70,7 @@ fn kill_and_restart(ensemble: &mut Ensemble, stage: &mut Stage) {
     stage.wait_until(ROLLING_S);
     stage.event("rolling restart");
     let leader = ensemble.leader();
-    // The leader last, as operators do: one election less.
+    // The leader comes last, as operators do it, which saves an election.
     let followers = ensemble.ids().filter(|id| *id != leader);
     for id in followers.chain([leader]).collect::<Vec<_>>() {
         stage.event(format!("server {id} stops"));

@@ -1,9 +1,8 @@
 //! What clients see while servers fail and come back: load with a fine timeline on one side, a
 //! script of events on the other, one clock for both.
 //!
-//! The load is best an open loop: requests are due whether or not anybody answers, so that an
-//! interruption shows as what it is to clients, the latency of all that was due meanwhile, and not
-//! as silence.
+//! The load is best an open loop: requests are due whether or not a server answers. An interruption then shows as
+//! clients feel it, as the latency of all requests that were due meanwhile, and not as silence.
 
 mod full_disk;
 mod members;
@@ -25,7 +24,7 @@ use crate::peers::Launch;
 use crate::result::{FailureTimeline, Measured};
 use crate::turn::Watcher;
 
-/// A script at work: it waits for moments of the timeline and notes what it does.
+/// A running script, which waits for moments of the timeline and notes what it does.
 #[derive(Debug)]
 pub struct Stage {
     begun: Instant,
@@ -35,7 +34,7 @@ pub struct Stage {
 /// A timeline's circumstances.
 #[derive(Debug)]
 pub struct Scene<'a> {
-    /// What is done to the servers.
+    /// What the script does to the servers, in words.
     pub title: &'a str,
     /// The program.
     pub launch: &'a Launch,
@@ -55,12 +54,12 @@ impl Stage {
         self.event_at(Instant::now(), what);
     }
 
-    /// Notes what happened then.
+    /// Notes what happened at `at`.
     pub fn event_at(&mut self, at: Instant, what: impl Into<String>) {
         self.events.push((at.saturating_duration_since(self.begun).as_secs_f64(), what.into()));
     }
 
-    /// The second of the timeline that it is now.
+    /// The present time in seconds of the timeline.
     pub fn now_s(&self) -> f64 {
         self.begun.elapsed().as_secs_f64()
     }
@@ -86,12 +85,12 @@ impl Scene<'_> {
                 if progress.phase == Phase::Measuring
                     && let Some(begin) = begin.take()
                 {
-                    // The script has not ended: it waits for this.
+                    // The send succeeds, because the script waits for this message.
                     let _ = begin.send(Instant::now());
                 }
                 watcher(progress);
             });
-            // A load that never began ends the script before it does anything.
+            // If the load never begins, the script ends before it does anything.
             drop(begin);
             let events = acting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (measured, events)

@@ -1,9 +1,9 @@
-//! Writes while everything goes on that a server has to do beside them, and the same writes without.
+//! Writes beside snapshots, and the same writes without snapshots.
 //!
-//! One server with as many znodes as asked for. First it is loaded while no snapshot is due, then
-//! started again with so small a `snapCount` that one snapshot follows the other, and loaded in the
-//! same way; each snapshot also begins another file of the log. The begin and the end of each are read
-//! from the data folder, in which every program of ZooKeeper's kind writes them.
+//! One server with as many znodes as asked for. First it is loaded while no snapshot is due, then started again with
+//! so small a `snapCount` that one snapshot follows the other, and loaded in the same way; each snapshot also begins
+//! another file of the log. The files in the data folder show the beginning and the end of each snapshot, for every
+//! program of ZooKeeper's kind.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,14 +19,14 @@ use crate::peers::{Launch, Peer};
 use crate::result::{FailureTimeline, Measured, Row};
 use crate::turn::Watcher;
 
-/// Names of the two rows, as goals have them.
+/// The name of the row without snapshots, in results and goals.
 pub const WITHOUT: &str = "writes-without-snapshots";
-/// The other one.
+/// The name of the row beside snapshots.
 pub const BESIDE: &str = "writes-beside-snapshots";
 
-/// No snapshot within any run.
+/// A line that allows no snapshot within any run.
 const NEVER: &str = "snapCount=2000000000";
-/// The size of the log asks for snapshots too.
+/// A flag that turns off the snapshots for which the size of the log asks.
 const NEVER_BY_SIZE: &str = "-Dzookeeper.snapSizeLimitInKb=2000000000";
 /// Ringkeeper waits with a snapshot until the log is worth it; this line turns that off.
 const AT_ONCE: &str = "ringkeeper.snapshotSharePercent=0";
@@ -36,12 +36,12 @@ const VALUE_BYTES: u32 = 100;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The event of a snapshot's end.
 const WHOLE: &str = "snapshot is whole";
-/// How the names of whole snapshots begin.
+/// The beginning of the names of whole snapshots.
 const FINAL_PREFIX: &str = "snapshot.";
-/// A file that has not grown for so long is whole.
+/// A file that has not grown for this long is whole.
 const STILL_FOR: Duration = Duration::from_millis(400);
 
-/// What was seen.
+/// The measurements.
 #[derive(Debug)]
 pub struct Snapshots {
     /// The load beside snapshots.
@@ -50,7 +50,7 @@ pub struct Snapshots {
     pub rows: [Row; 2],
 }
 
-/// Loads one server without and with snapshots of a tree of that many znodes.
+/// Loads one server without and with snapshots of a tree of `znodes` znodes.
 ///
 /// # Errors
 /// It does not start, or the load cannot be prepared.
@@ -99,7 +99,7 @@ pub fn snapshots(
     Ok(Snapshots { timeline: taken, rows: [row(WITHOUT, without), row(BESIDE, beside)] })
 }
 
-/// A timeline in which there is something to see.
+/// Plays the load beside snapshots; an error if no snapshot was taken.
 fn with_snapshots(
     launch: &Launch,
     mut timeline: FailureTimeline,
@@ -123,8 +123,8 @@ fn watch(folder: &Path, seconds: f64, stage: &mut Stage) {
     }
 }
 
-/// Follows the files of a data folder. A program writes a snapshot under its own name, or under
-/// another name that becomes it.
+/// Follows the files of a data folder. A program writes a snapshot under its final name, or under another name that
+/// it changes at the end.
 struct Watch {
     known: BTreeMap<String, Seen>,
     is_writing: bool,
@@ -138,13 +138,13 @@ struct Seen {
 }
 
 impl Watch {
-    /// What is there already is no news.
+    /// Begins to watch. Files that exist already make no events.
     fn begin(now: Instant, files: BTreeMap<String, u64>) -> Watch {
         let seen = |(name, bytes)| (name, Seen { bytes, grew: now, is_over: true });
         Watch { known: files.into_iter().map(seen).collect(), is_writing: false }
     }
 
-    /// What happened, and when, by how the folder looks now.
+    /// The events since the last look, each with its time, according to the files that are in the folder now.
     fn look(&mut self, now: Instant, files: BTreeMap<String, u64>) -> Vec<(Instant, &'static str)> {
         let mut events = Vec::new();
         self.known.retain(|name, _| files.contains_key(name));
@@ -181,7 +181,7 @@ fn list(folder: &Path) -> BTreeMap<String, u64> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let named = entries.filter_map(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
-        // It may be renamed or removed at this moment.
+        // The program may rename or remove the file at this moment.
         let bytes = entry.metadata().ok()?.len();
         name.contains("snapshot").then_some((name, bytes))
     });

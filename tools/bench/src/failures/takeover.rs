@@ -1,8 +1,7 @@
 //! How long it takes from the death of a leader until the ensemble acknowledges a write again.
 //!
-//! Clients ask all the other servers for a session and a write, again and again, each attempt as
-//! soon as the one before it failed: what is measured is the ensemble, not the patience of a client
-//! library.
+//! Clients ask all other servers for a session and a write without a pause, each time as soon as the last attempt
+//! has failed. So the figure measures the ensemble, and not the patience of a client library.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,13 +22,12 @@ pub const WHAT: &str = "leader killed, next write";
 
 const NODE: &str = "/takeover";
 const SESSION_TIMEOUT_MS: i32 = 10_000;
-/// An attempt that gets no answer for so long is made again.
+/// A client repeats an attempt that gets no answer for this long.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between attempts that are refused at once, so that they do not take the processor from the
-/// servers.
+/// The pause between attempts that are refused at once, so that they do not take the processor from the servers.
 const PAUSE: Duration = Duration::from_millis(2);
 const WITHIN: Duration = Duration::from_secs(60);
-/// The ensemble rests before the leader is killed, so that nothing of its start is left to do.
+/// How long the ensemble rests before the leader is killed, so that its start is over.
 const REST: Duration = Duration::from_secs(1);
 
 /// Kills the leader of an ensemble `kills` times and returns each time until the next write.
@@ -82,7 +80,7 @@ fn kill_leader(ensemble: &mut Ensemble) -> Option<Duration> {
             scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) && killed.elapsed() < WITHIN {
                     if write(server) {
-                        // The first of them counts; nobody waits for the others.
+                        // The first write counts, and the receiver may be gone for the others.
                         let _ = written.send(killed.elapsed());
                         return;
                     }
@@ -99,7 +97,7 @@ fn kill_leader(ensemble: &mut Ensemble) -> Option<Duration> {
     taken
 }
 
-/// A session and a write; whether both succeeded.
+/// Opens a session and writes. Returns whether both succeeded.
 fn write(server: SocketAddr) -> bool {
     let Ok(connection) = Connection::open_within(server, PATIENCE) else { return false };
     let none = SessionId::NONE;

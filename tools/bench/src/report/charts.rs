@@ -6,9 +6,9 @@ use super::summary::{Entry, Ladder, Summary, Workload};
 use super::words;
 use crate::result::{FailureTimeline, Row, Slice, float};
 
-/// Two charts side by side.
+/// The size of each of two charts side by side, in pixels.
 const HALF: (u32, u32) = (470, 290);
-/// One chart alone.
+/// The size of a chart that stands alone, in pixels.
 const WHOLE: (u32, u32) = (940, 320);
 /// Points of a percentile curve for each nine.
 const POINTS_PER_NINE: u32 = 12;
@@ -25,12 +25,12 @@ pub fn is_narrow(chart: &Chart) -> bool {
     chart.size == HALF
 }
 
-/// Latency by percentile, all series of a workload; the band is the spread of the rounds.
+/// Latency by percentile, for all series of a workload; the band is the spread of the rounds.
 pub fn percentiles(workload: &Workload, floor: Option<(f64, &str)>) -> Chart {
     let samples = workload.entries.iter().flat_map(|entry| &entry.rows);
     let samples = samples.map(|row| row.measured.all.count).max().unwrap_or(0);
     let x = Axis::nines(samples);
-    // Drawn from the back, so that ours lies on top.
+    // The curves are drawn in reverse order, so that ours lies on top.
     let curves: Vec<Curve> =
         workload.entries.iter().rev().map(|entry| percentile_curve(entry, x.span.1)).collect();
     let values = curves.iter().flat_map(Curve::values);
@@ -40,8 +40,8 @@ pub fn percentiles(workload: &Workload, floor: Option<(f64, &str)>) -> Chart {
     Chart { levels, ..Chart::new(title, WHOLE, x, y, curves) }
 }
 
-/// What no single server can beat with one request at a time, and its name. Many in flight wait for
-/// each other, and ensembles for more than one round trip, so it says nothing of them.
+/// The latency that no single server can beat with one request at a time, and its name. Many requests in flight wait
+/// for each other, and ensembles for more than one round trip, so these have no such floor.
 pub fn floor_of(summary: &Summary, workload: &Workload) -> Option<(f64, &'static str)> {
     const WRITES: [&str; 6] = ["set", "create", "create_ephemeral", "delete", "multi", "sync"];
     let entry = workload.entries.first()?;
@@ -57,7 +57,7 @@ pub fn floor_of(summary: &Summary, workload: &Workload) -> Option<(f64, &'static
     Some((write + round_trip, "floor: a durable write and a round trip"))
 }
 
-/// Each round's curve on one grid, their median and their spread.
+/// The median and the spread of the rounds' curves, on one grid.
 fn percentile_curve(entry: &Entry, nines_max: f64) -> Curve {
     let mut points = Vec::new();
     let mut band = Vec::new();
@@ -66,7 +66,7 @@ fn percentile_curve(entry: &Entry, nines_max: f64) -> Curve {
     let last = float(fewest.max(1)).log10().min(nines_max);
     for step in 0.. {
         let nines = f64::from(step) / f64::from(POINTS_PER_NINE);
-        // The last point is the largest sample, wherever it lies.
+        // The last point stands for the largest sample.
         let quantile = if nines < last { 1.0 - 10_f64.powf(-nines) } else { 1.0 };
         let at = curves.iter().filter_map(|curve| latency_at(curve, quantile));
         if let Some(figure) = Figure::of(at) {
@@ -120,7 +120,7 @@ pub fn ladder(ladder: &Ladder) -> [Chart; 2] {
     [rate, Chart::new(format!("{}: p99", ladder.title), HALF, x, y, latencies)]
 }
 
-/// From zero, unless the values differ so much that the small ones could not be told from it.
+/// An axis from zero, or a logarithmic one if the values differ so much that the small ones would look like zero.
 fn values_axis(title: &str, unit: Unit, curves: &[Curve]) -> Axis {
     let values: Vec<f64> = curves.iter().flat_map(Curve::values).filter(|y| *y > 0.0).collect();
     let largest = values.iter().copied().fold(0.0, f64::max);
@@ -148,8 +148,7 @@ fn curve_of(series: usize, figures: &[(f64, Figure)]) -> Curve {
     }
 }
 
-/// Rate and p99 over time, of the round in the middle of each series; `None` if the rows are too
-/// short for a line.
+/// Rate and p99 over time, for the middle round of each series; `None` if the rows are too short for a line.
 pub fn timeline(workload: &Workload) -> Option<[Chart; 2]> {
     let rows: Vec<(usize, &Row)> =
         workload.entries.iter().map(|entry| (entry.series, middle_round(entry))).collect();
@@ -172,8 +171,8 @@ fn middle_round(entry: &Entry) -> &Row {
     rows[rows.len() / 2]
 }
 
-/// Rate and latency through failures, with what was done marked. All timelines that are shown
-/// under each other get the same scales.
+/// Rate and latency through failures, with marks for the events. All timelines that stand below each other get the
+/// same scales.
 pub fn failures(
     summary: &Summary,
     timeline: &FailureTimeline,
@@ -226,12 +225,12 @@ fn over_time(
     [rate, Chart { marks, spans, ..Chart::new(title, size, x, y, curves) }]
 }
 
-/// Moments with their words, and stretches of time. What begins and ends is a stretch, named
-/// where it first occurs: a `snapshot begins` until whatever `snapshot` does next.
+/// Moments with their words, and stretches of time. A stretch lasts from `X begins` to the next event of `X`, as in
+/// `snapshot begins`; its first occurrence has a word.
 fn marks(events: &[(f64, String)], end_s: f64) -> (Vec<Mark>, Vec<(f64, f64)>) {
     let mut marks: Vec<Mark> = Vec::new();
     let mut spans = Vec::new();
-    // What goes on at the moment, and since when.
+    // The stretch that is open, and its beginning.
     let mut open: Option<(&str, f64)> = None;
     for (at, event) in events {
         if let Some((what, since)) = open
@@ -258,7 +257,7 @@ fn line(colour: Colour, points: Vec<(f64, f64)>) -> Curve {
     Curve { colour, dashed: false, dots: Dots::None, points, band: Vec::new() }
 }
 
-/// Operations per second in each slice. The last may be cut short, so it is left out.
+/// Operations per second in each slice. The last slice may be cut short, so it is left out.
 fn rates(slices: &[Slice]) -> Vec<(f64, f64)> {
     let pairs = slices.iter().zip(slices.iter().skip(1));
     pairs
@@ -274,7 +273,7 @@ pub fn length_s(slices: &[Slice]) -> f64 {
     Figure::of(steps).map_or(0.0, |figure| figure.median)
 }
 
-/// What [`crate::result::MemoryRow::what`] says of memory over time.
+/// The [`crate::result::MemoryRow::what`] of rows of memory over time.
 pub const CHURN: &str = "after churn";
 
 /// Resident memory while nodes and sessions come and go; `None` if that was not measured.
@@ -307,11 +306,11 @@ const LISTED_MAX: usize = 3;
 
 /// What happened after each of a timeline's events, up to the next one.
 pub struct Aftermath {
-    /// When, in seconds.
+    /// The time of the event, in seconds.
     pub at_s: f64,
-    /// What was done.
+    /// The event.
     pub event: String,
-    /// How often, from then on.
+    /// How often the event occurred, from then on.
     pub times: usize,
     /// The longest time without a single success, as fine as the slices are.
     pub silent_s: f64,
@@ -321,14 +320,14 @@ pub struct Aftermath {
     pub errors: u64,
 }
 
-/// What each event of a timeline did; events of one name that come again and again together, by
-/// the worst of them.
+/// The effects of each event of a timeline. Events of one name that occur often are put together, with the worst
+/// effects of any of them.
 pub fn aftermath(timeline: &FailureTimeline) -> Vec<Aftermath> {
     let length = length_s(&timeline.slices);
     let mut all: Vec<Aftermath> = Vec::new();
     for (index, (at, event)) in timeline.events.iter().enumerate() {
         let until = timeline.events.get(index + 1).map_or(f64::INFINITY, |(at, _)| *at);
-        // The slice that the event falls into belongs to it.
+        // The slice into which the event falls belongs to the event.
         let during: Vec<&Slice> = timeline
             .slices
             .iter()
@@ -359,8 +358,7 @@ pub fn aftermath(timeline: &FailureTimeline) -> Vec<Aftermath> {
     all
 }
 
-/// Where a ladder bends, in a sentence: how far the first series comes, its summit, its steepest
-/// step down.
+/// The shape of a ladder in a sentence: the range of the first series, its summit, and its steepest step down.
 pub fn bend(ladder: &Ladder, summary: &Summary) -> Option<String> {
     let (series, steps) = ladder.lines.first()?;
     let at = |(value, entry): &(u64, Entry)| {

@@ -1,20 +1,19 @@
-//! What speaks against trusting a run: said by the report itself, at its beginning, before anybody
-//! has to ask. An empty list is a good run.
+//! Reasons to doubt a run, which the report gives itself, at its beginning. An empty list means a good run.
 
 use super::figure::Figure;
 use super::summary::{Entry, Summary};
 use super::words;
 use crate::result::{RunHeader, float};
 
-/// Above this part of a second per second the generator may be what was measured.
+/// If the generator is busy for a larger part of the time, the figures may be its own limits.
 const GENERATOR_BUSY_MAX: f64 = 0.9;
 /// Rounds further apart than this part of their median say little about small differences.
 const SPREAD_MAX: f64 = 0.5;
-/// Load per core before the run from which others were at work; a guess.
+/// Load per core before the run above which other programs were at work; a guess.
 const LOAD_PER_CORE_MAX: f64 = 0.3;
-/// Rounds of which the outer two say something.
+/// The fewest rounds whose spread says something.
 const ROUNDS_MIN: u32 = 3;
-/// Longer lists help nobody.
+/// The most names in a list; longer lists help no reader.
 const NAMED_MAX: usize = 6;
 
 /// One sentence for each doubt.

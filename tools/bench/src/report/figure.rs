@@ -14,7 +14,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// Of what each round gave; `None` if there is no finite number among it.
+    /// The figure of these rounds, or `None` if no round gave a finite number.
     pub fn of(rounds: impl IntoIterator<Item = f64>) -> Option<Figure> {
         let rounds: Vec<f64> = rounds.into_iter().filter(|value| value.is_finite()).collect();
         if rounds.is_empty() {

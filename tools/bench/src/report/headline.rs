@@ -1,5 +1,5 @@
-//! The headline as one picture for a README: how many operations per second and how long a single
-//! one takes, ours beside the reference. It brings its own background and follows a dark screen.
+//! The headline as one picture for a README: operations per second, and the latency of a single one, ours beside the
+//! reference. The picture has its own background and follows a dark screen.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -9,16 +9,16 @@ use super::words;
 
 const WIDTH: f64 = 900.0;
 const PADDING: f64 = 24.0;
-/// Where the bars begin: left of it stands what was done.
+/// The x at which the bars begin; the names of the workloads stand to the left.
 const BARS: f64 = 292.0;
-/// Room behind the longest bar for its figure.
+/// Pixels behind the longest bar for its figure.
 const FIGURES: f64 = 150.0;
 const BAR_HEIGHT: f64 = 15.0;
 const GROUP: f64 = 2.0 * BAR_HEIGHT + 18.0;
 /// More rows than this are no headline.
 const ROWS_MAX: usize = 9;
 
-/// One workload: ours and the reference.
+/// One workload: our entry and that of the reference.
 struct Pair<'a> {
     workload: &'a Workload,
     ours: &'a Entry,
@@ -66,7 +66,7 @@ pub fn svg(summary: &Summary, only: &[String]) -> Option<String> {
     Some(picture.into_string())
 }
 
-/// As the programs' own people write them.
+/// The name of a program as its own project writes it.
 fn full_name(series: &str) -> String {
     let series = series.replace("zookeeper", "Apache ZooKeeper");
     series.replace("ringkeeper", "Ringkeeper")
@@ -91,10 +91,10 @@ fn pairs<'a>(summary: &'a Summary, only: &[String]) -> Vec<Pair<'a>> {
     named.filter_map(pair).collect()
 }
 
-/// How long a bar is, 0 to 1, and what stands behind it.
+/// The length of a bar, 0 to 1, and the text behind it.
 type Bar = (f64, String);
 
-/// The two bars of a pair among all of its panel.
+/// Makes the two bars of a pair, given all pairs of its panel.
 type Bars = fn(&Pair<'_>, &[&Pair<'_>]) -> [Bar; 2];
 
 fn panel(title: &str, way: &str, pairs: &[&Pair<'_>], y: &mut f64, bars: Bars) -> Markup {
@@ -149,7 +149,7 @@ fn key(name: &str, class: &str, x: f64, y: f64) -> Markup {
     }
 }
 
-/// Where the figures come from: the first file's run, as its reader would expect.
+/// The source of the figures: the run of the first file.
 fn source(summary: &Summary) -> String {
     let Some(run) = summary.runs.first() else { return String::new() };
     let day = run.date.get(..10).unwrap_or(&run.date);

@@ -1,8 +1,8 @@
-//! The report as one HTML file: no script, nothing fetched, every chart inside. It opens from a
-//! disk, in an archive, behind any wall.
+//! The report as one HTML file: without scripts or fetched parts, and with every chart inside, so that it opens from
+//! a disk, from an archive, and without a network.
 //!
-//! maud's templates escape whatever comes from a results file; only charts, which are made here, are
-//! put in as they are.
+//! maud's templates escape all text of a results file. Only charts, which this program makes, are inserted
+//! unchanged.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

@@ -21,7 +21,7 @@ pub fn text(summary: &Summary, notes: &Notes) -> String {
     out
 }
 
-/// The sections alone but for the machine's: what a terminal shows of a run that has just ended.
+/// All sections except the machine's, for the terminal at the end of a run.
 pub fn tables(summary: &Summary) -> String {
     let mut out = String::new();
     let sections = sections(summary, &Notes::default());
@@ -32,7 +32,7 @@ pub fn tables(summary: &Summary) -> String {
 
 fn append(section: &Section, out: &mut String) {
     out.push_str(&format!("## {}\n\n", section.title));
-    // A title waits for something to stand under it.
+    // A title is written only when something stands under it.
     let mut title = String::new();
     for part in &section.parts {
         let text = match part {

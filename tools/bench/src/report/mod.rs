@@ -1,9 +1,8 @@
-//! Results files made into something to read: Markdown tables, one HTML page with charts, one
-//! picture of the headline.
+//! Makes results files readable: Markdown tables, an HTML page with charts, and a picture of the headline.
 //!
-//! [`summary`] decides what belongs together and what is compared with what, [`charts`] what is
-//! drawn, [`sections`] what is said in which order; [`markdown`], [`html`] and [`headline`] only write it
-//! down. A report invents nothing: a figure that is not in a results file is not in the report.
+//! [`summary`] decides which rows belong together and which are compared, [`charts`] decides what is drawn, and
+//! [`sections`] decides on the texts and their order; [`markdown`], [`html`] and [`headline`] only write them down.
+//! A report invents nothing: a figure that is not in a results file is not in the report.
 
 pub mod charts;
 pub mod doubts;
@@ -22,10 +21,9 @@ use std::path::Path;
 
 use crate::result::Line;
 
-/// The lines of a results file. Empty ones are passed over.
+/// The lines of a results file. Empty lines are skipped.
 ///
-/// # Errors
-/// The file cannot be read, is empty, or one of its lines is no result; the text says which.
+/// # Errors The file cannot be read, is empty, or a line is no result; the text names the line.
 pub fn read(path: &Path) -> Result<Vec<Line>, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());

@@ -1,5 +1,4 @@
-//! What people have to say about a run: a file beside the results, kept apart from what was
-//! measured.
+//! Remarks of people about a run: a file beside the results, kept apart from the measurements.
 //!
 //! ```toml
 //! title = "Ringkeeper 0.2 on two cores"
@@ -21,24 +20,23 @@ use serde::Deserialize;
 pub struct Notes {
     /// The page's title.
     pub title: Option<String>,
-    /// What stands under it.
+    /// The text under the title.
     pub summary: Option<String>,
     /// By workload, or by workload and servers of the ensemble, or by the title of a timeline.
     pub notes: BTreeMap<String, String>,
 }
 
 impl Notes {
-    /// Reads them.
+    /// Reads the notes.
     ///
-    /// # Errors
-    /// The file cannot be read, or is not of this form; the text says where.
+    /// # Errors The file cannot be read, or is not of this form; the text names the place.
     pub fn read(path: &Path) -> Result<Notes, String> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("{}: {error}", path.display()))?;
         toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// What was said about one of them.
+    /// The remark with this name.
     pub fn of(&self, name: &str) -> Option<&str> {
         self.notes.get(name).map(|text| &text[..])
     }

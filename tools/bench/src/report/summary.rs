@@ -1,6 +1,6 @@
-//! The lines of one or several results files, put in order: which rounds belong together, which
-//! program is which series, what is compared with what. Everything that a report shows is decided
-//! here; Markdown and HTML only write it down.
+//! The lines of one or several results files, put in order: the rounds that belong together, the series of each
+//! program, and the comparisons. This module decides everything that a report shows; Markdown and HTML only write it
+//! down.
 
 use std::collections::BTreeMap;
 
@@ -13,38 +13,38 @@ use crate::result::{
 /// Everything that a report is about.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// One for each file, usually.
+    /// The headers of the files, usually one each.
     pub runs: Vec<RunHeader>,
-    /// Each round's.
+    /// The floor of each round.
     pub floors: Vec<Floor>,
-    /// In the order of the files; one that a later file answers again stands with the later answer.
+    /// The goals in the order of the files. A goal that a later file judges again has the later result.
     pub goals: Vec<GoalResult>,
     /// Names of all series; an index into it is a series' number, and chooses its colour.
     pub series: Vec<String>,
-    /// Rows without a parameter, by what was done.
+    /// Rows without a parameter, by workload.
     pub workloads: Vec<Workload>,
-    /// Rows with one.
+    /// Rows with a parameter, by workload.
     pub ladders: Vec<Ladder>,
-    /// As they are.
+    /// The timelines of the files, unchanged.
     pub failures: Vec<FailureTimeline>,
-    /// By what they are about, then by program.
+    /// Rows of memory, by kind of thing, then by program.
     pub memory: Vec<Memory>,
-    /// By what took the time, then by program.
+    /// Durations, by their name, then by program.
     pub elapsed: Vec<Duration>,
-    /// As they are.
+    /// The differences of the files, unchanged.
     pub differences: Vec<Difference>,
     /// What the core alone does in a second of processor time, by kind of request.
     pub core: Vec<(String, Figure)>,
 }
 
-/// What a number of things of one kind cost one program.
+/// The memory that a number of things of one kind cost one program.
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// As in [`MemoryRow`].
     pub what: String,
     /// As in [`MemoryRow`].
     pub program: String,
-    /// How many of them; after churn, the seconds that it has lasted.
+    /// The number of things; after churn, the seconds that it has lasted.
     pub count: u64,
     /// By round; never empty.
     pub rows: Vec<MemoryRow>,
@@ -57,7 +57,7 @@ pub struct Duration {
     pub what: String,
     /// As in [`Elapsed`].
     pub program: String,
-    /// Of the rounds.
+    /// The figure over the rounds.
     pub seconds: Figure,
 }
 
@@ -70,7 +70,7 @@ pub struct Workload {
     pub title: String,
     /// Servers of the ensemble; 1: alone.
     pub servers: usize,
-    /// Ours first.
+    /// The entries, ours first.
     pub entries: Vec<Entry>,
 }
 
@@ -90,28 +90,28 @@ pub struct Ladder {
     pub name: String,
     /// The definition's title.
     pub title: String,
-    /// Servers of the ensemble, 1: alone; where they are what varies, those of the first row.
+    /// Servers of the ensemble; 1: alone. If their number is the parameter, that of the first row.
     pub servers: usize,
-    /// What varies.
+    /// The parameter that varies.
     pub parameter: String,
-    /// Ours first; of each series, its steps in ascending order.
+    /// The series, ours first; each with its steps in ascending order.
     pub lines: Vec<(usize, Vec<(u64, Entry)>)>,
 }
 
-/// What one entry is worth against the reference: above 1 is better, always.
+/// The ratios of an entry to the reference; above 1 is always better.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ratios {
     /// Operations per second.
     pub rate: Option<Figure>,
-    /// The reference's p50 by this one's.
+    /// The reference's p50 divided by the entry's.
     pub p50: Option<Figure>,
-    /// The reference's p99 by this one's.
+    /// The reference's p99 divided by the entry's.
     pub p99: Option<Figure>,
 }
 
 impl Summary {
-    /// Puts the lines of each file in order. Rounds of a later file follow those of the ones before,
-    /// so that a ratio compares only what ran in turn.
+    /// Puts the lines of each file in order. The rounds of a later file get numbers after those of earlier files, so
+    /// that a ratio compares only turns of one run.
     pub fn of(files: impl IntoIterator<Item = Vec<Line>>) -> Summary {
         let mut summary = Summary::default();
         let mut rows: Vec<Row> = Vec::new();
@@ -156,7 +156,7 @@ impl Summary {
         summary
     }
 
-    /// What was measured on one machine at one commit: those runs, and the dates of the first and the last of them.
+    /// The runs, grouped by machine and commit, each group with the dates of its first and its last run.
     pub fn circumstances(&self) -> Vec<(&RunHeader, Vec<&str>)> {
         let mut all: Vec<(&RunHeader, Vec<&str>)> = Vec::new();
         let same = |one: &RunHeader, other: &RunHeader| {
@@ -189,8 +189,7 @@ impl Summary {
             .unwrap_or(self.series.len())
     }
 
-    /// The series that others are compared with: Apache ZooKeeper, the newest; of two commits, the
-    /// first.
+    /// The series with which the others are compared: the newest Apache ZooKeeper, or the first of two commits.
     pub fn reference(&self, entries: &[Entry]) -> Option<usize> {
         let zookeepers = entries.iter().map(|entry| entry.series);
         let zookeepers = zookeepers.filter(|series| self.series[*series].starts_with("zookeeper"));
@@ -203,8 +202,8 @@ impl Summary {
         })
     }
 
-    /// An entry against the reference among its neighbours, round by round. `None` for the
-    /// reference itself and where there is none.
+    /// The ratios of an entry to the reference among its neighbours, round by round. `None` for the reference
+    /// itself, and if there is none.
     pub fn ratios(&self, entry: &Entry, neighbours: &[Entry]) -> Option<Ratios> {
         let reference = self.reference(neighbours)?;
         let reference = neighbours.iter().find(|other| other.series == reference)?;
@@ -247,7 +246,7 @@ impl Summary {
         }
     }
 
-    /// What our servers paid for each operation of the workload that a goal is about.
+    /// The cost to our servers of each operation of the workload that a goal is about.
     pub fn cost_of(&self, goal: &GoalResult) -> Option<Cost> {
         let workload = self
             .workloads
@@ -370,7 +369,7 @@ pub struct Cost {
     pub device_bytes: Figure,
     /// Writes that the device carried out.
     pub device_writes: Figure,
-    /// Not by operation.
+    /// The most memory that the servers had, not per operation.
     pub memory_peak_bytes: Figure,
 }
 
@@ -381,7 +380,7 @@ impl Memory {
     }
 }
 
-/// Of each kind of thing each program's, and each count.
+/// Groups the rows by kind of thing, then by program and count.
 fn memory_by_kind(rows: Vec<MemoryRow>) -> Vec<Memory> {
     let by_what = grouped(rows, |row| row.what.clone()).into_iter();
     let kinds = by_what.flat_map(|(what, rows)| {
@@ -408,7 +407,7 @@ fn elapsed_by_kind(rows: Vec<Elapsed>) -> Vec<Duration> {
     kinds.collect()
 }
 
-/// What has one key together, in the order in which the keys come first.
+/// Groups items by their keys, in the order in which the keys first occur.
 fn grouped<T, K: PartialEq>(
     all: impl IntoIterator<Item = T>,
     key: impl Fn(&T) -> K,
@@ -455,7 +454,7 @@ pub fn is_ours(series: &str) -> bool {
     series.starts_with("ringkeeper")
 }
 
-/// By what was answered while the cost was counted.
+/// The part of `total` for each operation that was answered while the cost was counted.
 fn per_operation(row: &Row, total: f64) -> Option<f64> {
     let answered = row.measured.all.per_second * row.measured.seconds;
     (answered > 0.0).then(|| total / answered)

@@ -1,5 +1,4 @@
-//! Numbers as people read them: three figures and a unit. Not for programs, which read the results
-//! file itself.
+//! Numbers as people read them: three figures and a unit. Programs read the results file itself.
 
 /// A rate or a count: `950`, `61.5 k`, `1.16 M`.
 pub fn count(value: f64) -> String {
@@ -48,7 +47,7 @@ pub fn factor(value: f64) -> String {
     format!("{value:.3}")
 }
 
-/// The size of one of many things: bytes, however many, so that two are compared at a glance.
+/// The size of one of many things, always in bytes, so that a reader compares two of them at a glance.
 pub fn bytes_each(value: f64) -> String {
     format!("{} B", grouped(value))
 }
@@ -71,7 +70,7 @@ pub fn range(least: f64, most: f64, words: impl Fn(f64) -> String) -> String {
     }
     let unit = |text: &str| text.rsplit_once(' ').map(|(_, unit)| unit.to_owned());
     match (unit(&least), unit(&most)) {
-        // Only a unit: the groups of a number are set apart by a space too.
+        // The last word may also be a group of digits, because spaces separate the groups of a number.
         (Some(one), Some(other)) if one == other && !one.starts_with(char::is_numeric) => {
             format!("{}–{most}", least.strip_suffix(&one).unwrap_or(&least).trim_end())
         }
@@ -79,8 +78,8 @@ pub fn range(least: f64, most: f64, words: impl Fn(f64) -> String) -> String {
     }
 }
 
-/// The value of a step as its parameter is spoken of: sizes in bytes, `read_percent` in per cent,
-/// all else as counts.
+/// The value of a step in the words of its parameter: sizes in bytes, `read_percent` in per cent, all others as
+/// counts.
 pub fn step(parameter: &str, value: f64) -> String {
     if parameter.ends_with("bytes") {
         exact_bytes(value)
@@ -124,7 +123,7 @@ pub fn quantile(value: f64) -> String {
     format!("{text} %")
 }
 
-/// A size that somebody chose: in powers of 1024 if it is a round one, else of 1000.
+/// A size that a definition chose, in powers of 1024 if it is a round one, else of 1000.
 fn exact_bytes(value: f64) -> String {
     const KIB: f64 = 1024.0;
     let of = |unit: f64| value >= unit && (value / unit).fract() == 0.0;

@@ -1,20 +1,20 @@
-//! Axes: where a value lies on one, and which ticks it has. Drawing is plotters' part; it sees only
-//! positions on a straight line, so that a scale of nines is no harder than any other.
+//! Axes: the position of a value on an axis, and the axis's ticks. The crate plotters draws; it sees only positions
+//! on a straight line, so that a scale of nines is as simple as any other.
 
 use super::super::words;
 
-/// How values become positions.
+/// The way in which values become positions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
-    /// As they are.
+    /// Values are positions.
     Linear,
-    /// By their decimal logarithm. What is not above zero lies at `floor`'s place, so `floor` must be
-    /// below every other value.
+    /// Positions are decimal logarithms. Values that are not above zero lie at the position of `floor`, so `floor`
+    /// must be below every other value.
     Log {
         /// The value at whose place zero is drawn.
         floor: f64,
     },
-    /// Quantiles by how many nines they have: 0.9 at one, 0.999 at three. A quantile of 1 is drawn
+    /// The position of a quantile is its number of nines: 0.9 lies at one, 0.999 at three. A quantile of 1 is drawn
     /// at `last`: the nines that the number of samples can show.
     Nines {
         /// Where the largest sample is drawn, in nines.
@@ -22,7 +22,7 @@ pub enum Scale {
     },
 }
 
-/// What the numbers of an axis are.
+/// The unit of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Counts and rates.
@@ -49,7 +49,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From zero to the largest of `values`, with round ticks.
+    /// An axis from zero to the largest of `values`, with round ticks.
     pub fn linear(title: &str, unit: Unit, values: impl IntoIterator<Item = f64>) -> Axis {
         let largest = values.into_iter().filter(|value| value.is_finite()).fold(0.0, f64::max);
         let largest = if largest > 0.0 { largest } else { 1.0 };
@@ -58,7 +58,7 @@ impl Axis {
             Unit::Bytes => 2_f64.powf((largest / 5.0).log2().ceil()),
             Unit::Count | Unit::Micros | Unit::Seconds => round_above(largest / 5.0),
         };
-        // A clock ends where it ends; anything else gets room up to the next tick.
+        // An axis of time ends at the last value; any other axis gets room up to the next tick.
         let (last, end) = match unit {
             Unit::Seconds => ((largest / step).floor(), largest),
             Unit::Count | Unit::Micros | Unit::Bytes => {
@@ -70,7 +70,8 @@ impl Axis {
         Axis { title: title.to_owned(), scale: Scale::Linear, span: (0.0, end), ticks }
     }
 
-    /// From a round number below `values` to one above, with ticks at decades; zeroes among them lie a decade before the smallest other.
+    /// An axis from a round number below `values` to one above, with ticks at decades. Zeroes among the values lie a
+    /// decade below the smallest other value.
     pub fn log(title: &str, unit: Unit, values: impl IntoIterator<Item = f64>) -> Axis {
         let (mut smallest, mut largest, mut zero) = (f64::INFINITY, 0.0_f64, false);
         for value in values.into_iter().filter(|value| value.is_finite()) {
@@ -105,7 +106,7 @@ impl Axis {
         Axis { title: title.to_owned(), scale, span: (begin, last), ticks }
     }
 
-    /// Logarithmic, with a tick at each of `steps` and nowhere else: the steps of a ladder.
+    /// A logarithmic axis for the steps of a ladder, with a tick at each of `steps` and nowhere else.
     pub fn ladder(parameter: &str, steps: &[f64]) -> Axis {
         let unit = if parameter.ends_with("bytes") { Unit::Bytes } else { Unit::Count };
         let linear = ["read_percent", "servers"].contains(&parameter);
@@ -121,13 +122,13 @@ impl Axis {
             (Some(first), Some(last)) => (first.0, last.0),
             _ => axis.span,
         };
-        // Room beside the first and last step, so that their points are whole.
+        // The axis has room beside the first and last step, so that their points are whole.
         let room = ((last - first) * 0.03).max(0.05);
         axis.span = (first - room, last + room);
         axis
     }
 
-    /// Percentiles from the median's side to the largest of `samples`.
+    /// An axis of percentiles, up to the largest of `samples` samples.
     pub fn nines(samples: u64) -> Axis {
         #[expect(clippy::cast_precision_loss, reason = "a place in a picture")]
         let last = (samples.max(10) as f64).log10();

@@ -1,5 +1,5 @@
-//! A chart handed to plotters, and its SVG made fit for a page: scalable, with a title, and drawn on
-//! a fine grid, because plotters places everything on whole pixels.
+//! Draws a chart with plotters, and makes its SVG fit for a page: scalable, with a title, and on a fine grid,
+//! because plotters places everything on whole pixels.
 
 use std::ops::Range;
 
@@ -32,7 +32,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Plane = Cartesian2d<Positions, Positions>;
 type Context<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Plane>;
 
-/// Drawing into a string cannot fail; what plotters returns says otherwise.
+/// The reason why an error of plotters cannot occur: drawing into a string does not fail.
 const INTO_MEMORY: &str = "drawing into memory does not fail";
 
 pub(super) fn svg(chart: &Chart) -> String {
@@ -156,8 +156,8 @@ fn draw_levels(chart: &Chart, context: &mut Context<'_, '_>) {
     }
 }
 
-/// A line down from its word, which stands above the diagram in a row of its own where the one
-/// before would touch it.
+/// Draws each mark as a line down from its word. The word stands above the diagram, in a row of its own if it would
+/// touch the one before.
 fn draw_marks(chart: &Chart, rows: &[u32], area: &Area<'_>, context: &mut Context<'_, '_>) {
     let (bottom, top) = chart.y.span;
     for ((at, word), row) in chart.marks.iter().zip(rows) {
@@ -175,8 +175,8 @@ fn draw_marks(chart: &Chart, rows: &[u32], area: &Area<'_>, context: &mut Contex
     }
 }
 
-/// In which row above the diagram each word about a moment stands: above those of all later moments
-/// that lie under it. So no word covers another, and no line runs through one.
+/// The row above the diagram of each word about a moment: above the words of all later moments that lie under it. So
+/// no word covers another one, and no line runs through a word.
 fn mark_rows(chart: &Chart) -> Vec<u32> {
     let (first, last) = chart.x.span;
     let width = f64::from(chart.size.0.saturating_sub(LEFT + RIGHT));
@@ -211,7 +211,7 @@ fn draw_curve(chart: &Chart, curve: &Curve, context: &mut Context<'_, '_>) {
         let (dotted, radius) = match curve.dots {
             Dots::All => (&points[..], 3 * FINE),
             Dots::Last => (&points[points.len().saturating_sub(1)..], 3 * FINE),
-            // One point alone between gaps would be no line at all.
+            // A single point between gaps makes no line, so it gets a dot.
             Dots::None if points.len() == 1 => (&points[..], FINE),
             Dots::None => (&points[..0], FINE),
         };

@@ -1,23 +1,23 @@
-//! Charts as SVG text, drawn by plotters. One kind of chart serves all: two axes, curves with a band
-//! for their spread, marked moments, marked levels. What is drawn is decided elsewhere.
+//! Charts as SVG text, drawn by plotters. One kind of chart serves all: two axes, curves with a band for their
+//! spread, marked moments, marked levels. Other modules decide what is drawn.
 //!
-//! Colours are fixed words of a small vocabulary, so that the page that holds a chart can give them
-//! other values for a dark screen by rules on attributes.
+//! Colours come from a small fixed set, so that the page that holds a chart can replace them for a dark screen, by
+//! rules on attributes.
 
 mod axis;
 mod draw;
 
 pub use axis::{Axis, Scale, Unit};
 
-/// Everything written, and the frame of a chart.
+/// The colour of text, and of the frame of a chart.
 pub const INK: Colour = Colour(0x1F, 0x24, 0x30);
-/// What must not catch the eye: ticks' labels, levels.
+/// The colour of things that must not catch the eye: labels of ticks, levels.
 pub const MUTED: Colour = Colour(0x6B, 0x72, 0x80);
-/// The grid.
+/// The colour of the grid.
 pub const FAINT: Colour = Colour(0xE3, 0xE6, 0xEB);
 
-/// Colours of series, told apart also by who sees no red or no green (Okabe and Ito's, the first two
-/// darkened for thin lines on white). The first is the project's own.
+/// Colours of series, which people who see no red or no green can tell apart (Okabe and Ito's, the first two
+/// darkened for thin lines on white). The first colour is the project's own.
 pub const SERIES: [Colour; 8] = [
     Colour(0x00, 0x5F, 0xB8),
     Colour(0xD5, 0x5E, 0x00),
@@ -67,15 +67,15 @@ pub struct Chart {
 /// One series of a chart.
 #[derive(Clone, Debug)]
 pub struct Curve {
-    /// Its colour; the legend beside the chart says whose it is.
+    /// Its colour, which the legend beside the chart explains.
     pub colour: Colour,
-    /// Dashed, where colour alone would not tell it from its neighbour.
+    /// Whether it is dashed, because its colour alone would not tell it from its neighbour.
     pub dashed: bool,
     /// The points that have a dot.
     pub dots: Dots,
     /// x and y. A y that is not finite makes a gap.
     pub points: Vec<(f64, f64)>,
-    /// x, least and greatest y: the spread of what the points are medians of. May be empty.
+    /// x, least and greatest y: the spread of the values whose medians are the points. May be empty.
     pub band: Vec<(f64, f64, f64)>,
 }
 
@@ -84,14 +84,14 @@ pub struct Curve {
 pub enum Dots {
     /// None.
     None,
-    /// The last, where what it ends with means something.
+    /// The last point, if the end of the curve means something.
     Last,
-    /// Every one: few points that were measured one by one.
+    /// Every point: few points that were measured one by one.
     All,
 }
 
 impl Curve {
-    /// Every y that is drawn, the band's too.
+    /// Every y that is drawn, including those of the band.
     pub fn values(&self) -> impl Iterator<Item = f64> {
         let band = self.band.iter().flat_map(|(_, least, most)| [*least, *most]);
         self.points.iter().map(|(_, y)| *y).chain(band)

@@ -1,6 +1,6 @@
 //! What a report says, section by section, before it is HTML or Markdown: texts, tables, charts.
 //!
-//! A section without parts does not appear. Markdown leaves charts and their legends out, and a title under which
+//! A section without parts does not appear. Markdown leaves out charts and their legends, and titles under which
 //! nothing else is left.
 
 mod once;
@@ -36,7 +36,7 @@ pub enum Part {
     Command(String),
     /// A table.
     Table(Table),
-    /// Which colours are whose, by the numbers of the series.
+    /// A legend of the colours of these series, by their numbers.
     Legend(Vec<usize>),
     /// Charts, next to each other if they are narrow.
     Charts(Vec<Chart>),
@@ -54,20 +54,20 @@ pub struct Table {
 /// A cell of a table.
 #[derive(Debug, Clone)]
 pub struct Cell {
-    /// What it says.
+    /// The text of the cell.
     pub text: String,
     /// The lowest and the highest round, where they differ.
     pub range: Option<String>,
-    /// How it looks.
+    /// The look of the cell.
     pub kind: Kind,
 }
 
-/// How a cell looks.
+/// The look of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Words, from the left.
+    /// Words, aligned to the left.
     Words,
-    /// A number, from the right.
+    /// A number, aligned to the right.
     Number,
     /// The name of a series, with its colour.
     Series(usize),
@@ -104,7 +104,7 @@ impl Cell {
         Cell::series(summary, summary.series_of(program))
     }
 
-    /// The median with the range of the rounds; a dash where nothing is known.
+    /// The median with the range of the rounds; a dash if there is no figure.
     fn figure(figure: impl Into<Option<Figure>>, words: fn(f64) -> String) -> Cell {
         let Some(Figure { median, least, most }) = figure.into() else {
             return Cell::number("–");
@@ -115,7 +115,7 @@ impl Cell {
     }
 }
 
-/// Every section of which something was measured.
+/// Every section for which there are measurements.
 pub fn sections(summary: &Summary, notes: &Notes) -> Vec<Section> {
     let all = [
         ("goals", "Goals", rates::goals(summary)),

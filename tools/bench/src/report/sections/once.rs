@@ -1,4 +1,4 @@
-//! What was measured apart from workloads: failures, durations, memory, the core, the machine itself.
+//! The sections beside workloads: failures, durations, memory, the core, and the machine itself.
 
 use super::{Cell, Part, Table};
 use crate::report::notes::Notes;
@@ -29,7 +29,7 @@ pub(super) fn failures(summary: &Summary, notes: &Notes) -> Vec<Part> {
     parts
 }
 
-/// The same event of all programs next to each other.
+/// A table of the events, with the same event of all programs next to each other.
 fn aftermath(summary: &Summary, together: &[&FailureTimeline]) -> Table {
     let mut rows = Vec::new();
     for failures in together {
@@ -149,7 +149,7 @@ pub(super) fn core(summary: &Summary) -> Vec<Part> {
     parts
 }
 
-/// Under which circumstances it was measured, and how to do it again.
+/// The circumstances of the runs, and the commands that repeat them.
 pub(super) fn machine(summary: &Summary) -> Vec<Part> {
     let mut parts = Vec::new();
     for run in &summary.runs {

@@ -1,4 +1,4 @@
-//! What workloads gave: goals, two commits side by side, rates and latencies, costs, ladders.
+//! The sections about workloads: goals, two commits side by side, rates and latencies, costs, ladders.
 
 use super::{Cell, Kind, Part, Table};
 use crate::report::figure::Figure;
@@ -120,7 +120,7 @@ pub(super) fn workloads(summary: &Summary, notes: &Notes) -> Vec<Part> {
     parts
 }
 
-/// A row for each operation of each series, of a workload that has several operations.
+/// A table with a row for each operation of each series, for a workload that has several operations.
 fn by_operation(summary: &Summary, workload: &Workload) -> Option<Part> {
     let rows = workload.entries.iter().flat_map(|entry| &entry.rows);
     let mut names: Vec<&String> = rows.flat_map(|row| row.measured.operations.keys()).collect();

@@ -1,7 +1,7 @@
-//! The edge of each simulated server: what a real one does with sockets, rings and threads.
+//! The edge of each simulated server, in place of a real server's sockets, rings and threads.
 //!
-//! It drives the replica as the real edge does: events in as they come, one turn for all that came
-//! meanwhile, and then the output in its order.
+//! The edge drives the replica as the real one does: it hands in events as they come, runs one turn for all that
+//! came meanwhile, and then carries out the output in its order.
 
 use ringkeeper::id::{ConnectionId, Zxid};
 use ringkeeper::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
@@ -18,12 +18,12 @@ use super::server::{self, QUORUM_PORT, State};
 use super::wild::Broken;
 use super::world::{Event, Phase, World};
 
-/// Connections of clients, beside those of [`Port`]s.
+/// The kind of connections of clients; the other kinds belong to [`Port`]s.
 pub const CLIENT: u8 = 0;
 
-/// Connections of learners to a leader.
+/// The kind of connections of learners to a leader.
 pub const QUORUM: u8 = 1;
-/// Connections of elections.
+/// The kind of connections of elections.
 pub const ELECTION: u8 = 2;
 
 pub(super) fn kind_of(port: Port) -> u8 {
@@ -53,7 +53,7 @@ impl World {
             return;
         }
         if self.plan.changes() && !self.is_member(index) {
-            // It says that it is not among its members, and ends.
+            // The server says that it is not among the members, and ends.
             self.servers[index].state = State::Out;
             return;
         }
@@ -73,7 +73,7 @@ impl World {
         });
         self.servers[index].disk.cut_recovery_after(None);
         match started {
-            // With weights a quorum may need it, and it has no vote before there is a leader.
+            // With weights, a quorum may need this server, which has no vote before a leader is there.
             Ok(()) if self.plan.wild.groups.is_some() && self.servers[index].has_lost_all() => {
                 self.servers[index].end();
                 self.refused(index, "it begins without data");
@@ -87,10 +87,10 @@ impl World {
         }
     }
 
-    /// A session may not expire before its timeout has passed since it was last heard of. Among
-    /// several servers what one of them has heard may be lost with it, so that this is looked at
-    /// in good weather only, and of a server that stayed broken not at once: the leader sends away who was slow
-    /// to log, with what he has heard since his last answer to a ping.
+    /// Checks that no session expires before its timeout has passed since a server last heard of it. What one of
+    /// several servers has heard may be lost with that server. The check therefore runs only when nothing goes
+    /// wrong, and not at once for the sessions of a server that stayed broken: the leader drops a server that was
+    /// slow to log, with what that one has heard since its last answer to a ping.
     fn check_expiries(&mut self, fresh: &[Zxid]) {
         if !self.plan.is_standalone() && self.phase != Phase::Quiet {
             return;
@@ -105,11 +105,11 @@ impl World {
             }
             let Some(lease) = self.history.leases.get(&header.client_id) else { continue };
             if !self.plan.is_standalone() && lease.heard < good_since {
-                // By a server, perhaps, that is gone.
+                // The server that heard of the session may be gone.
                 continue;
             }
             let timeout = u64::try_from(lease.timeout_ms).unwrap_or(0) * MS;
-            // Clocks may be some hundredths too fast.
+            // Clocks may run a few hundredths too fast.
             let earliest = lease.heard + timeout - timeout / 20;
             if self.now < earliest {
                 let (session, heard, now) = (header.client_id, lease.heard, self.now);
@@ -158,7 +158,7 @@ impl World {
         if let (Some(replica), Some(next)) = (&server.replica, &server.next)
             && Zxid(next.version) <= replica.last_proposed()
         {
-            // It is on its way to the log, and whole in the files.
+            // The change is on its way to the log, and stands in the files already.
             self.chain.may_lack(Zxid(next.version));
         }
         server.disk.crash(power);
@@ -167,11 +167,11 @@ impl World {
         for (conn, end) in self.network.of(index) {
             let is_knock = end == 1 && self.network.get(conn).is_some_and(|known| !known.accepted);
             if is_knock {
-                // Who knocks will see that nobody is there.
+                // A client that is still connecting will see that nobody is there.
                 continue;
             }
             if power {
-                // The others hear of it when they send something, or when it is up again.
+                // The other ends hear of the loss when they send something, or when the machine is up again.
                 if self.rng.one_in(2) {
                     self.network.lose(conn, 1 - end);
                 }
@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    /// The machine is up again and knows nothing of its former connections.
+    /// Resets the former connections of a machine that is up again and knows nothing of them.
     fn reset_stale(&mut self, index: usize) {
         let now = self.now;
         for (conn, end) in self.network.of(index) {
@@ -190,7 +190,7 @@ impl World {
             if !known.ends[end].closed || !known.accepted {
                 continue;
             }
-            // Whose answer was lost knocks on until somebody hears it.
+            // An opener whose answer was lost tries again until somebody hears it.
             let knocks = !known.established;
             if !self.rng.one_in(4) || knocks {
                 self.network.reject(now, conn, end);
@@ -200,7 +200,7 @@ impl World {
 
     // ---- turns
 
-    /// Something came in: a turn will look at it.
+    /// Schedules a turn, because something came in.
     pub(super) fn wake_server(&mut self, index: usize) {
         let server = &mut self.servers[index];
         if server.replica.is_none() || server.turn_scheduled {
@@ -264,7 +264,7 @@ impl World {
         }
     }
 
-    /// Looks at what a server has applied, and at its state.
+    /// Checks what a server has applied, and its state.
     pub(super) fn observe(&mut self, index: usize) {
         if self.observe_after_mistake(index) || self.observe_deceived(index) {
             return;
@@ -305,7 +305,7 @@ impl World {
             self.fail(format!("server {id} has a digest that its transactions did not foretell"));
         }
         if leads && !self.plan.is_standalone() && !fresh.is_empty() {
-            // Only a leader that serves makes transactions; those of its own epoch show it.
+            // Only a leader that serves makes transactions, so those of its own epoch show that it serves.
             let epoch = last.epoch().0;
             if self.is_activated(index, epoch)
                 && let Err(what) = self.chain.leads(id, epoch)
@@ -398,7 +398,7 @@ impl World {
         let now = self.now;
         match op {
             LinkOp::Listen { on } => self.servers[index].listening = on,
-            // All are on one machine.
+            // The simulation does not check addresses.
             LinkOp::Members { .. } => {}
             LinkOp::Connect { link, port, server, to, timeout_ms } => {
                 let life = self.servers[index].life;
@@ -536,7 +536,7 @@ impl World {
         links.iter().find(|(_, (known, _))| *known == conn).map(|(link, _)| *link)
     }
 
-    /// The server at an end, if it is still the one that knows of it.
+    /// The server at an end, if its present process is the one that knows of the connection.
     fn server_of(&self, end: &End) -> Option<usize> {
         let server = self.servers.get(end.node)?;
         (server.life == end.life && server.replica.is_some()).then_some(end.node)
@@ -555,7 +555,7 @@ impl World {
                 return self.network.postpone(now, conn, to, paused);
             }
             if self.servers[end.node].state == (State::Down { machine: true }) {
-                // Sent again and again by the other's system, until the machine is there.
+                // The system of the other end sends it again until the machine is there.
                 return self.network.postpone(now, conn, to, now + SECOND);
             }
         }
@@ -670,7 +670,7 @@ impl World {
                     if !self.is_deceived() {
                         return self.fail(what);
                     }
-                    // A library gives such a connection up.
+                    // A client library gives up such a connection.
                     self.clients[index].abandon(now, &mut acts);
                 }
             }
@@ -683,7 +683,7 @@ impl World {
         self.client_acts(index, acts);
     }
 
-    // ---- what is rarer
+    // ---- rarer operations
 
     pub(super) fn log_read(&mut self, index: usize, life: u64, read: LogRead) {
         if !self.is_of_life(index, life) {

@@ -1,10 +1,10 @@
 //! The configuration files of a simulated server: `zoo.cfg`, the dynamic file that it names, and
 //! `zoo.cfg.dynamic.next`. The real [`Keeper`] writes them and the real reader reads them.
 //!
-//! The power may go between any two steps of the writer: while a file beside is written (any part of it
-//! is there), before it is renamed, and before the rename is durable (then it happened or not). The rule
-//! that is easy to break: whatever the step was, the next start finds a whole configuration, the old one
-//! or the new one.
+//! The power may go between any two steps of the writer: while it writes a temporary file (any part of which may
+//! then exist), before it renames that, and before the rename is durable (which then may have happened or not). The
+//! rule that is easy to break: after any step, the next start finds a whole configuration, the old one or the new
+//! one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,22 +20,22 @@ use ringkeeper::zab::ConfigChange;
 const STATIC_FILE: &str = "/conf/zoo.cfg";
 const MY_ID_FILE: &str = "/data/myid";
 
-/// What stands in the static file of every server, beside the members.
+/// The settings in the static file of every server, beside the members.
 const SETTINGS: &str = "dataDir=/data\ninitLimit=5\nsyncLimit=5\nreconfigEnabled=true\n\
                         standaloneEnabled=false\nadmin.enableServer=false\nclientPort=2181\n";
 
-/// When the power goes.
+/// The moment at which the power goes.
 #[derive(Clone, Copy, Debug)]
 pub struct PowerCut {
     /// Steps that are still done.
     pub steps: u64,
-    /// How much of a file beside is there that was being written, in thousandths.
+    /// The part of a temporary file that exists if the power goes while it is written, in thousandths.
     pub part_per_mille: u64,
-    /// A rename that was not synced has happened.
+    /// Whether a rename that was not synced has happened.
     pub renamed: bool,
 }
 
-/// The files. They outlive the server's processes.
+/// The files, which outlive the server's processes.
 #[derive(Debug, Default)]
 pub struct ConfigFiles {
     files: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
@@ -44,7 +44,7 @@ pub struct ConfigFiles {
 }
 
 impl ConfigFiles {
-    /// An operator writes the files of a server by hand.
+    /// Writes the files as an operator does by hand.
     pub fn write_by_hand(&mut self, me: ServerId, config: &Config) {
         let mut files = BTreeMap::new();
         let members = dynamic_text(config);
@@ -62,20 +62,19 @@ impl ConfigFiles {
         self.files = RefCell::new(files);
     }
 
-    /// A process begins: reads the active configuration, and the proposed one if there is one.
+    /// Reads the files as a process does that begins: the active configuration, and the proposed one if there is
+    /// one.
     ///
-    /// # Errors
-    /// Why the files cannot be used.
+    /// # Errors The files cannot be used; the text says why.
     pub fn open(&mut self) -> Result<(Config, Option<Config>), String> {
         let config = self.examine()?;
         self.keeper = Some(Keeper::new(&config, Some(Path::new(STATIC_FILE))));
         Ok((config.quorum.ensemble(), config.quorum.last_seen))
     }
 
-    /// What a process would find.
+    /// Reads the files without beginning a process.
     ///
-    /// # Errors
-    /// Why the files cannot be used.
+    /// # Errors The files cannot be used; the text says why.
     pub fn look(&self) -> Result<(Config, Option<Config>), String> {
         let config = self.examine()?;
         Ok((config.quorum.ensemble(), config.quorum.last_seen))
@@ -90,15 +89,15 @@ impl ConfigFiles {
             Sources { file: Some(file), flags: &[], properties: &[] },
             Some(&mut read),
         );
-        // A server that was taken out of the ensemble is not in its own files any more: it would not
-        // start, and says so. Nothing is wrong with the files.
+        // A removed server is not in its own files any more. It would not start, and says so, but nothing is wrong
+        // with the files.
         examination.errors.retain(|error| !error.origin.to_string().starts_with(MY_ID_FILE));
         examination
             .into_result()
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 
-    /// The process keeps what it has heard of its ensemble. False: the power went meanwhile.
+    /// Writes a change of the ensemble to the files. Returns `false` if the power went meanwhile.
     pub fn keep(&mut self, change: &ConfigChange, cut: Option<PowerCut>) -> bool {
         let Some(mut keeper) = self.keeper.take() else { return true };
         self.cut.set(cut);
@@ -108,7 +107,7 @@ impl ConfigFiles {
         cut.is_none()
     }
 
-    /// One step. False: the power went before it.
+    /// Counts one step. Returns `false` if the power went before it.
     fn step(&self) -> bool {
         match self.cut.get() {
             None => true,
@@ -136,7 +135,7 @@ impl Files for ConfigFiles {
             self.files.borrow_mut().insert(name.to_owned(), bytes.to_vec());
         };
         if !self.step() {
-            // Also where the power went long before: nothing is written then, and who reads knows none.
+            // If the power went long before, the writer writes nothing, and a reader knows no power cut.
             let part = self.cut.get().map_or(0, |cut| cut.part_per_mille);
             let length = bytes.len() * usize::try_from(part).unwrap_or(0) / 1000;
             put(&temporary, &bytes[..length]);
@@ -203,7 +202,7 @@ mod tests {
         assert_eq!(after(None, &[proposed, ConfigChange::Active(next)]), (new, None));
     }
 
-    /// Steps of one change: two files, three steps each, and the removal of a third.
+    /// The steps of one change: three for each of two files, and one for the removal of a third file.
     const STEPS: u64 = 7;
 
     #[test]
@@ -216,7 +215,7 @@ mod tests {
                 for renamed in [false, true] {
                     let cut = Some(PowerCut { steps, part_per_mille, renamed });
                     let (active, last_seen) = after(cut, &changes);
-                    // The old one, and what was proposed; or the new one.
+                    // Either the old one with the proposed one, or the new one.
                     assert!(active.version == 7 || last_seen.is_some(), "{cut:?}");
                     found.push((active.version, last_seen.map(|next| next.version)));
                 }
@@ -224,7 +223,7 @@ mod tests {
         }
         found.sort_unstable();
         found.dedup();
-        // Between the static file and the removal, what was proposed is still there.
+        // Between the change of the static file and the removal, the proposed configuration is still there.
         assert_eq!(found, [(5, Some(7)), (7, None), (7, Some(7))]);
     }
 }

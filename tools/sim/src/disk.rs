@@ -1,11 +1,10 @@
 //! A disk that keeps what it promised, and nothing more.
 //!
-//! What an op's documentation calls durable at its completion survives everything. Of an op that is
-//! under way when the power goes, any part that the op's steps allow has happened: any sectors of a
-//! log write, a name or not, a temporary file with any content. Ops without a completion between
-//! them end in any order, except those of a snapshot. What a killed process has written is there, and is
-//! lost with the power until somebody syncs the file; so are names, until the folder is synced
-//! ([`super::names`]).
+//! Everything that an op's documentation calls durable at its completion survives. If the power goes during an op,
+//! any part of it that its steps allow has happened: any sectors of a log write, a name or not, a temporary file
+//! with any content. Ops without a completion between them end in any order, except those of a snapshot. The writes
+//! of a killed process exist, and are lost with the power unless a process syncs the file. The same holds for names,
+//! until the folder is synced ([`super::names`]).
 
 mod crash;
 mod folder;
@@ -22,7 +21,7 @@ use super::names::Names;
 use super::reads::Reads;
 use super::rng::Rng;
 
-/// What a log write is cut into when it is torn.
+/// Bytes of a sector: a torn log write consists of whole sectors.
 const SECTOR_BYTES: usize = 512;
 
 /// The longest time that an op takes, in µs.
@@ -35,28 +34,28 @@ pub struct Speed {
     pub log_write: u64,
     /// Mean time of everything else.
     pub other: u64,
-    /// How many times slower it is now.
+    /// How many times slower the disk is now.
     pub slowed: u64,
 }
 
-/// Why the disk does not do what it is told.
+/// The faults of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Trouble {
-    /// There is no room for anything new.
+    /// Whether there is no room for anything new.
     pub full: bool,
-    /// Operations fail so often in a thousand.
+    /// How many of a thousand operations fail.
     pub failing_per_mille: u64,
 }
 
-/// The number of its folder, and its name.
+/// A file: the number of its folder, and its name.
 pub(super) type Key = (u8, String);
 
-/// The disk of one server. Outlives its processes.
+/// The disk of one server, which outlives the server's processes.
 pub struct Disk {
     rng: Rng,
-    /// What survives the power.
+    /// The files that survive a loss of power.
     folder: MemoryFolder,
-    /// Where each log's last group begins.
+    /// The offset of each log's last group.
     last_groups: RefCell<BTreeMap<String, u64>>,
     /// Open segments of the process, by their present names.
     segments: BTreeMap<SegmentId, String>,
@@ -64,49 +63,49 @@ pub struct Disk {
     snapshot_failed: bool,
     pending: BTreeMap<u64, Op>,
     next_op: u64,
-    /// Ops of the snapshot end in order.
+    /// The time until which an op of the snapshot is under way; those end in order.
     snapshot_busy_until: u64,
     /// How fast it is.
     pub speed: Speed,
     /// What is wrong with it.
     pub trouble: Trouble,
-    /// An error was told to the process that runs now.
+    /// Whether the present process was told of an error.
     pub erred: bool,
-    /// Which reads fail.
+    /// The reads that fail.
     pub reads: Reads,
-    /// A disk that lies: what the last log writes have overwritten, the newest last.
+    /// For a disk that lies: the bytes that the last log writes have overwritten, the newest last.
     overwritten: Option<Vec<Overwritten>>,
     /// Names that the next loss of power may take back.
     names: RefCell<Names>,
-    /// What log writes have overwritten that the next loss of power may take back, the oldest first.
+    /// Sectors that log writes have overwritten and that the next loss of power may bring back, the oldest first.
     unsynced: RefCell<Vec<Unsynced>>,
-    /// Decides about both.
+    /// Chooses the names and sectors that a loss of power takes back.
     names_rng: Rng,
     /// Changes that recovery may still make before the power goes. `None`: any number.
     changes_left: Cell<Option<u64>>,
 }
 
-/// What a log write has overwritten.
+/// The bytes that a log write has overwritten.
 struct Overwritten {
     segment: SegmentId,
     offset: usize,
     bytes: Vec<u8>,
-    /// Where the last group began before.
+    /// The offset of the group that was the last one before.
     last_group: Option<u64>,
 }
 
-/// A sector that was written and not synced.
+/// A sector that was written without a sync.
 struct Unsynced {
     key: Key,
     offset: usize,
-    /// What stood there.
+    /// The old content of the sector.
     old: Vec<u8>,
 }
 
-/// Writes that a disk that lies may lose, at most.
+/// The most writes that a disk that lies may lose.
 const FORGOTTEN_MAX: usize = 64;
 
-/// One bit that is not what it was.
+/// One flipped bit.
 #[derive(Clone, Debug)]
 pub struct Flip {
     key: Key,
@@ -117,7 +116,7 @@ pub struct Flip {
 impl Disk {
     /// An empty disk. `apart`: logs have a folder of their own.
     pub fn new(rng: Rng, speed: Speed, apart: bool) -> Disk {
-        // A stream of its own, which takes nothing from the other: the fixed seeds keep their runs.
+        // The stream is a separate one that takes nothing from `rng`, so the fixed seeds keep their runs.
         let names_rng = rng.clone().fork();
         Disk {
             rng,
@@ -141,12 +140,12 @@ impl Disk {
         }
     }
 
-    /// From now on its word is worth nothing.
+    /// From now on, the disk may lose writes that it has reported as durable.
     pub fn lie(&mut self) {
         self.overwritten = Some(Vec::new());
     }
 
-    /// The last writes of the log are lost, so many at most, and what was under way.
+    /// Loses the last writes of the log, at most `writes` of them, and everything under way.
     pub fn forget(&mut self, writes: usize) {
         self.pending.retain(|_, op| !matches!(op, Op::LogWrite { .. }));
         let Some(overwritten) = &mut self.overwritten else { return };
@@ -190,7 +189,7 @@ impl Disk {
             Op::LogWrite { .. } => self.speed.log_write,
             _ => self.speed.other,
         };
-        // Longer is a disk that is broken, which the system would say.
+        // A disk that took longer would be broken, and the system would report that.
         let took = 5 + self.rng.waiting(mean * self.speed.slowed).min(TOOK_MAX);
         let mut at = now + took;
         if is_of_snapshot(&op) {
@@ -208,7 +207,7 @@ impl Disk {
         !self.pending.is_empty()
     }
 
-    /// An op ends.
+    /// Ends an op, and gives its completion.
     pub fn end(&mut self, number: u64) -> Completion {
         let op = self.pending.remove(&number).expect("an op ends once");
         let token = op.token();
@@ -217,7 +216,7 @@ impl Disk {
             if is_of_snapshot(&op) {
                 self.snapshot_failed = true;
             }
-            // Nobody knows what it has done.
+            // A failed op may have done any part of its work.
             if failure.kind == IoFailureKind::Other {
                 self.do_in_part(op);
             }
@@ -252,7 +251,7 @@ impl Disk {
         None
     }
 
-    /// An op ends as it should: what it names is durable, and all else in that folder.
+    /// Ends an op successfully: the names that it gives are durable, and so are all others in that folder.
     fn perform(&mut self, op: Op) -> Result<Done, IoFailure> {
         let synced = match &op {
             Op::LogWrite { .. }
@@ -274,7 +273,7 @@ impl Disk {
         result
     }
 
-    /// What an op does to the files.
+    /// Changes the files as an op does.
     fn change(&mut self, op: Op) -> Result<Done, IoFailure> {
         let mut files = self.folder.files.borrow_mut();
         match op {
@@ -284,7 +283,7 @@ impl Disk {
                 let (from, bytes) = (index(offset), bytes as usize);
                 assert!(from + bytes <= file.len(), "a write behind the end of a segment");
                 if let Some(overwritten) = &mut self.overwritten {
-                    // What stands in an older segment is safe once another one is written.
+                    // The writes of an older segment are safe once another segment is written.
                     overwritten.retain(|old| old.segment == segment);
                     if overwritten.len() == FORGOTTEN_MAX {
                         overwritten.remove(0);
@@ -365,8 +364,8 @@ impl Disk {
         Ok(Done::Plain)
     }
 
-    /// Turns one bit of a log or snapshot, behind which something durable stands: the last group of
-    /// the last log is left alone, for damage there cannot be told from a write that was torn.
+    /// Flips one bit of a log or snapshot behind which something durable stands. The last group of the last log is
+    /// spared, because damage there looks like a torn write.
     pub fn flip_a_bit(&mut self) -> Option<Flip> {
         let mut candidates: Vec<(Key, usize)> = Vec::new();
         let files = self.folder.files.borrow();
@@ -396,7 +395,7 @@ impl Disk {
         Some(flip)
     }
 
-    /// Turns a bit, or turns it back.
+    /// Flips a bit, or flips it back.
     pub fn turn(&self, flip: &Flip) {
         if let Some(byte) = self
             .folder
@@ -409,7 +408,7 @@ impl Disk {
         }
     }
 
-    /// An operator sets the folders aside.
+    /// Sets the folders aside, as an operator does.
     pub fn set_aside(&mut self) {
         *self.names.get_mut() = Names::default();
         self.unsynced.get_mut().clear();
@@ -417,12 +416,12 @@ impl Disk {
         self.last_groups.borrow_mut().clear();
     }
 
-    /// The power goes after so many changes of the recovery that comes.
+    /// Lets the power go after this many changes of the next recovery; `None`: never.
     pub fn cut_recovery_after(&self, changes: Option<u64>) {
         self.changes_left.set(changes);
     }
 
-    /// Whether there is a snapshot of anything.
+    /// Whether the disk holds a snapshot with any history.
     pub fn has_history(&self) -> bool {
         let files = self.folder.files.borrow();
         let names = files.keys().map(|(_, name)| name.as_str());

@@ -1,4 +1,4 @@
-//! What goes wrong, when, and how it is set right.
+//! The faults of a run: their kinds, their times, and their repair.
 
 use super::cluster::{CLIENT, ELECTION, QUORUM};
 use super::network::Latency;
@@ -7,12 +7,12 @@ use super::server::State;
 use super::wild::{Broken, Wild};
 use super::world::{Event, Phase, World};
 
-/// Something that goes wrong.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// A process or machine goes.
+    /// A process or machine dies.
     Crash,
-    /// All of them.
+    /// All machines die at once.
     CrashAll,
     /// One server after the other is restarted.
     RollingRestart,
@@ -20,7 +20,7 @@ pub enum Kind {
     Pause,
     /// A connection breaks.
     Cut,
-    /// Ways are blocked.
+    /// Ways of the network are blocked.
     Partition,
     /// A disk is full.
     DiskFull,
@@ -60,19 +60,19 @@ const KINDS: [Kind; 13] = [
 /// A fault, or its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// One of a kind comes, and the next one is planned.
+    /// A fault of this kind happens, and the next one is planned.
     Comes(Kind),
     /// A step of a rolling restart.
     Roll(usize),
     /// Ways are free again.
     Join,
-    /// A disk is as it was.
+    /// A disk works again as before.
     DiskHeals(usize),
     /// An operator looks at a server that refused to start.
     Operator(usize),
     /// The operator asks for the change that he has prepared.
     Ask,
-    /// The operator looks who is a member, and who should run.
+    /// The operator looks which servers are members and which should run.
     Tidy,
     /// The operator empties the folders of a quorum.
     Mistake,
@@ -163,7 +163,7 @@ impl World {
         match kind {
             Kind::Crash => {
                 let power = self.rng.one_in(2);
-                // Now and then the one that matters most.
+                // Now and then, the fault hits the leader.
                 let leader = self.leader().filter(|_| self.rng.one_in(3));
                 self.crash_and_restart(leader.unwrap_or(index), power, 3 * SECOND);
             }
@@ -219,7 +219,7 @@ impl World {
         }
     }
 
-    /// One of the connections there are, if it was accepted.
+    /// One of the open connections, if it was accepted.
     fn some_connection(&mut self) -> Option<super::network::ConnId> {
         let all = self.network.all();
         if all.is_empty() {
@@ -252,7 +252,7 @@ impl World {
         let count = self.servers.len();
         let one_way = self.rng.one_in(3);
         if self.plan.wild.blocks_ports && self.rng.one_in(2) {
-            // A rule of some firewall: of one server's ports one is not to be had.
+            // The rule of a firewall blocks one port of one server.
             let (to, kind) = (self.rng.index(count), *self.rng.pick(&PORTS));
             let hosts = if kind == CLIENT { count + self.clients.len() } else { count };
             for from in (0..hosts).filter(|from| *from != to) {
@@ -262,7 +262,7 @@ impl World {
                 }
             }
         } else if self.rng.one_in(3) {
-            // One way, or one pair.
+            // One way is blocked, or both ways between one pair.
             let (from, to) = (self.rng.index(count), self.rng.index(count));
             if from != to {
                 self.network.set_blocked(now, from, to, true);
@@ -316,7 +316,7 @@ impl World {
     }
 
     fn flip(&mut self, index: usize) {
-        // Where gaps must be allowed, damage may look like one.
+        // If recovery must allow gaps, damage may look like a gap.
         if self.plan.short_epochs {
             return;
         }
@@ -326,7 +326,7 @@ impl World {
         self.servers[index].flips.push(flip);
     }
 
-    /// A server stopped by itself.
+    /// Handles a server that stopped by itself.
     pub(super) fn stopped(&mut self, index: usize, reason: &str) {
         let now = self.now;
         self.trace.event(now, &[23, index as u64], || format!("s{} stops: {reason}", index + 1));
@@ -343,7 +343,7 @@ impl World {
         self.crash_and_restart(index, false, SECOND);
     }
 
-    /// A server does not start with the folder it has.
+    /// Handles a server that does not start with its folder.
     pub(super) fn refused(&mut self, index: usize, reason: &str) {
         if self.note_end(index, reason) {
             self.servers[index].state = State::Refused(reason.to_owned());
@@ -367,8 +367,8 @@ impl World {
         self.schedule(at, Event::Fault(Fault::Operator(index)));
     }
 
-    /// What the message says: in an ensemble the folder is set aside, alone a backup is restored.
-    /// Never do more servers than a minority begin anew at a time.
+    /// The operator does what the server's message says: in an ensemble, sets the folder aside; for a server on its
+    /// own, restores a backup. At most a minority of the servers begins anew at a time.
     fn operator(&mut self, index: usize) {
         if !matches!(self.servers[index].state, State::Refused(_)) {
             return;
@@ -376,16 +376,16 @@ impl World {
         let now = self.now;
         let anew =
             self.servers.iter().filter(|server| server.is_voter && server.began_anew).count();
-        // Who votes is not known for sure while the ensemble is changed.
-        // An empty folder that votes would vote as if it had never known anything.
+        // While the ensemble changes, the operator does not know for sure which servers vote. A server with an empty
+        // folder and a vote would vote as if it had never known anything.
         let votes_empty = self.plan.wild.autocreate || self.plan.wild.groups.is_some();
-        // Those who stay broken are as many as may be missing.
+        // The servers that stay broken are as many as may be missing.
         let others_are_missing = self.plan.wild.stay_broken && self.phase != Phase::Chaos;
         let may = !self.plan.is_standalone()
             && !self.plan.changes()
             && !votes_empty
             && !others_are_missing
-            // After a mistake those who are kept out with the old history are as many already.
+            // After a mistake, the servers that are kept out with the old history are as many already.
             && self.served.is_none()
             && anew < (self.plan.voters - 1) / 2;
         let server = &mut self.servers[index];
@@ -407,7 +407,7 @@ impl World {
         self.schedule(now + 100 * MS, Event::Start(index));
     }
 
-    /// Nothing goes wrong from now on, and what did is set right.
+    /// Ends all faults, and repairs what they broke.
     pub fn heal(&mut self) {
         self.enter(Phase::Healing);
         let now = self.now;

@@ -1,13 +1,13 @@
-//! Disks that say that a write is durable and lose it with the power.
+//! Disks that report a write as durable and lose it with the power.
 //!
-//! Nothing can be made safe on such a disk, so that here one loses only what others hold as well: with
-//! the server left out, a quorum has an epoch and a log that are no older than what it had. Whoever is
-//! elected then has at least that, as if nothing had been lost. What must hold beyond that no
-//! acknowledged write is lost: a leader that has an acknowledgement of what is gone notices it when the
-//! server comes back to it, and says so; and nobody is accused whose disk has lost nothing.
+//! No server can make anything safe on such a disk, so a disk here loses only what others hold as well: without this
+//! server, a quorum has an epoch and a log that are no older than what it lost. A leader that is elected then has at
+//! least that, as if nothing had been lost. Beside "no acknowledged write is lost", two things must hold: a leader
+//! that has an acknowledgement of lost writes notices the loss when the server comes back to it, and says so; and no
+//! leader accuses a server whose disk has lost nothing.
 //!
-//! Not simulated: a lost sync of an epoch file, after which a server promises the same epoch twice. It
-//! cannot be noticed by anybody before it has done its harm.
+//! Not simulated: a lost sync of an epoch file, after which a server promises the same epoch twice. No server can
+//! notice that before the harm is done.
 
 use ringkeeper::id::{Epoch, ServerId, Zxid};
 use ringkeeper::recovery::recover;
@@ -16,23 +16,23 @@ use ringkeeper::zab::{PeerFacts, PeerState};
 use super::server::recovery_options;
 use super::world::{Phase, World};
 
-/// What a disk has lost, and who must notice it.
+/// A loss of a disk, and the leader that must notice it.
 #[derive(Clone, Copy, Debug)]
 pub struct Loss {
     /// The server.
     server: usize,
-    /// What it has left.
+    /// The last zxid that it has left.
     left: Zxid,
-    /// What the leader had been told that it has.
+    /// The last zxid that it had acknowledged to the leader.
     acknowledged: Zxid,
-    /// The leader's place, its process and its epoch.
+    /// The leader: its index, its life and its epoch.
     leader: (usize, u64, Epoch),
     /// Losses that the leader had noticed before.
     noticed: u64,
 }
 
 impl World {
-    /// What a server would say of itself if it started now with what is on its disk.
+    /// The epoch and the last zxid with which a server would vote if it started now from its disk.
     fn durable_vote(&self, index: usize) -> Option<(Epoch, Zxid)> {
         let copy = self.servers[index].disk.copy();
         let recovered = recover(&copy, &recovery_options(&self.plan, 1), &mut |_| ()).ok()?;
@@ -44,7 +44,7 @@ impl World {
         Some(replica.peer().as_member()?.facts())
     }
 
-    /// The power goes: a disk that lies loses some of the writes that it has called durable.
+    /// When the power goes, lets a disk that lies lose some of the writes that it has reported as durable.
     pub(super) fn maybe_forget(&mut self, index: usize) {
         let wild = &self.plan.wild;
         let lies = wild.lying_disks.contains(&index) && self.phase == Phase::Chaos;
@@ -91,13 +91,13 @@ impl World {
         (!learner.is_observer && acknowledged > left).then_some(loss)
     }
 
-    /// A server whose disk has lost something follows the leader that it had acknowledged it to.
+    /// Checks that a leader notices the loss of a server that follows it again.
     pub(super) fn check_losses(&mut self, index: usize) {
         if self.losses.is_empty() || self.losses.iter().all(|loss| loss.server != index) {
             return;
         }
         let Some(facts) = self.facts(index) else { return };
-        // Only then is it up to date.
+        // Only a server that follows is up to date.
         let follows =
             self.servers[index].replica.as_ref().is_some_and(|it| it.mode() == "follower");
         if facts.state != PeerState::Following || !follows {
@@ -118,13 +118,13 @@ impl World {
         }
     }
 
-    /// Nobody is accused of more than was lost. To be asked before a process ends.
+    /// Checks that a leader reports no more losses than there were. The caller asks before a process ends.
     pub(super) fn check_accusations(&mut self, index: usize) {
         if self.served.is_some() || self.is_deceived() {
             return;
         }
         let noticed = self.facts(index).map_or(0, |facts| facts.counts.acknowledged_lost);
-        // Whose folder was set aside comes back with nothing.
+        // A server whose folder was set aside comes back with nothing, which counts as a loss.
         let lost = self.stats.forgotten + self.stats.set_aside;
         if noticed > lost {
             self.fail(format!(

@@ -1,4 +1,4 @@
-//! What clients asked for and what they were told: the material of the checkers.
+//! What clients asked for, and what servers told them: the material of the checkers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub enum Part {
         /// The version expected, -1 for any.
         version: i32,
     },
-    /// The version of a node is this.
+    /// Checks the version of a node.
     Check {
         /// The node.
         path: String,
@@ -78,13 +78,13 @@ pub enum Found {
 pub enum Request {
     /// Creates a node.
     Create {
-        /// The node; for a sequential one, all but the number.
+        /// The node; for a sequential one, the path without the number.
         path: String,
         /// Its data.
         data: Vec<u8>,
-        /// It goes with the session.
+        /// Whether it goes with the session.
         ephemeral: bool,
-        /// Its name ends in a number of its own.
+        /// Whether its name ends in a number of its own.
         sequential: bool,
     },
     /// Creates a node that goes some time after its last child.
@@ -126,11 +126,11 @@ pub enum Request {
         /// The node.
         path: String,
     },
-    /// Shows who it is.
+    /// Authenticates the client.
     Auth {
-        /// How.
+        /// The scheme of the authentication.
         scheme: String,
-        /// By what.
+        /// The proof, such as a password.
         secret: Option<String>,
     },
     /// Reads several nodes at once.
@@ -151,30 +151,30 @@ pub enum Request {
         /// The version expected, -1 for any.
         version: i32,
     },
-    /// All or nothing.
+    /// Several changes, of which all happen or none.
     Multi(Vec<Part>),
     /// Reads data and Stat.
     Get {
         /// The node.
         path: String,
-        /// Leaves a watch.
+        /// Whether it sets a watch.
         watch: bool,
     },
     /// Reads the Stat.
     Exists {
         /// The node.
         path: String,
-        /// Leaves a watch.
+        /// Whether it sets a watch.
         watch: bool,
     },
     /// Reads the names of the children, and the Stat.
     Children {
         /// The node.
         path: String,
-        /// Leaves a watch.
+        /// Whether it sets a watch.
         watch: bool,
     },
-    /// Everything that was acknowledged before is seen by what follows.
+    /// Makes later reads see everything that was acknowledged before.
     Sync {
         /// Any path.
         path: String,
@@ -186,31 +186,31 @@ pub enum Request {
         /// What was watched, by path and kind.
         watches: Vec<(String, Watched)>,
     },
-    /// Leaves a watch that stays until it is taken away.
+    /// Sets a watch that stays until it is removed.
     AddWatch {
-        /// The node, there or not.
+        /// The node, which need not exist.
         path: String,
-        /// It is for everything below as well.
+        /// Whether the watch is for everything below as well.
         recursive: bool,
     },
-    /// Asks whether there are watches, or takes them away.
+    /// Asks whether there are watches, or removes them.
     Watches {
         /// The node.
         path: String,
-        /// Which, as the request numbers them.
+        /// The kind of watches, as the request numbers them.
         kind: i32,
-        /// They are taken away.
+        /// Whether the watches are removed.
         remove: bool,
     },
     /// Changes the ensemble; the texts are those of the request.
     Reconfig {
-        /// Members that come, or change.
+        /// Members that join or change.
         joining: Option<String>,
-        /// Members that go.
+        /// Members that leave.
         leaving: Option<String>,
         /// All members from now on.
         members: Option<String>,
-        /// The version that is to be changed, -1 for any.
+        /// The version of the configuration expected, -1 for any.
         version: i64,
     },
     /// Ends the session.
@@ -239,9 +239,9 @@ impl Request {
 /// What a watch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Watched {
-    /// Data of a node that was there.
+    /// Data of an existing node.
     Data,
-    /// A node that was not there.
+    /// A missing node.
     Missing,
     /// The children.
     Children,
@@ -251,10 +251,10 @@ pub enum Watched {
     Recursive,
 }
 
-/// What a reply says beside its header.
+/// The content of a reply behind its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Nothing more, or nothing that is looked at.
+    /// Nothing, or nothing that a checker looks at.
     Nothing,
     /// A path.
     Path(String),
@@ -264,7 +264,7 @@ pub enum Answer {
     Data(Option<Vec<u8>>, Stat),
     /// A Stat.
     Stat(Stat),
-    /// Of a multi: the error of the part that failed, 0 if none did.
+    /// For a multi: the error of the part that failed, 0 if none did.
     Multi(i32),
     /// Names in order, and the Stat.
     Children(Vec<String>, Stat),
@@ -274,49 +274,49 @@ pub enum Answer {
     Found(Vec<Found>),
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Not yet, or never: the connection was lost.
+    /// No reply has come yet, or none ever will, because the connection was lost.
     Unknown,
     /// There was a reply.
     Replied {
-        /// When.
+        /// The time of the reply, in µs.
         at: u64,
         /// The zxid in its header.
         zxid: Zxid,
         /// 0, or an error.
         err: i32,
-        /// The rest.
+        /// The content behind the header.
         answer: Answer,
     },
 }
 
-/// A request and what became of it.
+/// A request and its outcome.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Who asked.
+    /// The client that asked.
     pub client: usize,
-    /// In which session.
+    /// The session of the request.
     pub session: SessionId,
-    /// Over which of the client's connections.
+    /// The number of the client's connection.
     pub connection: u64,
-    /// Its number, unique on its connection.
+    /// Its xid, unique on its connection.
     pub xid: i32,
-    /// What for.
+    /// What the client asked for.
     pub request: Request,
-    /// When.
+    /// The time of the request, in µs.
     pub invoked: u64,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// A frame as it arrived.
+/// The content of a frame that arrived.
 #[derive(Clone, Debug)]
 pub enum Seen {
     /// A session was begun or taken up again.
     Connected,
-    /// The reply of a call, by its place.
+    /// The reply of a call, by the index of the call.
     Reply(usize),
     /// The reply of a ping.
     Pong,
@@ -324,74 +324,74 @@ pub enum Seen {
     Event {
         /// What happened.
         event: EventType,
-        /// To which node.
+        /// The node that it happened to.
         path: String,
     },
 }
 
-/// A frame, and where it arrived.
+/// A frame, and the connection on which it arrived.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// Whose.
+    /// The client that received it.
     pub client: usize,
-    /// On which of the client's connections.
+    /// The number of the client's connection.
     pub connection: u64,
-    /// In which session.
+    /// The session of the connection.
     pub session: SessionId,
     /// The zxid in its header.
     pub zxid: Zxid,
-    /// What it was.
+    /// Its content.
     pub seen: Seen,
 }
 
-/// A connection of a client, from its request to begin or to take up a session.
+/// A connect request of a client, which begins or takes up a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Greeting {
-    /// Whose.
+    /// The client.
     pub client: usize,
-    /// Which of the client's connections.
+    /// The number of the client's connection.
     pub connection: u64,
-    /// To which server.
+    /// The server.
     pub server: usize,
     /// The session that is to be taken up.
     pub session: SessionId,
-    /// When it was sent.
+    /// The time at which it was sent, in µs.
     pub sent: u64,
-    /// A server has answered.
+    /// Whether a server has answered.
     pub is_answered: bool,
 }
 
 /// Everything that all clients saw.
 #[derive(Debug, Default)]
 pub struct History {
-    /// By invocation.
+    /// The calls, by their times.
     pub calls: Vec<Call>,
-    /// By arrival.
+    /// The frames, by arrival.
     pub frames: Vec<Frame>,
-    /// By the time at which they were sent.
+    /// The connect requests, by the times at which they were sent.
     pub greetings: Vec<Greeting>,
     /// Every session that a client ever had.
     pub leases: BTreeMap<SessionId, Lease>,
-    /// Disks without room: whose, from when, until when.
+    /// Times in which a disk had no room: the server, the beginning and the end.
     pub full: Vec<(usize, u64, u64)>,
     /// Connections, by client and number, to servers that had no leader.
     pub readers: BTreeSet<(usize, u64)>,
 }
 
-/// What is known about a session from its client.
+/// What a client knows about its session.
 #[derive(Clone, Copy, Debug)]
 pub struct Lease {
     /// Its client.
     pub client: usize,
     /// The client's connection with which it began.
     pub connection: u64,
-    /// When that was asked for, and when it was answered.
+    /// The times at which the client asked for the session and at which it got the answer.
     pub began: (u64, u64),
     /// The timeout agreed on.
     pub timeout_ms: i32,
-    /// When the last thing was sent that a server has answered: it was alive then.
+    /// The time at which the client sent the last thing that a server has answered; the session lived then.
     pub heard: u64,
-    /// When its client was told that it has expired.
+    /// The time at which its client was told that it has expired.
     pub expired: Option<u64>,
 }
 
@@ -404,7 +404,7 @@ const GREETING_LASTS: u64 = 60 * SECOND;
 const ROOM_UNNOTICED: u64 = 20 * SECOND;
 
 impl History {
-    /// Whether a call was asked of a server that had no leader.
+    /// Whether a call went to a server that had no leader.
     pub fn is_readers(&self, call: &Call) -> bool {
         self.readers.contains(&(call.client, call.connection))
     }
@@ -422,12 +422,12 @@ impl History {
         })
     }
 
-    /// A disk has no room from now on.
+    /// Notes that a disk has no room from now on.
     pub fn disk_is_full(&mut self, server: usize, now: u64) {
         self.full.push((server, now, u64::MAX));
     }
 
-    /// A disk has room.
+    /// Notes that a disk has room again.
     pub fn disk_has_room(&mut self, server: usize, now: u64) {
         for (_, _, until) in self.full.iter_mut().filter(|(of, ..)| *of == server) {
             *until = now.min(*until);
@@ -444,7 +444,7 @@ impl History {
         })
     }
 
-    /// Whether some server may not have had room then: a write fails for its leader's disk, too.
+    /// Whether some server may not have had room at that time; a write also fails because of the leader's disk.
     pub fn somebody_lacked_room(&self, since: u64, until: u64) -> bool {
         let mut full = self.full.iter();
         full.any(|(_, from, to)| *from <= until && since <= to.saturating_add(ROOM_UNNOTICED))
@@ -459,7 +459,7 @@ impl History {
         })
     }
 
-    /// A session was begun or taken up again, by something sent at `sent`.
+    /// Notes that a session was begun or taken up again, by a request sent at `sent`.
     pub fn session_is_alive(
         &mut self,
         id: SessionId,
@@ -479,14 +479,14 @@ impl History {
         lease.timeout_ms = timeout_ms;
     }
 
-    /// Something that was sent at `sent` was answered.
+    /// Notes that a server answered something that was sent at `sent`.
     pub fn session_was_heard(&mut self, id: SessionId, sent: u64) {
         if let Some(lease) = self.leases.get_mut(&id) {
             lease.heard = lease.heard.max(sent);
         }
     }
 
-    /// A client was told that its session has expired.
+    /// Notes that a client was told that its session has expired.
     pub fn told_expired(&mut self, id: SessionId, now: u64) {
         if let Some(lease) = self.leases.get_mut(&id) {
             lease.expired = Some(now);

@@ -1,15 +1,15 @@
 //! Whole ensembles in one process, from one seed.
 //!
-//! A run puts replicas into a world of its own: disks, a network, clocks, clients, and faults, all
-//! drawn from the seed. First things go wrong, then everything is set right and the ensemble must
-//! come together; in the end checkers compare what the clients were told with the one history that
-//! the servers have. Equal seeds give equal runs, event by event ([`Outcome::hash`]).
+//! A run puts replicas into a world of its own: disks, a network, clocks, clients, and faults, all drawn from the
+//! seed. First faults happen, then all of them end and the ensemble must come together. At the end, checkers compare
+//! what the clients were told with the one history that the servers have. Equal seeds give equal runs, event by
+//! event ([`Outcome::hash`]).
 //!
 //! ```text
 //! seed → Plan → World { servers: Replica on Disk and Clock, Network, clients } → History, Chain → check
 //! ```
-//! The replicas are driven as the real edge drives them (`src/server/host` of the server). The easy rule to break:
-//! nothing here may depend on anything but the seed, such as the order of a hash table.
+//! The simulation drives the replicas as the real edge does (`src/server/host` of the server). The easy rule to
+//! break: nothing here may depend on anything but the seed, such as the order of a hash table.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 

@@ -1,4 +1,4 @@
-//! Compares what a read says with what the model has.
+//! Compares the answer to a read with the model.
 
 use ringkeeper::error::ErrorCode;
 use ringkeeper::proto::data::perms;
@@ -8,10 +8,9 @@ use super::check::{is_meant, what};
 use super::history::{Answer, Call, Found, Look, Outcome, Request};
 use super::model::Model;
 
-/// Whether a read shows the state that it says it is from.
+/// Checks that a read shows the state of the zxid that it names.
 ///
-/// # Errors
-/// It shows another.
+/// # Errors The read shows another state.
 pub fn read(model: &Model, call: &Call, who: &Who) -> Result<(), String> {
     let Outcome::Replied { zxid, err, answer, .. } = &call.outcome else { return Ok(()) };
     let wrong = |expected: &dyn std::fmt::Debug| {
@@ -45,7 +44,7 @@ pub fn read(model: &Model, call: &Call, who: &Who) -> Result<(), String> {
         Answer::Data(data, stat) => *data == node.data && *stat == node.stat,
         Answer::Stat(stat) => *stat == node.stat,
         Answer::Children(names, stat) => {
-            // The root's numbers begin before the history does.
+            // The root had changed before the history began, so its Stat is not compared.
             names.iter().eq(node.children.iter()) && (path == "/" || *stat == node.stat)
         }
         Answer::Acl(list, stat) => {
@@ -60,7 +59,7 @@ pub fn read(model: &Model, call: &Call, who: &Who) -> Result<(), String> {
     if same { Ok(()) } else { wrong(&node) }
 }
 
-/// What a part of a multiRead has to find.
+/// The answer that a part of a multiRead must find.
 fn found(model: &Model, look: &Look, who: &Who) -> Found {
     let (Look::Get(path) | Look::Children(path)) = look;
     let Some(node) = model.nodes.get(path) else { return Found::Error(ErrorCode::NoNode.code()) };

@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command that runs a seed again.
+/// The command line that runs a seed again.
 fn replay(seed: u64, options: Options) -> String {
     let features = if options.planted.is_some() { " --features planted-bugs" } else { "" };
     let mut line = format!("cargo run --profile sim -p ringkeeper-sim{features} -- --seed {seed}");

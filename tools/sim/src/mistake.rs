@@ -1,9 +1,9 @@
-//! What an operator does to a quorum by mistake, and servers that stay broken.
+//! An operator's mistake with the folders of a quorum, and servers that stay broken.
 //!
-//! A mistake: the folders of a quorum are emptied, each with a file `initialize` beside them, while the
-//! rest keeps its data. From then on there are two histories, and either may win: who has the newer
-//! one is not decided here. What must hold: whoever serves has one state at one zxid, so that no two
-//! histories are ever served in one ensemble, and none is made of parts of both.
+//! The mistake: the operator empties the folders of a quorum, and puts a file `initialize` into each, while the
+//! other servers keep their data. From then on there are two histories, and either may win; the simulation does not
+//! decide which one is newer. The check: all servers that serve have one state at one zxid, so that one ensemble
+//! never serves two histories, nor a history made of parts of both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,16 +21,15 @@ use super::world::{Event, Phase, World};
 #[derive(Debug, Default)]
 pub struct Served {
     states: BTreeMap<Zxid, (i64, ServerId)>,
-    /// Servers that have not noticed it yet, and their lives: what they serve until they do is the
-    /// old history, which ends there.
+    /// Servers that have not noticed the mistake yet, and their lives. Until they do, they serve the old history,
+    /// which ends there.
     unaware: BTreeMap<usize, u64>,
 }
 
 impl Served {
-    /// A server serves a tree of this digest.
+    /// Notes that a server serves a tree of this digest.
     ///
-    /// # Errors
-    /// Another one served another tree at this zxid.
+    /// # Errors Another server served another tree at this zxid.
     pub fn state(&mut self, server: ServerId, zxid: Zxid, digest: i64) -> Result<(), String> {
         let (known, first) = *self.states.entry(zxid).or_insert((digest, server));
         if known == digest {
@@ -85,7 +84,7 @@ impl World {
                 }
             }
         }
-        // The clients have new sessions from here on, and what they saw before is another story.
+        // From here on, the clients have new sessions, and what they saw before belongs to another history.
         for index in 0..self.clients.len() {
             let mut acts = Vec::new();
             self.clients[index].abandon(now, &mut acts);
@@ -95,7 +94,7 @@ impl World {
         self.served = Some(Served { unaware, ..Served::default() });
     }
 
-    /// What a server has, where nothing is known of how it came by it. False: all is as usual.
+    /// After a mistake, notes what a server serves, whatever its history. Returns `false` if there was no mistake.
     pub(super) fn observe_after_mistake(&mut self, index: usize) -> bool {
         let is_looking = self.facts(index).is_some_and(|facts| facts.state == PeerState::Looking);
         let Some(served) = &mut self.served else { return false };
@@ -104,8 +103,8 @@ impl World {
         drop(replica.database().take_recorded());
         let last = replica.last_processed();
         let serves = matches!(replica.mode(), "leader" | "follower" | "observer");
-        // Who does not serve yet may still hear late from the leader of the old history that it may: only who looks
-        // for another has left it.
+        // A server that does not serve yet may still be told by the leader of the old history to serve. Only a
+        // server that looks for another leader has left the old one.
         if is_looking || served.unaware.get(&index).is_some_and(|life| *life != server.life) {
             served.unaware.remove(&index);
         }
@@ -119,7 +118,7 @@ impl World {
         true
     }
 
-    /// After a mistake: whether there is a leader with a quorum. Others may be kept out.
+    /// After a mistake: whether a leader with a quorum serves. The other servers may be kept out.
     pub(super) fn a_quorum_serves(&self) -> bool {
         let config = self.newest_config();
         let is = |index: usize, mode: &str| {
@@ -139,7 +138,7 @@ impl World {
         })
     }
 
-    /// After a mistake: all who serve come to one state.
+    /// After a mistake: whether all servers that serve have one state.
     pub(super) fn those_who_serve_agree(&self) -> bool {
         let states = self.servers.iter().filter_map(|server| {
             let replica = server.replica.as_ref()?;
@@ -153,14 +152,14 @@ impl World {
 
     // ---- servers that stay broken
 
-    /// Breaks as many voters as the ensemble may lose; for good, until [`World::repair`].
+    /// Breaks as many voters as the ensemble may lose, until [`World::repair`].
     pub(super) fn break_some(&mut self) {
         if self.plan.wild.witness {
             self.break_the_other();
             return self.block_broken();
         }
         let config = self.newest_config();
-        // Who begins anew has no vote yet, and so is one of those who may be missing.
+        // A server that begins anew has no vote yet, so it is one of those that may be missing.
         let mut working: Vec<usize> =
             (0..self.plan.voters).filter(|index| !self.servers[*index].began_anew).collect();
         loop {
@@ -207,7 +206,7 @@ impl World {
         }
     }
 
-    /// Sets right what was still broken.
+    /// Repairs the servers that were still broken.
     pub(super) fn repair(&mut self) {
         let now = self.now;
         for index in 0..self.servers.len() {

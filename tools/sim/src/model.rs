@@ -1,4 +1,4 @@
-//! A tree as simple as can be, to compare what servers said with what the history means.
+//! A tree as simple as possible, to compare the answers of servers with the meaning of the history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,26 +14,26 @@ use super::history::{Part, Request};
 use super::plan::Plan;
 use super::quotas::{self, Quotas};
 
-/// What becomes of a node by itself.
+/// Whether, and when, a node disappears by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing, but that an ephemeral one goes with its session.
+    /// The node stays; an ephemeral one goes with its session.
     #[default]
     Plain,
-    /// It goes some time after its last child.
+    /// The node goes some time after its last child.
     Container,
-    /// It goes when it has had neither children nor new data for so many ms.
+    /// The node goes when it has had neither children nor new data for this many ms.
     Ttl(i64),
 }
 
 /// A node of the model.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
-    /// What becomes of it.
+    /// Whether it disappears by itself.
     pub kind: Kind,
     /// Its data.
     pub data: Option<Vec<u8>>,
-    /// What a client would be told, `num_children` and `data_length` included.
+    /// Its Stat as a client sees it, with `num_children` and `data_length`.
     pub stat: Stat,
     /// Names of its children.
     pub children: BTreeSet<String>,
@@ -48,13 +48,13 @@ pub struct Model {
     pub nodes: BTreeMap<String, Node>,
     /// Sessions that live.
     pub sessions: BTreeSet<SessionId>,
-    /// `skipACL`: nobody is asked who it is.
+    /// `skipACL`: whether no ACL is checked.
     pub unchecked: bool,
     /// Every sequential name ever given.
     pub names: BTreeSet<String>,
     /// How old containers get that never have a child, in ms; `None`: any age.
     pub never_used_ms: Option<i64>,
-    /// See there.
+    /// The quotas and their past.
     pub quotas: Quotas,
 }
 
@@ -70,7 +70,7 @@ pub fn parent(path: &str) -> &str {
 }
 
 impl Model {
-    /// The built-in nodes.
+    /// A model with the built-in nodes.
     pub fn new() -> Model {
         let mut model = Model::default();
         model.nodes.insert("/".to_owned(), Node::default());
@@ -84,7 +84,7 @@ impl Model {
         model
     }
 
-    /// The same, with the rules of an ensemble.
+    /// As `new`, with the rules of an ensemble.
     pub fn of(plan: &Plan) -> Model {
         let mut model = Model::new();
         let wider = &plan.wild.wider;
@@ -94,7 +94,7 @@ impl Model {
         model
     }
 
-    /// What a request would meet now: nothing in its way, or an error.
+    /// The error that a request would meet now, or `None`.
     pub fn obstacle(&self, request: &Request, who: &Who) -> Option<ErrorCode> {
         let creates = |path: &str, sequential: bool| {
             self.gate(parent(path), perms::CREATE, who)
@@ -121,7 +121,7 @@ impl Model {
                 .gate(parent(path), perms::DELETE, who)
                 .or_else(|| self.delete_obstacle(path, *version)),
             Request::Multi(parts) => {
-                // The parts see each other: on a copy.
+                // Later parts see the effects of earlier ones, so the model works on a copy.
                 let mut copy = Model { nodes: self.nodes.clone(), ..Model::default() };
                 parts.iter().find_map(|part| copy.part(part, who))
             }
@@ -129,7 +129,7 @@ impl Model {
         }
     }
 
-    /// Whether somebody may do something to a node that is there.
+    /// The error that the ACL of an existing node gives to a client, or `None`.
     fn gate(&self, path: &str, wanted: i32, who: &Who) -> Option<ErrorCode> {
         match self.nodes.get(path) {
             None => Some(ErrorCode::NoNode),
@@ -203,8 +203,7 @@ impl Model {
     /// Carries out a transaction. Returns the paths whose data or existence changed, and those whose
     /// children did.
     ///
-    /// # Errors
-    /// It does not fit, or breaks a rule about sessions, ephemeral nodes or sequential names.
+    /// # Errors The transaction does not fit, or breaks a rule about sessions, ephemeral nodes or sequential names.
     pub fn apply(&mut self, txn: &Txn) -> Result<(), String> {
         let header = txn.header();
         let (zxid, time) = (header.zxid, header.time);
@@ -290,7 +289,8 @@ impl Model {
                     self.delete(&path, zxid);
                 }
             }
-            // The parts before the one that failed stand there as they were asked for.
+            // The transaction lists the parts before the failed one as they were asked for, but none of them
+            // happened.
             TxnBody::Multi(parts) if has_failed(*parts) => (),
             TxnBody::Multi(parts) => {
                 for (_, part) in TxnBody::parts(*parts) {
@@ -340,7 +340,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether a node that nobody deletes may go now.
+    /// Checks that a container or a TTL node may disappear now.
     fn goes_rightly(&self, txn: &Txn) -> Result<(), String> {
         let TxnBody::Delete(delete) = txn.body() else { return Ok(()) };
         let path = delete.path.unwrap_or_default();
@@ -417,7 +417,7 @@ fn invalid_acl(acl: &List, who: &Who) -> Option<ErrorCode> {
     who.stored(acl).is_none().then_some(ErrorCode::InvalidAcl)
 }
 
-/// Whether a part of a multi failed, and so all of it.
+/// Whether a part of a multi failed, and with it the whole multi.
 pub fn has_failed(parts: Vector<'_, SubTxn<'_>>) -> bool {
     TxnBody::parts(parts).any(|(_, part)| matches!(part, TxnBody::Error { .. }))
 }

@@ -1,11 +1,11 @@
-//! Names that a process has given and whose folder was not synced before it was killed.
+//! Names that a process gave to files before it was killed, without syncing the folder.
 //!
-//! The next process finds the files under these names. If the power goes before somebody syncs the folder,
-//! the files have their old names, and their old content where one was put in another's place.
+//! The next process finds the files under these names. If the power goes before a process syncs the folder, the
+//! files have their old names again, and a replaced file has its old content.
 
 use super::disk::Key;
 
-/// One of them.
+/// One such name.
 #[derive(Debug)]
 pub(super) enum Named {
     /// A file has another name now.
@@ -25,22 +25,23 @@ impl Named {
     }
 }
 
-/// All of a disk, the oldest first.
+/// All such names of a disk, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Names(Vec<Named>);
 
 impl Names {
-    /// A name was given, and no more.
+    /// Notes a name that was given without a sync.
     pub fn give(&mut self, named: Named) {
         self.0.push(named);
     }
 
-    /// A folder was synced.
+    /// Forgets the names of a folder that was synced.
     pub fn sync(&mut self, folder: u8) {
         self.0.retain(|named| named.folder() != folder);
     }
 
-    /// The power goes, and the system has written so many of them by itself.
+    /// Takes back the names when the power goes, except the oldest `kept`, which the system has written by itself;
+    /// the newest comes first.
     pub fn lose(&mut self, kept: usize) -> impl Iterator<Item = Named> + use<> {
         let lost = self.0.split_off(kept.min(self.0.len()));
         self.0.clear();
@@ -82,9 +83,11 @@ mod tests {
         recover(disk, &RecoveryOptions::default(), &mut |_| ()).unwrap().zxid
     }
 
-    /// It went like this: 1. A server is killed behind the renaming of its log and before its folder is synced. 2. The next one
-    /// reads the log, and vouches for it. 3. The power goes: the log has the name of a segment that nobody has
-    /// used, and is removed.
+    /// What once went wrong:
+    ///
+    /// 1. A server is killed after it renamed its log and before it synced the folder.
+    /// 2. The next process reads the log, and vouches for its transactions.
+    /// 3. The power goes. The log has the name of an unused segment again, and the next start removes it.
     #[test]
     fn what_was_read_is_there_after_the_power_was_lost() {
         let mut vouched_for = 0;
@@ -122,7 +125,7 @@ mod tests {
         assert!(vouched_for > 10, "{vouched_for}");
     }
 
-    /// A promise that was read counts, too.
+    /// A promise that a process has read counts too.
     #[test]
     fn an_epoch_that_was_read_is_there_after_the_power_was_lost() {
         let options = RecoveryOptions { ensemble: true, ..RecoveryOptions::default() };

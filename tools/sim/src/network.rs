@@ -1,30 +1,31 @@
-//! A network of byte streams: in order or not at all, late, cut into pieces, held up, reset.
+//! A network of byte streams, whose bytes arrive in order or not at all, late, and in pieces. Streams may be held up
+//! and reset.
 //!
-//! A connection has two pipes. What is put into one arrives behind what was put into it before, after
-//! a time of its own. Where the way is blocked nothing arrives, and nothing is lost either, until
-//! somebody gives up: so do real streams, whose bytes are sent again and again.
+//! A connection has two pipes. Bytes that go into a pipe arrive behind the earlier ones, each after a time of its
+//! own. While the way is blocked, nothing arrives and nothing is lost until one side gives up, as in real streams,
+//! whose bytes are sent again.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::rng::Rng;
 use super::wild::Wild;
 
-/// A machine: servers first, then clients.
+/// The number of a machine; servers have the first numbers, then clients.
 pub type Node = usize;
 
-/// One connection, unique in a run.
+/// The number of a connection, unique in a run.
 pub type ConnId = u64;
 
 /// How long bytes take, in µs.
 #[derive(Clone, Copy, Debug)]
 pub struct Latency {
-    /// At least.
+    /// The least time.
     pub least: u64,
-    /// The mean of what comes on top.
+    /// The mean of the time on top of it.
     pub mean: u64,
-    /// So often in a thousand it is [`Latency::spike`] more.
+    /// How often in a thousand the time is longer by [`Latency::spike`].
     pub spikes_per_mille: u64,
-    /// See there.
+    /// The additional time of a spike.
     pub spike: u64,
 }
 
@@ -39,16 +40,16 @@ pub enum Parcel {
     End(&'static str),
 }
 
-/// Who stands at an end of a connection.
+/// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// Which machine.
+    /// The machine.
     pub node: Node,
-    /// Which of its lives; a later one knows nothing of the connection.
+    /// The life of the machine's process; a later process knows nothing of the connection.
     pub life: u64,
-    /// Its own name for the connection.
+    /// The machine's own name for the connection.
     pub name: u64,
-    /// It has closed the connection, or never knew of it: nothing is told to it any more.
+    /// Whether the end has closed the connection, or never knew of it. It then hears nothing more.
     pub closed: bool,
 }
 
@@ -57,29 +58,29 @@ pub struct End {
 struct Pipe {
     parcels: VecDeque<(u64, Parcel)>,
     last_arrival: u64,
-    /// When the next delivery happens, or would have happened if the way were free.
+    /// The time of the next delivery, or the time that it would have if the way were free.
     scheduled: Option<u64>,
     put_in: u64,
     arrived: u64,
-    /// Bytes that the sender knows to be on their way.
+    /// Bytes of which the sender was told that they are on their way.
     told: u64,
-    /// Nothing more goes in.
+    /// Whether nothing more goes in.
     ended: bool,
 }
 
 /// A connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// Who opened it, and who accepted it.
+    /// The end that opened it, and the end that accepted it.
     pub ends: [End; 2],
     pipes: [Pipe; 2],
-    /// What it is for: a word of the world's.
+    /// Its kind: a number of the world's.
     pub kind: u8,
-    /// The acceptor knows of it.
+    /// Whether the acceptor knows of it.
     pub accepted: bool,
-    /// The opener knows that.
+    /// Whether the opener knows that it was accepted.
     pub established: bool,
-    /// Something on the way has forgotten it: nothing arrives any more, and nobody is told.
+    /// Whether a device on the way has forgotten it, so that nothing arrives any more and neither end hears of that.
     pub vanished: bool,
 }
 
@@ -87,18 +88,18 @@ pub struct Connection {
 pub struct Network {
     rng: Rng,
     latency: Latency,
-    /// Bytes that a sender's system takes ahead of what has arrived.
+    /// Bytes that the system of a sender takes before earlier ones have arrived.
     window: u64,
     /// Longest piece in which bytes arrive.
     piece_max: u64,
     connections: BTreeMap<ConnId, Connection>,
     next: ConnId,
     nodes: usize,
-    /// By sender and receiver: a bit for each kind of connection.
+    /// For each sender and receiver, a bit for each blocked kind of connection.
     blocked: Vec<u8>,
-    /// Mean pause until a sender tries again whose way was blocked; 0: it tries at once.
+    /// The mean pause until a sender tries again after its way was blocked; 0: it tries at once.
     resend_pause: u64,
-    /// So many of the ends of connections come late, and by how much at most.
+    /// How many of a thousand ends of connections come late, and the longest delay.
     late_ends: (u64, u64),
     /// Deliveries to be scheduled: the time, the connection, and its end that receives.
     due: Vec<(u64, ConnId, usize)>,
@@ -109,7 +110,7 @@ fn kind_bit(kind: u8) -> u8 {
 }
 
 impl Network {
-    /// Nothing blocked, nobody connected.
+    /// A network without connections, in which no way is blocked.
     pub fn new(rng: Rng, latency: Latency, window: u64, piece_max: u64, nodes: usize) -> Network {
         Network {
             rng,
@@ -126,26 +127,26 @@ impl Network {
         }
     }
 
-    /// What was lost is sent again after pauses that grow, so that a new connection may be faster than
-    /// what is still to come on an old one, its end above all.
+    /// Sets the delays of wild ensembles. Real systems send lost bytes again after growing pauses, so a new
+    /// connection may be faster than the last bytes of an old one, and above all faster than its end.
     pub fn set_wild(&mut self, wild: &Wild) {
         self.resend_pause = wild.resend_pause;
         self.late_ends = (wild.late_ends_per_mille, wild.late_end);
     }
 
-    /// Calm weather.
+    /// Sets the latency, and makes the network calm.
     pub fn set_latency(&mut self, latency: Latency) {
         self.latency = latency;
     }
 
-    /// A time that something takes to arrive.
+    /// Draws the time that something takes to arrive.
     pub fn delay(&mut self) -> u64 {
         let Latency { least, mean, spikes_per_mille, spike } = self.latency;
         let late = if self.rng.per_mille(spikes_per_mille) { self.rng.below(spike) } else { 0 };
         least + self.rng.waiting(mean) + late
     }
 
-    /// A connection that is being opened.
+    /// Begins to open a connection.
     pub fn open(&mut self, kind: u8, opener: End, acceptor: Node) -> ConnId {
         let id = self.next;
         self.next += 1;
@@ -158,12 +159,12 @@ impl Network {
         id
     }
 
-    /// A connection that is still there.
+    /// A connection, if it still exists.
     pub fn get(&self, id: ConnId) -> Option<&Connection> {
         self.connections.get(&id)
     }
 
-    /// The acceptor's system has taken it.
+    /// Notes that the acceptor has accepted a connection, and tells the opener.
     pub fn accept(&mut self, now: u64, id: ConnId, life: u64, name: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let node = connection.ends[1].node;
@@ -172,12 +173,12 @@ impl Network {
         self.put(now, id, 0, Parcel::Established);
     }
 
-    /// It could not be opened.
+    /// Tells the opener that a connection could not be opened.
     pub fn refuse(&mut self, now: u64, id: ConnId, why: &'static str) {
         self.put(now, id, 0, Parcel::End(why));
     }
 
-    /// Bytes from the end `from`. False: nobody takes them any more.
+    /// Sends bytes from the end `from`.
     pub fn send(&mut self, now: u64, id: ConnId, from: usize, bytes: &[u8]) {
         let to = 1 - from;
         let mut rest = bytes;
@@ -193,7 +194,7 @@ impl Network {
         }
     }
 
-    /// The end `from` closes: the other hears of it behind everything that was sent.
+    /// Closes a connection at the end `from`. The other end hears of it behind everything that was sent.
     pub fn close(&mut self, now: u64, id: ConnId, from: usize) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.ends[from].closed = true;
@@ -203,13 +204,13 @@ impl Network {
         self.collect(id);
     }
 
-    /// The connection breaks: both hear of it, and what was on its way is lost.
+    /// Breaks a connection. Both ends hear of it, and the bytes on their way are lost.
     pub fn cut(&mut self, now: u64, id: ConnId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         for (pipe, end) in connection.pipes.iter_mut().zip(&connection.ends) {
             pipe.parcels.clear();
             pipe.last_arrival = now;
-            // Its end may have been among what is lost, and it has to hear of one.
+            // The end of the stream may be among the lost things, and the receiver must hear of one.
             pipe.ended &= end.closed;
         }
         for to in 0..2 {
@@ -217,39 +218,39 @@ impl Network {
         }
     }
 
-    /// One end hears that the connection is over; the other does not, until it says something and is
-    /// told that nobody knows of it.
+    /// Tells one end that the connection is over. The other end hears of it only when it sends something.
     pub fn cut_half(&mut self, now: u64, id: ConnId, to: usize) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let pipe = &mut connection.pipes[to];
         if pipe.ended {
-            // Its end is on its way, and stays it.
+            // The end of the stream is on its way already.
             return;
         }
         pipe.parcels.clear();
         pipe.last_arrival = now;
         self.put(now, id, to, Parcel::End("connection reset"));
         if let Some(connection) = self.connections.get_mut(&id) {
-            // What the other side says from now on arrives where nobody knows of it.
+            // What the other side sends from now on arrives at a machine that knows nothing of the connection.
             connection.pipes[to].ended = false;
         }
     }
 
-    /// Nothing arrives over this connection any more, and nobody is told.
+    /// Lets a connection vanish: nothing arrives any more, and neither end hears of that.
     pub fn vanish(&mut self, id: ConnId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.vanished = true;
         }
     }
 
-    /// Both ends hear of it at last: a system gives up bytes that nobody confirms for long.
+    /// Tells both ends of vanished connections that they are over, because a system gives up bytes that the other
+    /// side does not confirm for long.
     pub fn give_up_vanished(&mut self, now: u64) {
         let ids: Vec<ConnId> = self.all();
         for id in ids {
             let connection = self.connections.get_mut(&id).expect("it was just listed");
             if std::mem::take(&mut connection.vanished) {
                 for pipe in &mut connection.pipes {
-                    // Its last delivery was passed over.
+                    // The last scheduled delivery was skipped.
                     pipe.scheduled = None;
                 }
                 self.cut(now, id);
@@ -282,7 +283,7 @@ impl Network {
         }
     }
 
-    /// Deliveries to be scheduled by the caller.
+    /// The deliveries that the caller must schedule.
     pub fn take_due(&mut self) -> Vec<(u64, ConnId, usize)> {
         std::mem::take(&mut self.due)
     }
@@ -293,11 +294,11 @@ impl Network {
         let connection = self.connections.get_mut(&id)?;
         let (sender, receiver) = (connection.ends[1 - to].node, connection.ends[to].node);
         let pipe = &mut connection.pipes[to];
-        // That nobody accepts is known without a word from the other side.
+        // The opener learns without a word from the other side that nobody accepts.
         let mask = self.blocked[sender * self.nodes + receiver];
         let blocked = connection.accepted && mask & kind_bit(connection.kind) != 0;
         if blocked || connection.vanished || pipe.scheduled.is_none_or(|at| at > now) {
-            // Scheduled anew when the way is free.
+            // The delivery is scheduled anew when the way is free.
             return None;
         }
         match pipe.parcels.front() {
@@ -332,7 +333,7 @@ impl Network {
         Some(parcel)
     }
 
-    /// The receiver does not run: what arrives is taken later.
+    /// Postpones a delivery until `until`, because the receiver does not run.
     pub fn postpone(&mut self, now: u64, id: ConnId, to: usize, until: u64) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let pipe = &mut connection.pipes[to];
@@ -342,16 +343,16 @@ impl Network {
         }
     }
 
-    /// Bytes came to an end that knows nothing of the connection: its system says so.
+    /// Tells the sender that the receiver of its bytes knows nothing of the connection.
     pub fn reject(&mut self, now: u64, id: ConnId, to: usize) {
         self.put(now, id, 1 - to, Parcel::End("connection reset"));
     }
 
-    /// How many more bytes the end `from` may be told to be on their way.
+    /// How many more bytes are on their way than the end `from` was told.
     pub fn newly_sent(&mut self, id: ConnId, from: usize) -> u64 {
         let Some(connection) = self.connections.get_mut(&id) else { return 0 };
         let (to, back) = (connection.ends[1 - from].node, connection.ends[from].node);
-        // Where nothing comes back, nobody knows that anything has arrived.
+        // If the way back is blocked, the sender does not learn that anything has arrived.
         if self.blocked[to * self.nodes + back] & kind_bit(connection.kind) != 0 {
             return 0;
         }
@@ -362,7 +363,7 @@ impl Network {
         news
     }
 
-    /// An end has been told that it is over, or is gone without a word to the other.
+    /// Notes that an end was told of the end of a connection, or is gone without a word to the other end.
     pub fn forget(&mut self, id: ConnId, end: usize) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.ends[end].closed = true;
@@ -372,7 +373,7 @@ impl Network {
         self.collect(id);
     }
 
-    /// Nothing more will come of a connection that was never accepted.
+    /// Gives up a connection that was never accepted.
     pub fn abandon(&mut self, id: ConnId) {
         self.connections.remove(&id);
     }
@@ -385,7 +386,7 @@ impl Network {
         }
     }
 
-    /// The connections of a machine, with the end that it is at.
+    /// The connections of a machine, each with the machine's end.
     pub fn of(&self, node: Node) -> Vec<(ConnId, usize)> {
         let ends = |(id, connection): (&ConnId, &Connection)| {
             let end = (0..2).find(|end| connection.ends[*end].node == node)?;
@@ -399,14 +400,14 @@ impl Network {
         self.connections.keys().copied().collect()
     }
 
-    /// What was sent to this end and has not arrived is lost.
+    /// Loses everything that was sent to this end and has not arrived.
     pub fn lose(&mut self, id: ConnId, to: usize) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.pipes[to].parcels.clear();
         }
     }
 
-    /// Whether no bytes of such connections go from one machine to another.
+    /// Whether the way from one machine to another is blocked for connections of this kind.
     pub fn is_blocked(&self, from: Node, to: Node, kind: u8) -> bool {
         self.blocked[from * self.nodes + to] & kind_bit(kind) != 0
     }
@@ -416,7 +417,7 @@ impl Network {
         self.blocked[from * self.nodes + to] |= kind_bit(kind);
     }
 
-    /// Blocks a way, or frees it: then what waited arrives.
+    /// Blocks a way, or frees it; then everything that waited arrives.
     pub fn set_blocked(&mut self, now: u64, from: Node, to: Node, blocked: bool) {
         self.blocked[from * self.nodes + to] = if blocked { u8::MAX } else { 0 };
         if blocked {

@@ -1,5 +1,5 @@
-//! Checks of what a session may count on beside single replies: the order of its requests over all of
-//! its connections, how old its reads are, and what it is told when it fails.
+//! Checks the promises to a session beside single replies: the order of its requests over all of its connections,
+//! the age of its reads, and the truth of errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use super::check::{error_of, is_meant, returned, what};
 use super::history::{Call, History, Outcome, Request};
 use super::plan::{MS, Plan, SECOND};
 
-/// What a session asks for is carried out in the order in which it was asked for, over whatever
-/// connections (ZOOKEEPER-417).
+/// The requests of a session are carried out in the order in which the client made them, whatever connections they
+/// took (ZOOKEEPER-417).
 ///
 /// # Errors
 /// A request was carried out behind a later one.
@@ -25,12 +25,12 @@ pub fn session_order(
 ) -> Result<(), String> {
     let mut newest: BTreeMap<SessionId, (Zxid, i32, u64)> = BTreeMap::new();
     for (place, call) in history.calls.iter().enumerate() {
-        // ZooKeeper: whoever closes a session need not own it.
+        // ZooKeeper: a client that closes a session need not own it.
         if call.request == Request::Close {
             continue;
         }
         let Some(zxid) = by_request.get(&place).copied() else { continue };
-        // A refused request changes nothing: a stray one is refused with SESSIONMOVED.
+        // A refused request changes nothing. A stray one, for example, is refused with SESSIONMOVED.
         if chain.get(zxid).is_some_and(|link| error_of(&link.txn) != 0) {
             continue;
         }
@@ -50,18 +50,17 @@ pub fn session_order(
     Ok(())
 }
 
-/// How old a read may be: a server that serves has heard of a quorum within `syncLimit`.
+/// The greatest age of a read, in µs: a server that serves has heard of a quorum within `syncLimit`.
 fn age_max(plan: &Plan) -> u64 {
     let silent = 2 * (plan.sync_limit + 2) * u64::from(plan.tick_ms) * MS;
-    // The longest pause of a server, which answers what it finds before it looks at its clock; and
-    // what its clock may be wrong.
+    // The sum also covers the longest pause of a server, which answers waiting requests before it looks at its
+    // clock, and the error of its clock.
     silent + silent / 20 + 12 * SECOND
 }
 
 /// A read shows every write that was acknowledged long before it was asked for.
 ///
-/// # Errors
-/// One is older than any server may be that still serves.
+/// # Errors A read is older than the state of any server that still serves may be.
 pub fn age_of_reads(history: &History, by_request: &ByRequest, plan: &Plan) -> Result<(), String> {
     let age = age_max(plan);
     let mut acknowledged = returned(history, by_request);
@@ -106,14 +105,14 @@ const OF_RECONFIG: [ErrorCode; 5] = [
 /// How the sessions ended.
 #[derive(Debug, Default)]
 pub struct Ends {
-    /// When a server applied the first end of each.
+    /// The time at which a server first applied the end of each session.
     at: BTreeMap<SessionId, u64>,
-    /// Sessions that were begun by a transaction; `None`: all.
+    /// Sessions that began with a transaction; `None`: all.
     begun: Option<BTreeSet<SessionId>>,
 }
 
 impl Ends {
-    /// Those of a history. `has_unlogged`: some sessions may begin and end without a transaction.
+    /// The ends in a history. With `has_unlogged`, some sessions may begin and end without a transaction.
     pub fn of(links: &[&Link], has_unlogged: bool) -> Ends {
         let mut at = BTreeMap::new();
         let mut begun = BTreeSet::new();
@@ -135,10 +134,9 @@ impl Ends {
     }
 }
 
-/// An error reply is true: the request had no effect, and the history explains the error.
+/// Checks that error replies are true: the request had no effect, and the history explains the error.
 ///
-/// # Errors
-/// A request was carried out and its client was told that it was not, or an error has no reason.
+/// # Errors A request was carried out although its client was told otherwise, or an error has no reason.
 pub fn errors(
     history: &History,
     by_request: &ByRequest,
@@ -158,9 +156,9 @@ pub fn errors(
             && history.somebody_lacked_room(call.invoked, *at);
         let of_watches =
             matches!(call.request, Request::Watches { .. }) && *err == ErrorCode::NoWatcher.code();
-        // What is proved by it, `acl::proofs` looks at.
+        // `acl::proofs` checks what an authentication proves.
         let of_proof = matches!(call.request, Request::Auth { .. });
-        // Those are looked at one by one.
+        // `readers` checks these replies one by one.
         let of_reader = *err == ErrorCode::NotReadOnly.code();
         let has_moved = *err == ErrorCode::SessionMoved.code() && history.may_have_moved(call);
         let has_ended = *err == ErrorCode::SessionExpired.code() && ends.explain(call, *at);
@@ -190,11 +188,10 @@ pub fn errors(
     Ok(())
 }
 
-/// A client is told that its session has expired only when some server has applied its end. Of a local
-/// session that is about to become a global one, other servers know nothing until that is applied.
+/// Checks that a client is told of the end of its session only when some server has applied that end. Other servers
+/// know nothing of a local session that becomes a global one until that is applied.
 ///
-/// # Errors
-/// One was told before.
+/// # Errors A client was told before.
 pub fn told_after_the_end(history: &History, links: &[&Link]) -> Result<(), String> {
     let mut began: BTreeMap<SessionId, u64> = BTreeMap::new();
     let mut ended: BTreeMap<SessionId, u64> = BTreeMap::new();
@@ -221,10 +218,9 @@ pub fn told_after_the_end(history: &History, links: &[&Link]) -> Result<(), Stri
     Ok(())
 }
 
-/// All of them.
+/// Runs all checks of this file.
 ///
-/// # Errors
-/// See each.
+/// # Errors As each of the checks.
 pub fn check(
     history: &History,
     by_request: &ByRequest,

@@ -1,4 +1,4 @@
-//! What a seed decides before anything happens: the ensemble, its settings, its weather.
+//! Everything that a seed decides before a run begins: the ensemble, its settings, and its faults.
 
 use ringkeeper::planted::PlantedBug;
 
@@ -12,31 +12,31 @@ pub const SECOND: u64 = 1_000_000;
 /// A millisecond in µs.
 pub const MS: u64 = 1000;
 
-/// Which ensembles a seed may draw.
+/// The ensembles that a seed may draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Shape {
-    /// Any.
+    /// Any of `Steady` and `Changing`.
     #[default]
     Any,
-    /// Any whose members stay what they are.
+    /// Standalone servers, and ensembles whose members keep their roles.
     Steady,
     /// A server on its own.
     Standalone,
     /// Three, five or seven voters, with observers or without.
     Ensemble,
-    /// The same, and an operator who adds and removes servers and changes their roles; often with
-    /// local sessions, and observers that learn from followers.
+    /// As `Ensemble`, with an operator who adds and removes servers and changes their roles; often with local
+    /// sessions, and with observers that learn from followers.
     Changing,
-    /// Either of the last two, and faults that the others do not have: see `sim::wild`.
+    /// As `Ensemble` or `Changing`, with faults that the other shapes do not have: see `wild.rs`.
     Wild,
 }
 
-/// Mean times between two faults of a kind, in µs of the whole ensemble; `None`: never.
+/// Mean times between two faults of a kind in the whole ensemble, in µs; `None`: never.
 #[derive(Clone, Debug, Default)]
 pub struct FaultRates {
-    /// A server's process or machine goes.
+    /// A server's process or machine dies.
     pub crash: Option<u64>,
-    /// All of them go at once.
+    /// All of them die at once.
     pub crash_all: Option<u64>,
     /// The servers are restarted one after the other.
     pub rolling_restart: Option<u64>,
@@ -52,13 +52,13 @@ pub struct FaultRates {
     pub disk_slow: Option<u64>,
     /// A disk fails for a while.
     pub disk_fails: Option<u64>,
-    /// A date is set to another.
+    /// The date of a server jumps.
     pub clock_jump: Option<u64>,
     /// The operator changes the ensemble.
     pub reconfig: Option<u64>,
-    /// Of the restarts after a crash, so many in a thousand find a flipped bit.
+    /// How many of a thousand restarts after a crash find a flipped bit.
     pub flips_per_mille: u64,
-    /// Of the restarts after a crash, so many in a thousand lose power again during recovery.
+    /// How many of a thousand restarts after a crash lose power again during recovery.
     pub recovery_cut_per_mille: u64,
 }
 
@@ -67,7 +67,7 @@ pub struct FaultRates {
 pub struct Plan {
     /// Servers that vote; 1: a server on its own.
     pub voters: usize,
-    /// Servers that do not.
+    /// Servers that do not vote.
     pub observers: usize,
     /// Servers that are no members at first.
     pub spares: usize,
@@ -89,7 +89,7 @@ pub struct Plan {
     pub session_ms: i32,
     /// How long faults happen, in µs.
     pub chaos: u64,
-    /// See there.
+    /// The rates of the faults.
     pub faults: FaultRates,
     /// The network.
     pub latency: Latency,
@@ -101,9 +101,9 @@ pub struct Plan {
     pub disk: Speed,
     /// Whether logs have a folder of their own.
     pub apart: bool,
-    /// The log's block.
+    /// Bytes of a block of the log.
     pub block_bytes: usize,
-    /// The log's segment.
+    /// Bytes of a segment of the log.
     pub segment_bytes: u64,
     /// `snapCount`.
     pub snap_count: u64,
@@ -111,21 +111,21 @@ pub struct Plan {
     pub commit_log_txns: usize,
     /// By how many parts in a million clocks may be off.
     pub drift_max: u64,
-    /// Whether the first election begins with a reserve of zxids that is nearly used up.
+    /// Whether epochs begin with a counter that is nearly used up.
     pub short_epochs: bool,
-    /// Sessions are local until they want an ephemeral node.
+    /// Whether sessions are local until they want an ephemeral node.
     pub local_sessions: bool,
-    /// Observers learn from followers.
+    /// Whether observers learn from followers.
     pub observer_masters: bool,
-    /// What only wild ensembles meet.
+    /// The faults and options of wild ensembles only.
     pub wild: Wild,
-    /// The bug that is put in.
+    /// The planted bug, if any.
     pub planted: Option<PlantedBug>,
 }
 
 impl Plan {
-    /// Draws a plan. `beside`: for what steady ensembles know nothing of, so that a seed means the
-    /// same one as before there were others.
+    /// Draws a plan. `beside` is the stream for everything that steady ensembles do not have, so that a seed means
+    /// the same ensemble as before the other shapes existed.
     pub fn draw(
         rng: &mut Rng,
         beside: &mut Rng,
@@ -211,7 +211,7 @@ impl Plan {
     }
 
     fn faults(rng: &mut Rng, mild: bool, standalone: bool) -> FaultRates {
-        // Each kind may be absent, so that some seeds look at few kinds for long.
+        // Each kind may be absent, so that some seeds test few kinds for long.
         let mut rate = |one_in: u64, seconds: &[u64]| {
             let mean = *rng.pick(seconds) * SECOND;
             (!mild && !rng.one_in(one_in)).then_some(mean)
@@ -243,12 +243,12 @@ impl Plan {
         }
     }
 
-    /// All servers there are, members or not.
+    /// The number of all servers, members or not.
     pub fn servers(&self) -> usize {
         self.voters + self.observers + self.spares
     }
 
-    /// Whether the ensemble is changed while it runs.
+    /// Whether the ensemble changes while it runs.
     pub fn changes(&self) -> bool {
         self.faults.reconfig.is_some()
     }

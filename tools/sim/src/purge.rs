@@ -1,5 +1,5 @@
-//! The purge of old snapshots and logs (`autopurge.*`) on simulated disks: what a real server's
-//! thread does beside the replica, which knows nothing of it.
+//! The purge of old snapshots and logs (`autopurge.*`) on simulated disks: a thread of a real server does it beside
+//! the replica, which knows nothing of it.
 
 use ringkeeper::server::purge::purge;
 

@@ -1,4 +1,4 @@
-//! Quotas, as simple as can be: the figures are counted anew after each transaction.
+//! Quotas, as simple as possible: the model counts the figures anew after each transaction.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,29 @@ use ringkeeper::id::{ServerId, Zxid};
 use super::history::{Call, History, Outcome, Request};
 use super::model::{Model, Node, parent};
 
-/// Below it are the quotas of all paths.
+/// The node below which the quotas of all paths stand.
 pub const ROOT: &str = "/zookeeper/quota";
-/// The limits of a path.
+/// The name of the node with the limits of a path.
 pub const LIMITS: &str = "zookeeper_limits";
-/// Its figures.
+/// The name of the node with the figures of a path.
 pub const FIGURES: &str = "zookeeper_stats";
 
 /// The hard limits of a path and its figures, nodes first; -1: no limit.
 type Quota = ([i64; 2], [i64; 2]);
 
-/// The quotas as they were.
+/// The quotas, now and in the past.
 #[derive(Debug, Default)]
 pub struct Quotas {
-    /// Hard limits are limits (`enforceQuota`).
+    /// Whether hard limits are enforced (`enforceQuota`).
     pub enforced: bool,
-    /// By path and zxid: what was so from then on; `None`: there was no quota.
+    /// The quota of a path from a zxid on; `None`: there was none.
     past: Vec<(Zxid, String, Option<Quota>)>,
 }
 
 impl Quotas {
-    /// What a request at `path`, which adds so many nodes and bytes, may have met: whether it went
-    /// through, and whether it was refused. A leader looks at what it has applied, which is newer than
-    /// `since`, all of what had been acknowledged before, and older than the request.
+    /// What a request at `path` that adds this many nodes and bytes may have met: whether it may have passed, and
+    /// whether it may have been refused. A leader looks at a state that it has applied, which is not older than
+    /// `since`, the newest state that had been acknowledged before, and older than the request.
     fn verdicts(&self, path: &str, since: Zxid, [nodes, bytes]: [i64; 2]) -> (bool, bool) {
         let limited = |limited: &str| {
             path == limited || path.strip_prefix(limited).is_some_and(|rest| rest.starts_with('/'))
@@ -87,7 +87,7 @@ fn write_figures(node: &mut Node, [nodes, bytes]: [i64; 2]) {
     node.data = Some(text);
 }
 
-/// Counts after a transaction.
+/// Counts the figures of all quotas after a transaction.
 pub fn count(model: &mut Model, zxid: Zxid) {
     let limited = limited(model);
     let gone = |path: &String| !limited.contains(path);
@@ -99,7 +99,7 @@ pub fn count(model: &mut Model, zxid: Zxid) {
             model.quotas.past.push((zxid, path, None));
         }
     }
-    // The figures are counted when their node is made, even without limits.
+    // The figures are counted when their node is created, even without limits.
     let new: Vec<String> = model
         .nodes
         .range(ROOT.to_owned()..)
@@ -127,8 +127,8 @@ pub fn count(model: &mut Model, zxid: Zxid) {
     }
 }
 
-/// By the place of each call: the newest zxid that had been acknowledged when it was asked for. `of_zxid`:
-/// the call that each transaction carried out.
+/// For each call, the newest zxid that had been acknowledged when the client made it. `of_zxid` gives the call that
+/// each transaction carried out.
 pub fn acknowledged_before(history: &History, of_zxid: &BTreeMap<Zxid, usize>) -> Vec<Zxid> {
     let answered = |(zxid, place): (&Zxid, &usize)| match history.calls[*place].outcome {
         Outcome::Replied { at, .. } => Some((at, *zxid)),
@@ -148,8 +148,8 @@ pub fn acknowledged_before(history: &History, of_zxid: &BTreeMap<Zxid, usize>) -
     history.calls.iter().map(newest_before).collect()
 }
 
-/// The errors that a request may meet, 0 for none. `obstacle`: what it meets beside quotas; `since`: the
-/// newest zxid that had been acknowledged when it was asked for.
+/// The errors that a request may meet, 0 for none. `obstacle` is the error that it meets beside quotas, and `since`
+/// the newest zxid that had been acknowledged when the client made the request.
 pub fn errors(
     model: &Model,
     request: &Request,
@@ -169,7 +169,7 @@ pub fn errors(
         {
             (path, [1, length(data)])
         }
-        // Versions are looked at behind the quota.
+        // The server checks the version after the quota.
         Request::Set { path, data, .. } => match model.nodes.get(path) {
             Some(node) => (path, [0, length(data) - i64::from(node.stat.data_length)]),
             None => return vec![usual],
@@ -187,10 +187,9 @@ pub fn errors(
     errors
 }
 
-/// The figures of a server are those of the history.
+/// Checks that the figures of a server are those of the history.
 ///
-/// # Errors
-/// They are not.
+/// # Errors The figures differ.
 pub fn agree(model: &Model, server: ServerId, database: &Database) -> Result<(), String> {
     for path in limited(model) {
         let path = format!("{ROOT}{path}/{FIGURES}");

@@ -1,5 +1,5 @@
-//! Clients of servers that have no leader: what they read is a state that their server once had, and
-//! nothing that they ask for is ever written.
+//! Clients of servers that have no leader: they read states that their server once had, and no request of theirs is
+//! ever written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,9 @@ use super::looks::read;
 use super::model::Model;
 use super::plan::Plan;
 
-/// Looks at every call of a connection to a server without a leader. Returns how many reads there were.
+/// Checks every call of a connection to a server without a leader, and returns the number of reads.
 ///
-/// # Errors
-/// One was written, was not refused, or read what no server ever had.
+/// # Errors A write was carried out or was not refused, or a read shows a state that no server ever had.
 pub fn check(plan: &Plan, known: &Known<'_>, chain: &Chain) -> Result<usize, String> {
     let Known { history, of_zxid, askers, .. } = *known;
     let written: BTreeSet<usize> = of_zxid.values().copied().collect();
@@ -45,8 +44,8 @@ pub fn check(plan: &Plan, known: &Known<'_>, chain: &Chain) -> Result<usize, Str
     }
     let mut count = 0;
     for (zxid, places) in reads {
-        // ZooKeeper: a server that has just started shows all of its log, which may end in what is never
-        // committed. So this may be another history than the one that went on.
+        // ZooKeeper: a server that has just started shows all of its log, whose end may never be committed. So this
+        // may be another history than the one that went on.
         let mut model = Model::of(plan);
         for link in chain.history(zxid)? {
             model.apply(&link.txn)?;

@@ -1,11 +1,11 @@
-//! Reads of a disk that fail now and then: a file that cannot be opened, or not be read to its end.
+//! Reads of a disk that fail now and then: a file cannot be opened, or cannot be read to its end.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use super::rng::Rng;
 
-/// Which reads fail.
+/// Decides which reads fail.
 #[derive(Debug, Default)]
 pub struct Reads {
     chance: RefCell<Option<(Rng, u64)>>,
@@ -13,12 +13,12 @@ pub struct Reads {
 }
 
 impl Reads {
-    /// From now on so many files in a thousand cannot be read.
+    /// From now on, `per_mille` files in a thousand cannot be read.
     pub fn fail(&self, rng: Rng, per_mille: u64) {
         *self.chance.borrow_mut() = Some((rng, per_mille));
     }
 
-    /// All can be read.
+    /// From now on, all files can be read.
     pub fn heal(&self) {
         *self.chance.borrow_mut() = None;
     }
@@ -28,10 +28,9 @@ impl Reads {
         self.failed.take()
     }
 
-    /// Opens a file that is there.
+    /// Opens an existing file.
     ///
-    /// # Errors
-    /// It cannot be opened.
+    /// # Errors The file cannot be opened.
     pub fn open(&self, content: Vec<u8>) -> io::Result<Content> {
         let mut readable = u64::MAX;
         if let Some((rng, per_mille)) = &mut *self.chance.borrow_mut()
@@ -55,7 +54,7 @@ fn broken() -> io::Error {
 #[derive(Debug)]
 pub struct Content {
     bytes: Cursor<Vec<u8>>,
-    /// Where the disk is broken.
+    /// The number of bytes that the disk can read.
     readable: u64,
 }
 

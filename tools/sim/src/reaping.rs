@@ -1,4 +1,4 @@
-//! Containers and nodes with a time to live: those whose time has come are gone after a while.
+//! Containers and nodes with a time to live: a leader removes those whose time has come after a while.
 
 use ringkeeper::time::WallMs;
 
@@ -9,17 +9,16 @@ use super::plan::{MS, Plan, SECOND};
 /// How long the search for such nodes and their removal may take, in µs, when nothing goes wrong.
 fn patience(plan: &Plan) -> u64 {
     let search = plan.wild.wider.reap_interval_ms * MS;
-    // A disk that stays slow needs half a second and more for each write, and an epoch that ends brings
-    // a new leader, which waits for the whole interval again.
+    // A disk that stays slow needs half a second and more for each write. If an epoch ends, the new leader waits for
+    // the whole interval again.
     let patience = 2 * search + 4 * SECOND;
     if plan.short_epochs { 2 * patience } else { patience }
 }
 
-/// Looks for nodes that should be gone. Nothing has gone wrong since the true time `quiet_since`; now it
-/// is `now`, and the servers' date is `wall`.
+/// Looks for nodes that should be gone. No fault has happened since the true time `quiet_since`; the present time is
+/// `now`, and the date of the servers is `wall`.
 ///
-/// # Errors
-/// One is there.
+/// # Errors Such a node exists.
 pub fn check(
     model: &Model,
     chain: &Chain,
@@ -44,7 +43,7 @@ pub fn check(
             }
             Kind::Ttl(ttl_ms) => old_enough(ttl_ms),
         };
-        // When its last child went.
+        // The time at which its last child went.
         let changed = chain.get(node.stat.pzxid).map_or(0, |link| link.at);
         if is_due && changed + patience < now {
             return Err(format!(

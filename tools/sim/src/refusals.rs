@@ -1,8 +1,8 @@
 //! Writes that the server of a client refuses before they get a zxid (`enableEagerACLCheck`).
 //!
-//! Such a refusal says nothing of the state that it was made from. But that state is not older than what
-//! the client had seen when it asked, and not newer than what it saw next: between these there must be
-//! one that explains it. So must there be one that explains why a write without permission was let pass.
+//! Such a refusal says nothing of the state that it was made from. But that state is not older than what the client
+//! had seen when it asked, and not newer than what it saw next. A state between these two must explain the refusal.
+//! In the same way, a state must explain why the server let a write without permission pass.
 
 use ringkeeper::error::ErrorCode;
 use ringkeeper::id::Zxid;
@@ -19,18 +19,18 @@ struct Open {
     place: usize,
     from: Zxid,
     to: Zxid,
-    /// What the state must say to it; `None`: nothing against it.
+    /// The error that the state must give; `None`: the state must allow the write.
     wanted: Option<ErrorCode>,
 }
 
-/// See the module's words.
+/// All refusals, and writes let pass, that a state must explain.
 pub struct Refusals {
     open: Vec<Open>,
     is_early: bool,
 }
 
 impl Refusals {
-    /// All that there are.
+    /// Those of a history.
     pub fn new(history: &History, plan: &Plan) -> Refusals {
         let is_early = plan.wild.eager_acl_check;
         let codes = [ErrorCode::NoAuth, ErrorCode::InvalidAcl];
@@ -52,7 +52,7 @@ impl Refusals {
         Refusals { open, is_early }
     }
 
-    /// The model is the state from one zxid to the one before another.
+    /// Looks at the model, which is the state from one zxid up to the one before another.
     pub fn look(
         &mut self,
         history: &History,
@@ -68,10 +68,9 @@ impl Refusals {
         });
     }
 
-    /// Nothing may be left.
+    /// Checks that nothing is left.
     ///
-    /// # Errors
-    /// Something is not explained.
+    /// # Errors No state explains a refusal, or a write let pass.
     pub fn end(self, history: &History) -> Result<(), String> {
         let Some(Open { place, from, to, wanted }) = self.open.first() else { return Ok(()) };
         Err(format!(
@@ -85,7 +84,7 @@ impl Refusals {
     }
 }
 
-/// What its client had seen on the connection when it asked.
+/// The newest zxid that the client had seen on the connection when it asked.
 fn seen_before(history: &History, call: &Call) -> Zxid {
     let known = history
         .calls
@@ -98,7 +97,7 @@ fn seen_before(history: &History, call: &Call) -> Zxid {
     zxids.max().unwrap_or(Zxid::ZERO)
 }
 
-/// What it saw next on the connection.
+/// The zxid that the client saw next on the connection.
 fn seen_after(history: &History, place: usize) -> Zxid {
     let call = &history.calls[place];
     let its = history
@@ -106,11 +105,12 @@ fn seen_after(history: &History, place: usize) -> Zxid {
         .iter()
         .filter(|frame| (frame.client, frame.connection) == (call.client, call.connection));
     let mut later = its.skip_while(|frame| !matches!(frame.seen, Seen::Reply(at) if at == place));
-    // What an event shows may be later than a reply before it, never earlier.
+    // The state that an event shows may be later than that of a reply before it, and never earlier.
     later.find(|frame| frame.zxid.0 > 0).map_or(Zxid(i64::MAX), |frame| frame.zxid)
 }
 
-/// Whether permissions for it are looked at early: not those of a multi, a container, a TTL node.
+/// Whether the server checks the permissions for a request early. It does not for a multi, a container or a TTL
+/// node.
 fn is_screened(request: &Request) -> bool {
     matches!(
         request,
@@ -122,7 +122,7 @@ fn is_screened(request: &Request) -> bool {
     )
 }
 
-/// What is said against a request before it gets a zxid.
+/// The error that a request meets before it gets a zxid, or `None`.
 fn screened(model: &Model, request: &Request, who: &Who) -> Option<ErrorCode> {
     let (path, wanted) = match request {
         Request::CreateWith { acl, .. } | Request::SetAcl { acl, .. }

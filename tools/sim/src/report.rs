@@ -5,7 +5,7 @@ use std::fmt;
 use super::check::Checked;
 use super::world::Stats;
 
-/// What became of a run.
+/// The outcome of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// Its seed.
@@ -14,7 +14,7 @@ pub struct Outcome {
     pub shape: String,
     /// Simulated time in µs.
     pub simulated_us: u64,
-    /// Events.
+    /// The number of events.
     pub events: u64,
     /// All events in one number: equal for equal runs.
     pub hash: u64,

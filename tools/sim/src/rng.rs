@@ -1,4 +1,4 @@
-//! The only source of chance: numbers that follow from the seed.
+//! The only source of random choices: numbers that follow from the seed.
 
 /// A stream of numbers that look random (SplitMix64). Equal seeds give equal streams.
 #[derive(Clone, Debug)]
@@ -15,7 +15,8 @@ impl Rng {
         rng
     }
 
-    /// A stream of its own for one part, so that what one part draws does not shift the others.
+    /// A separate stream for one part of the simulation, so that the draws of one part do not shift those of the
+    /// others.
     pub fn fork(&mut self) -> Rng {
         Rng::new(self.word())
     }
@@ -29,14 +30,14 @@ impl Rng {
         word ^ (word >> 31)
     }
 
-    /// 0 up to `end`, excluded; 0 for 0.
+    /// A number from 0 up to `end`, excluded; 0 if `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        // The high half of a product: unbiased enough, and no division.
+        // The high half of a product is unbiased enough, and needs no division.
         let product = u128::from(self.word()) * u128::from(end);
         u64::try_from(product >> 64).expect("the high half of 128 bits")
     }
 
-    /// `low` up to `high`, both included.
+    /// A number from `low` up to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low) + 1)
     }
@@ -57,15 +58,15 @@ impl Rng {
         times > 0 && self.below(times) == 0
     }
 
-    /// True so often in a thousand.
+    /// True `rate` times in a thousand on average.
     pub fn per_mille(&mut self, rate: u64) -> bool {
         self.below(1000) < rate
     }
 
-    /// A waiting time with this mean whose end is as likely at any moment (exponential), at most
-    /// ten times the mean.
+    /// A waiting time with this mean, whose end is equally likely at any moment (exponential), and at most ten times
+    /// the mean.
     pub fn waiting(&mut self, mean: u64) -> u64 {
-        // -ln(u), by halvings: the number of halvings passed, and a straight line between.
+        // -ln(u), by halvings: the number of halvings, and a straight line between two of them.
         let word = self.word();
         let halvings = u64::from(word.leading_zeros());
         let rest = (word << halvings) << 1 >> 54;

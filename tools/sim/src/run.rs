@@ -18,12 +18,12 @@ use super::rng::Rng;
 use super::trace::{Sink, Trace};
 use super::world::{Phase, World};
 
-/// What a run may be told beside its seed.
+/// The options of a run beside its seed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Which ensembles may be drawn.
+    /// The ensembles that the seed may draw.
     pub shape: Shape,
-    /// A bug to put in; only with the feature `planted-bugs`.
+    /// A bug to plant; only with the feature `planted-bugs`.
     pub planted: Option<PlantedBug>,
 }
 
@@ -47,7 +47,7 @@ fn listen_to_panics() {
     });
 }
 
-/// Runs a seed. `sink` takes the lines of the trace, if somebody wants to read them.
+/// Runs a seed. `sink` takes the lines of the trace, if there is one.
 pub fn run(seed: u64, options: Options, sink: Option<Sink>) -> Outcome {
     listen_to_panics();
     let mut rng = Rng::new(seed);
@@ -79,7 +79,7 @@ pub fn run(seed: u64, options: Options, sink: Option<Sink>) -> Outcome {
     outcome
 }
 
-/// The three parts of a run, and the checks.
+/// Goes through the three parts of a run, and the checks.
 fn through(world: &mut World, outcome: &mut Outcome) {
     let chaos = world.plan.chaos;
     world.run_until(chaos);
@@ -96,7 +96,7 @@ fn through(world: &mut World, outcome: &mut Outcome) {
     for client in &mut world.clients {
         client.mode = Mode::Quiet;
     }
-    // Every session that nobody holds any more expires in this time, though the clock may be slow.
+    // Every session without a client expires in this time, even if the clock is slow.
     let tick = u64::from(world.plan.tick_ms) * MS;
     let mut patience = 22 * tick + 22 * tick / 10 + 5 * SECOND;
     if world.plan.short_epochs {
@@ -118,7 +118,7 @@ fn through(world: &mut World, outcome: &mut Outcome) {
     }
 }
 
-/// The ensemble must elect a leader, and serve everybody.
+/// Waits until the ensemble has elected a leader and serves all clients.
 fn come_together(world: &mut World) {
     let tick = u64::from(world.plan.tick_ms) * MS;
     let bound = 60 * SECOND + 6 * world.plan.init_limit * tick;
@@ -148,7 +148,7 @@ fn come_together(world: &mut World) {
     }
 }
 
-/// What each server is.
+/// The state of each server, in words.
 pub(super) fn states(world: &World) -> String {
     let newest = world.newest_config();
     let state = |server: &super::server::Server| match &server.replica {
@@ -175,13 +175,13 @@ fn members(world: &World) -> impl Iterator<Item = &super::server::Server> {
     world.servers.iter().filter(move |server| newest.members.contains_key(&server.id))
 }
 
-/// All servers come to the same state.
+/// Waits until all servers have the same state.
 fn agree(world: &mut World) {
     let so = world.run_until_so(20 * SECOND, |world| {
         if world.served.is_some() {
             return world.those_who_serve_agree();
         }
-        // A tree that is being received is in memory before it is on the disk.
+        // A received tree is in memory before it is on the disk.
         if !world.is_together() {
             return false;
         }
@@ -202,7 +202,7 @@ fn agree(world: &mut World) {
 /// The checks at the end.
 fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
     if world.served.is_some() {
-        // Which of two histories won is not known, and so not what the clients should have seen.
+        // The simulation does not know which of two histories won, nor what the clients should have seen.
         return Ok(());
     }
     let first = members(world).next().and_then(|server| server.replica.as_ref());
@@ -223,7 +223,7 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
             }
         }
     }
-    // Who is not connected may not have heard of the end yet.
+    // A client that is not connected may not have heard of the end of its session yet.
     let known = |connected: bool| -> BTreeSet<SessionId> {
         let clients = world.clients.iter().filter(|client| !connected || client.is_connected());
         let ids = clients.filter_map(|client| client.session).map(|session| session.id);
@@ -239,7 +239,7 @@ fn end(world: &mut World, outcome: &mut Outcome) -> Result<(), String> {
     if sessions != model.sessions {
         return Err(format!("the sessions are {sessions:?} instead of {:?}", model.sessions));
     }
-    // What is on the disks is what was agreed on.
+    // The disks must hold what the servers agreed on.
     let end = world.chain.resolve(last);
     let keeps_log = |server: &&super::server::Server| {
         !world.plan.wild.sync_disabled || world.newest_config().is_voter(server.id)

@@ -24,26 +24,26 @@ use super::plan::Plan;
 use super::rng::Rng;
 use super::wild::Broken;
 
-/// Port on which a simulated leader waits for learners.
+/// The port on which a simulated leader accepts learners.
 pub const QUORUM_PORT: u16 = 2888;
 /// Port of simulated elections.
 pub const ELECTION_PORT: u16 = 3888;
-/// Port on which simulated followers wait for observers.
+/// The port on which simulated followers accept observers.
 pub const OBSERVER_MASTER_PORT: u16 = 2889;
-/// Longest frame of a simulated client.
+/// Bytes of the longest frame of a simulated client.
 pub const FRAME_BYTES_MAX: u32 = 4096;
 
-/// What a server does.
+/// The state of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Its process runs.
     Running,
     /// Its process is gone and will be started.
     Down {
-        /// The machine is gone as well: nobody refuses its connections.
+        /// Whether the machine is gone as well, so that nobody refuses connections to it.
         machine: bool,
     },
-    /// It refused to start; an operator has to do something.
+    /// It refused to start, and an operator has to do something; the text is its reason.
     Refused(String),
     /// It is no member, and nobody starts it.
     Out,
@@ -59,51 +59,51 @@ pub struct Server {
     pub disk: Disk,
     /// Its clocks.
     pub clock: Clock,
-    /// What it does.
+    /// Its state.
     pub state: State,
-    /// Its processes so far.
+    /// The number of its processes so far.
     pub life: u64,
-    /// It stands still until then.
+    /// The time until which it stands still.
     pub paused_until: u64,
     /// The process.
     pub replica: Option<Box<Replica>>,
-    /// Kept for its buffers.
+    /// The output of its turns, kept for its buffers.
     pub output: Output,
-    /// A turn will come.
+    /// Whether a turn is scheduled.
     pub turn_scheduled: bool,
-    /// When its timer rings.
+    /// The time at which its timer rings.
     pub timer_at: Option<u64>,
-    /// Its links to other servers: the connection, and which end of it.
+    /// Its links to other servers: the connection, and the server's end of it.
     pub links: BTreeMap<LinkId, (ConnId, usize)>,
     /// Its clients.
     pub conns: BTreeMap<u64, ConnId>,
-    /// What arrived from clients and is not a whole frame yet.
+    /// Bytes from clients that are not a whole frame yet.
     pub partial: BTreeMap<u64, Vec<u8>>,
-    /// Where it listens.
+    /// The addresses at which it listens.
     pub listening: Vec<(Port, Endpoint)>,
-    /// Links that it accepted.
+    /// The number of links that it has accepted.
     pub accepted: u64,
     /// The configuration in its files.
     pub config: Rc<Config>,
-    /// The one that was proposed, in its files as well, until it is active.
+    /// The proposed configuration, which stands in its files too until it is active.
     pub next: Option<Rc<Config>>,
-    /// The files in which both stand.
+    /// The files of both configurations.
     pub config_files: ConfigFiles,
-    /// It was started to become a member, and has time for that until then.
+    /// The time until which a server that was started to become a member may do so.
     pub joining_until: u64,
-    /// The log of transactions reached to here when the state was last looked at.
+    /// The last transaction of its state when the simulation last looked.
     pub seen: Zxid,
-    /// Bits of its files that are not what they were.
+    /// The flipped bits of its files.
     pub flips: Vec<Flip>,
-    /// Its folder was set aside, and it has no history yet.
+    /// Whether its folder was set aside and it has no history yet.
     pub began_anew: bool,
-    /// It stays so while the others must serve.
+    /// The way in which it stays broken while the others must serve.
     pub broken: Option<Broken>,
     rng: Rng,
 }
 
 impl Server {
-    /// Its process has found nothing of what was there, for somebody has changed bytes of it.
+    /// Whether its process found no data, because bits of the files are flipped.
     pub fn has_lost_all(&self) -> bool {
         let begins_with = self.replica.as_ref().map(|replica| replica.last_processed());
         begins_with == Some(Zxid::NONE) && !self.flips.is_empty()
@@ -143,17 +143,16 @@ impl Server {
         }
     }
 
-    /// An operator gives it a configuration.
+    /// Gives the server a configuration, as an operator does.
     pub fn give_config(&mut self, config: Rc<Config>) {
         self.config_files.write_by_hand(self.id, &config);
         self.config = config;
         self.next = None;
     }
 
-    /// Reads its configuration files. A server that keeps none knows all the same.
+    /// Reads its configuration files. A server without such files knows its configuration all the same.
     ///
-    /// # Errors
-    /// Why they cannot be used.
+    /// # Errors The files cannot be used; the text says why.
     pub fn read_config(&mut self, plan: &Plan) -> Result<(), String> {
         if plan.wild.config_files {
             let (config, next) = self.config_files.open()?;
@@ -165,8 +164,7 @@ impl Server {
 
     /// Reads the folder and begins a process.
     ///
-    /// # Errors
-    /// Why the folder cannot be used.
+    /// # Errors The folder cannot be used; the error says why.
     pub fn start(&mut self, now: Now, plan: &Plan) -> Result<(), RecoveryError> {
         self.life += 1;
         let recovered = self.recover(plan)?;
@@ -185,16 +183,15 @@ impl Server {
         Ok(())
     }
 
-    /// What the folder holds.
+    /// Recovers the state in the folder.
     ///
-    /// # Errors
-    /// Why it cannot be used.
+    /// # Errors The folder cannot be used; the error says why.
     pub fn recover(&mut self, plan: &Plan) -> Result<Recovered, RecoveryError> {
         let options = recovery_options(plan, self.rng.word());
         recover(&self.disk, &options, &mut |_| ())
     }
 
-    /// Forgets everything that was the process's.
+    /// Forgets everything that belonged to the process.
     pub fn end(&mut self) {
         self.replica = None;
         self.output = Output::default();
@@ -207,7 +204,7 @@ impl Server {
         self.paused_until = 0;
     }
 
-    /// Its place among the servers.
+    /// Its index among the servers.
     pub fn index(&self) -> usize {
         usize::try_from(self.id.0 - 1).expect("numbered from 1")
     }
@@ -218,7 +215,7 @@ impl Server {
     }
 }
 
-/// How a server recovers.
+/// The options with which a server recovers.
 pub fn recovery_options(plan: &Plan, hash_seed: u64) -> RecoveryOptions {
     RecoveryOptions {
         database: DatabaseOptions {
@@ -234,7 +231,7 @@ pub fn recovery_options(plan: &Plan, hash_seed: u64) -> RecoveryOptions {
         ensemble: !plan.is_standalone(),
         recent_txns_max: plan.commit_log_txns,
         planted: plan.planted,
-        // There the first transaction of an epoch is not its first zxid.
+        // With short epochs, the first transaction of an epoch does not have its first zxid.
         allow_gaps: plan.short_epochs,
         ..RecoveryOptions::default()
     }
@@ -245,24 +242,24 @@ pub fn server_id(index: usize) -> ServerId {
     ServerId(i64::try_from(index + 1).expect("a handful of servers"))
 }
 
-/// The name under which a server is found.
+/// The host name of a server.
 pub fn host(id: ServerId) -> String {
     format!("s{id}")
 }
 
-/// Which server a name means.
+/// The server with this host name.
 pub fn index_of_host(host: &str) -> Option<usize> {
     host.strip_prefix('s')?.parse::<usize>().ok()?.checked_sub(1)
 }
 
-/// The address of a machine, with a port of the moment.
+/// The address of a machine, with a temporary port.
 pub fn address(node: Node, number: u64) -> SocketAddr {
     let node = u8::try_from(node).expect("a handful of machines");
     let port = 10_000 + u16::try_from(number % 50_000).expect("below 50000");
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, node + 1)), port)
 }
 
-/// The ensemble that the run begins with.
+/// The configuration with which the run begins.
 pub fn first_config(plan: &Plan) -> Config {
     let member = |index: usize| {
         let role = if index < plan.voters { PeerType::Participant } else { PeerType::Observer };
@@ -288,7 +285,7 @@ pub fn member(id: ServerId, role: PeerType) -> Member {
     Member { addresses: vec![address], role, client: None }
 }
 
-/// Longest frame that a server takes.
+/// Bytes of the longest frame that a server takes.
 pub fn frame_bytes_max(plan: &Plan) -> u32 {
     if planted::is(plan.planted, PlantedBug::LongFrameTaken) {
         FRAME_BYTES_MAX + 4
@@ -299,7 +296,7 @@ pub fn frame_bytes_max(plan: &Plan) -> u32 {
     }
 }
 
-/// Longest transaction.
+/// Bytes of the longest transaction.
 pub fn txn_bytes_max(plan: &Plan) -> usize {
     (FRAME_BYTES_MAX + plan.wild.asking.txn_extra_bytes_max()) as usize
 }
@@ -319,7 +316,7 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
             group_bytes_max: 16 << 10,
             txn_bytes_max: txn_bytes_max(plan),
             snap_count: plan.snap_count,
-            // Often, so that much can go wrong with them.
+            // Snapshots are frequent, so that much can go wrong with them.
             snapshot_share_percent: 0,
             ..txnlog::WriterOptions::default()
         },
@@ -329,9 +326,9 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
             in_flight_bytes_max: 64 << 10,
             ..snapshot::WriterOptions::default()
         },
-        // Little is applied in a turn, so that other things happen before what is committed is applied.
+        // A turn applies little, so that other things happen before committed transactions are applied.
         turn_work_units: if plan.wild.small_slices { 4 } else { limits::TURN_WORK_UNITS },
-        // Whoever asks may change the ensemble.
+        // Every client may change the ensemble.
         reconfig: plan.changes(),
         skip_acl: plan.changes(),
         local_sessions: plan.local_sessions,
@@ -359,7 +356,7 @@ fn replica_options(id: ServerId, plan: &Plan) -> ReplicaOptions {
     options
 }
 
-/// Counter with which epochs begin whose end is to be reached.
+/// The counter with which epochs begin, if a run is to reach their end.
 const EPOCH_NEARLY_USED_UP: u32 = u32::MAX - 200;
 
 fn peer_options(id: ServerId, is_observer: bool, plan: &Plan) -> PeerOptions {

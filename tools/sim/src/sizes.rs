@@ -12,11 +12,10 @@ use super::history::{History, Outcome, Request};
 use super::plan::Plan;
 use super::server::{FRAME_BYTES_MAX, txn_bytes_max};
 
-/// What is longer than a frame may be is not carried out, nor anything that was asked for behind it on
-/// its connection.
+/// Checks that no server carries out a request that is longer than a frame may be, nor any request behind it on its
+/// connection.
 ///
-/// # Errors
-/// It was.
+/// # Errors Such a request was carried out.
 pub fn frames(history: &History, by_request: &ByRequest) -> Result<(), String> {
     let mut over: BTreeSet<(usize, u64)> = BTreeSet::new();
     for (place, call) in history.calls.iter().enumerate() {
@@ -43,9 +42,9 @@ pub fn frames(history: &History, by_request: &ByRequest) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the transaction of a request is one that the log takes.
+/// Whether the transaction of a request fits the log.
 pub fn fits(plan: &Plan, request: &Request) -> bool {
-    // Nothing else that clients ask for is long.
+    // No other request of the clients is long.
     let Request::Set { path, data, .. } = request else { return true };
     let header = TxnHeader {
         client_id: SessionId::NONE,

@@ -1,7 +1,7 @@
-//! Everything that happened, in order: always as one number, on request as lines.
+//! The trace of a run, in order: always as one number, and on request as lines.
 //!
-//! Two runs of one seed are the same if their numbers are: every event goes into it, with its time
-//! and with the bytes it carried.
+//! Two runs of one seed are the same if their numbers are equal: every event goes into the number, with its time and
+//! its bytes.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -19,12 +19,12 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// With lines for `sink`, if there is one.
+    /// A trace with lines for `sink`, if there is one.
     pub fn new(sink: Option<Sink>) -> Trace {
         Trace { hash: 0, events: 0, sink }
     }
 
-    /// An event: words that tell it from others, and its line.
+    /// Notes an event: numbers that tell it from others, and its line.
     pub fn event(&mut self, now: u64, words: &[u64], line: impl FnOnce() -> String) {
         self.events += 1;
         let mut hasher = FixedState::with_seed(self.hash).build_hasher();
@@ -36,21 +36,21 @@ impl Trace {
         self.say(now, line);
     }
 
-    /// Bytes that somebody said to somebody.
+    /// Notes bytes that one machine sent to another.
     pub fn bytes(&mut self, bytes: &[u8]) {
         let mut hasher = FixedState::with_seed(self.hash).build_hasher();
         hasher.write(bytes);
         self.hash = hasher.finish();
     }
 
-    /// A line alone.
+    /// Adds a line without an event.
     pub fn say(&mut self, now: u64, line: impl FnOnce() -> String) {
         if let Some(sink) = &mut self.sink {
             sink(now, &line());
         }
     }
 
-    /// Whether somebody reads the lines.
+    /// Whether there is a sink for the lines.
     pub fn is_read(&self) -> bool {
         self.sink.is_some()
     }
@@ -60,7 +60,7 @@ impl Trace {
         self.hash
     }
 
-    /// How many there were.
+    /// The number of events so far.
     pub fn events(&self) -> u64 {
         self.events
     }

@@ -1,5 +1,5 @@
-//! What changed when, as far as watches are for it; and the events that tell a client, who sets its
-//! watches again, what it has missed. Live events are counted in `watching`.
+//! The changes for which watches exist, with their zxids, and the events that tell a client what it has missed when
+//! it sets its watches again. The module `watching` checks live events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,20 +20,21 @@ pub struct Change {
     pub zxid: Zxid,
     /// The events that it makes, in order.
     pub events: Vec<(EventType, String)>,
-    /// Their order is not known: a session ended whose nodes the transaction does not name.
+    /// Whether their order is unknown, because a session ended whose nodes the transaction does not name.
     pub in_any_order: bool,
-    /// The ACLs that decide who is told of those events, by their place, where not everybody is.
+    /// The ACLs that decide which clients get those events, by the index of the event; an event without one is for
+    /// every client.
     pub guarded: BTreeMap<usize, List>,
 }
 
-/// When nodes changed.
+/// The changes of all nodes.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// By path: the zxids at which it was created, set or deleted; and whether it is there then.
+    /// By path: the zxids at which the node was created, set or deleted, and whether it exists then.
     data: BTreeMap<String, Vec<(Zxid, bool)>>,
-    /// By path: the zxids at which a child came or went, or it came or went itself.
+    /// By path: the zxids at which a child, or the node itself, was created or deleted.
     children: BTreeMap<String, Vec<Zxid>>,
-    /// All of it, in order.
+    /// All changes, in order.
     all: Vec<Change>,
     /// ACLs of nodes that not everybody may read.
     lists: BTreeMap<String, List>,
@@ -45,7 +46,7 @@ impl Changes {
         &self.all
     }
 
-    /// Those changes, with nothing known of single nodes.
+    /// Changes without knowledge of single nodes.
     #[cfg(test)]
     pub fn of(all: Vec<Change>) -> Changes {
         Changes { all, ..Changes::default() }
@@ -78,7 +79,7 @@ impl Changes {
                 self.event(zxid, EventType::NodeDataChanged, &path);
                 self.data.entry(path).or_default().push((zxid, true));
             }
-            // The model holds that these are the nodes of the session.
+            // The model checks that these are the nodes of the session.
             TxnBody::CloseSession { paths: Some(paths) } => {
                 for path in paths.iter() {
                     self.existence(path.unwrap_or_default(), zxid, false);
@@ -109,15 +110,15 @@ impl Changes {
         self.event(zxid, kind, path);
         self.event(zxid, EventType::NodeChildrenChanged, parent);
         self.children.entry(parent.to_owned()).or_default().push(zxid);
-        // Who was not told that a node went, which he may not read, may have a watch on the next one's
-        // children, whose pzxid begins with its own.
+        // A client that may not read a deleted node was not told of its end. It may have a watch on the children of
+        // the next node at this path, whose pzxid begins with its own zxid.
         self.children.entry(path.to_owned()).or_default().push(zxid);
         if !there {
             self.lists.remove(path);
         }
     }
 
-    /// Notes who may read a node, where it is not everybody.
+    /// Notes the ACL of a node that not everybody may read.
     fn note_list(&mut self, path: &str, acl: AclVector<'_>, model: &Model) {
         let list = from_wire(acl);
         let nobody = Who { unchecked: model.unchecked, ..Who::default() };
@@ -154,7 +155,7 @@ impl Changes {
             Watched::Children => {
                 self.children.get(path)?.iter().copied().find(|zxid| *zxid > after)
             }
-            // They are told nothing of what was missed.
+            // A server tells such watches nothing of what was missed.
             Watched::Persistent | Watched::Recursive => None,
         }
     }
@@ -164,16 +165,16 @@ impl Changes {
         changes.iter().rev().find(|(at, _)| *at <= zxid).is_some_and(|(_, there)| *there)
     }
 
-    /// The event that a watch meets which is set again as of `relative` on a state of this zxid.
+    /// The event that a watch gets when a client sets it again as of `relative`, on a state of this zxid.
     fn missed(&self, path: &str, kind: Watched, relative: Zxid, zxid: Zxid) -> Option<EventType> {
         let is_there = self.is_there_at(path, zxid);
         let changed = || self.first_after(path, kind, relative).is_some_and(|at| at <= zxid);
         match kind {
             Watched::Persistent | Watched::Recursive => None,
             Watched::Missing => is_there.then_some(EventType::NodeCreated),
-            // The nodes that every tree begins with do not go. That it went may be longer ago than what
-            // its client had seen: who may not read a node is not told that it goes, and takes his
-            // watch for one that waits. `watching` holds that all others were told.
+            // The nodes that every tree begins with do not go. The end of the node may be older than what the client
+            // had seen: a client that may not read a node is not told of its end, and believes that its watch still
+            // waits. `watching` checks that all others were told.
             Watched::Data | Watched::Children if !is_there && self.data.contains_key(path) => {
                 Some(EventType::NodeDeleted)
             }
@@ -183,14 +184,14 @@ impl Changes {
     }
 }
 
-/// Events that tell what was missed while nobody was connected; each is counted once.
+/// An event that tells what a client missed while it was not connected; each counts once.
 type Told = (String, EventType);
 
-/// The watches that each setWatches, by its place among the calls, has left.
+/// The watches that each setWatches has left, by the index of the call.
 pub type Again = BTreeMap<usize, Vec<(String, Watched)>>;
 
-/// Looks at every frame of every connection. Returns the number of events, and the watches that were set
-/// again and stay.
+/// Checks every frame of every connection. Returns the number of events, and the watches that were set again and
+/// stay.
 ///
 /// # Errors
 /// A client was told too much or too little of what it had missed, or was led back in time.
@@ -258,7 +259,7 @@ pub fn check(history: &History, changes: &Changes) -> Result<(usize, Again), Str
     Ok((events, again))
 }
 
-/// What a setWatches has left, if the reply is one's.
+/// The watches that a setWatches has left, if the reply belongs to one.
 fn set_again(
     history: &History,
     changes: &Changes,

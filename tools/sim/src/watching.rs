@@ -1,5 +1,5 @@
-//! The watches of each connection, as simple as can be, and the events that it must be told: each change
-//! that it watches once, in the order of the changes, before anything that shows it, and no other.
+//! The watches of each connection, as simple as possible, and the events that it must get: one for each change that
+//! it watches, in the order of the changes, before anything that shows the change, and no other event.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,7 +13,7 @@ use super::check::what;
 use super::history::{Answer, Call, Frame, History, Outcome, Request, Seen, Watched};
 use super::watches::{Change, Changes};
 
-/// What a request for watches of this number means.
+/// The kinds of watches that a request means by this number.
 pub fn kinds_of(number: i32) -> &'static [Watched] {
     use Watched::{Children, Data, Missing, Persistent, Recursive};
     match number {
@@ -35,7 +35,7 @@ impl Watches {
         self.0.contains(&(path.to_owned(), kind))
     }
 
-    /// Whether somebody watches for an event; it uses up the watches that are for one event.
+    /// Whether a watch waits for an event. The event uses up the watches that are for one event only.
     fn wait_for(&mut self, event: EventType, path: &str) -> bool {
         let once: &[Watched] = match event {
             EventType::NodeCreated | EventType::NodeDataChanged => {
@@ -61,7 +61,7 @@ impl Watches {
         }
     }
 
-    /// Takes watches away, or only looks. False: there are none.
+    /// Removes watches, or only looks for them. Returns whether there were any.
     fn look_for(&mut self, path: &str, number: i32, remove: bool) -> bool {
         let mut any = false;
         for kind in kinds_of(number) {
@@ -73,9 +73,9 @@ impl Watches {
         any
     }
 
-    /// The events of a change that must be told to who was somebody at least and is somebody at most
-    /// meanwhile. `told`: what was told; between the two it decides.
-    // ZooKeeper: who may not read the node is not told, and his watch is used up all the same.
+    /// The events of a change that a client must get. Meanwhile the client had at least the first identities and at
+    /// most the second; where these differ, `told`, the events that came, decides.
+    // ZooKeeper: a client that may not read the node gets no event, and its watch is used up all the same.
     fn events_of(
         &mut self,
         change: &Change,
@@ -99,16 +99,16 @@ impl Watches {
     }
 }
 
-/// A connection as far as its frames were looked at.
+/// A connection as far as its frames are checked.
 #[derive(Debug, Default)]
 struct Connection {
     watches: Watches,
-    /// Changes that have been looked at.
+    /// How many changes are checked.
     settled: usize,
-    /// Who it was when a state was seen last, and who it is by now.
+    /// The client's identities when it last saw a state, and its identities now.
     was: Who,
     is: Who,
-    /// Events that came and were not compared yet.
+    /// Events that came and are not compared yet.
     received: VecDeque<(Zxid, EventType, String)>,
 }
 
@@ -119,7 +119,7 @@ impl Connection {
         self.received.drain(..count).map(|(_, event, path)| (event, path)).collect()
     }
 
-    /// All that happened up to `zxid` must have been told by now.
+    /// Checks that the client has got all events of changes up to `zxid`.
     fn settle(&mut self, changes: &[Change], zxid: Zxid) -> Result<(), String> {
         while let Some(change) = changes.get(self.settled).filter(|change| change.zxid <= zxid) {
             self.settled += 1;
@@ -146,7 +146,7 @@ impl Connection {
         }
     }
 
-    /// No reply follows: what came must be where the rest begins.
+    /// Checks the last events of a connection, behind which no reply follows: they must be the next ones.
     fn end(&mut self, changes: &[Change]) -> Result<(), String> {
         while let Some((at, event, path)) = self.received.front() {
             let Some(change) = changes.get(self.settled) else {
@@ -178,7 +178,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What a reply says about watches.
+    /// Handles the effect of a reply on watches.
     fn replied(&mut self, call: &Call) -> Result<(), String> {
         let Outcome::Replied { err, answer, .. } = &call.outcome else { return Ok(()) };
         let mut put = |path: &str, kind| _ = self.watches.0.insert((path.to_owned(), kind));
@@ -215,12 +215,10 @@ impl Connection {
     }
 }
 
-/// Looks at every frame of every connection. `again`: for each connection that set watches again, those
-/// that were set and not used up by what had been missed.
+/// Checks every frame of every connection. `again` has the watches that each setWatches set and that the missed
+/// changes did not use up.
 ///
-/// # Errors
-/// An event was told that nobody waited for, or one was told twice, too late, out of order or not at all;
-/// or a question about watches was answered wrongly.
+/// # Errors A client got an event for which no watch waited, or one came twice, too late, out of order or not at all, or a question about watches got a wrong answer.
 pub fn check(
     history: &History,
     changes: &Changes,
@@ -235,7 +233,7 @@ pub fn check(
         let connection = connections.entry((*client, *number)).or_default();
         match seen {
             Seen::Connected => (),
-            // Made up for what was missed.
+            // The server made this event up for a missed change.
             Seen::Event { .. } if *zxid == Zxid::NONE => (),
             Seen::Event { event, path } => {
                 connection.received.push_back((*zxid, *event, path.clone()));
@@ -332,7 +330,7 @@ mod tests {
         assert!(check(&history, &changes(), &BTreeMap::new()).is_err());
     }
 
-    /// A session ended, of whose nodes only the set is known, and nothing came behind the events.
+    /// A session ended whose nodes have no known order, and nothing came behind the events.
     #[test]
     fn wrong_events_at_the_end_of_a_connection_are_found() {
         let gone = |path| (EventType::NodeDeleted, path);

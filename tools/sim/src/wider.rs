@@ -1,5 +1,5 @@
-//! What clients of wild ensembles think of beside the requests of `workload`: watches that stay,
-//! containers, nodes with a time to live, quotas.
+//! The requests of clients of wild ensembles beside those of `workload`: watches that stay, containers, nodes with a
+//! time to live, quotas.
 //!
 //! Each kind has nodes and a rate of its own, so that some seeds have few kinds.
 
@@ -9,7 +9,7 @@ use super::history::{Part, Request, Watched};
 use super::quotas;
 use super::rng::Rng;
 
-/// See the module's words. Rates are so many in a thousand requests.
+/// The rates of these requests, each for a thousand requests, and their settings.
 #[derive(Clone, Debug, Default)]
 pub struct Wider {
     /// Watches that stay, and questions about watches.
@@ -22,18 +22,18 @@ pub struct Wider {
     pub reap_interval_ms: u64,
     /// How many of them it removes in a minute.
     pub reaped_per_minute: u32,
-    /// How old containers get that never have a child, in ms; `None`: any age.
+    /// The greatest age of containers that never have a child, in ms; `None`: any age.
     pub never_used_ms_max: Option<u64>,
     /// Quotas, and nodes that have one.
     pub quotas_per_mille: u64,
     /// `enforceQuota`.
     pub enforce_quota: bool,
-    /// Some clients also read where there is no leader, if servers let them.
+    /// Whether some clients also read at servers without a leader, if those let them.
     pub readers: bool,
 }
 
 impl Wider {
-    /// Draws what the clients of an ensemble think of.
+    /// Draws the rates and settings for an ensemble.
     pub fn draw(rng: &mut Rng) -> Wider {
         Wider {
             watches_per_mille: *rng.pick(&[0, 0, 50, 150]),
@@ -48,7 +48,7 @@ impl Wider {
         }
     }
 
-    /// Whether nodes go by themselves.
+    /// Whether nodes disappear by themselves.
     pub fn reaps(&self) -> bool {
         self.containers_per_mille + self.ttls_per_mille > 0
     }
@@ -58,7 +58,7 @@ impl Wider {
     }
 }
 
-/// What a client thinks of.
+/// Thinks of a client's further requests.
 pub struct Thinker {
     rng: Rng,
     wider: Wider,
@@ -67,7 +67,7 @@ pub struct Thinker {
 }
 
 impl Thinker {
-    /// One that thinks of such things; `None`: the ensemble has none of them, and nothing is drawn.
+    /// A thinker, or `None` if the ensemble has no such requests; then nothing is drawn.
     pub fn new(wider: &Wider, keys: u64, rng: &mut Rng) -> Option<Thinker> {
         (!wider.is_idle()).then(|| Thinker {
             rng: rng.fork(),
@@ -77,7 +77,7 @@ impl Thinker {
         })
     }
 
-    /// The next requests, if they are some of these. `watches`: what the client watches.
+    /// The client's next requests, if they are of these kinds. `watches` are the watches of the client.
     pub fn think(&mut self, watches: &BTreeSet<(String, Watched)>) -> Option<Vec<Request>> {
         let Wider { watches_per_mille, containers_per_mille, ttls_per_mille, .. } = self.wider;
         let quotas_per_mille = self.wider.quotas_per_mille;
@@ -156,9 +156,9 @@ impl Thinker {
         }
     }
 
-    /// Limits and figures come and go together, and quotas do not lie within each other: otherwise the
-    /// figures of servers would differ (`database::quotas`). ZooKeeper's own client removes both, too, and
-    /// refuses quotas within each other.
+    /// Limits and figures come and go together, and quotas do not lie within each other: otherwise the figures of
+    /// servers would differ (`database::quotas`). ZooKeeper's own client also removes both, and refuses quotas
+    /// within each other.
     fn quota(&mut self) -> Vec<Request> {
         let path = format!("/l{}", self.rng.below(2));
         let child = format!("{path}/k{}", self.rng.below(4));

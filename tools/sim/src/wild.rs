@@ -1,6 +1,6 @@
-//! What only wild ensembles meet: ways that connections end without a word, servers that stay broken
-//! while the others must serve, an operator who empties the folders of a quorum by mistake, and
-//! options that the other shapes leave at their defaults.
+//! The faults and options of wild ensembles only: connections that end without a word, servers that stay broken
+//! while the others must serve, an operator who empties the folders of a quorum by mistake, and options that the
+//! other shapes leave at their defaults.
 //!
 //! The other shapes have `Wild::default()`, which changes nothing and draws nothing, so that their
 //! seeds keep their runs.
@@ -10,7 +10,7 @@ use super::plan::{MS, SECOND};
 use super::rng::Rng;
 use super::wider::Wider;
 
-/// How a server may be broken while the others must serve.
+/// The ways in which a server may be broken while the others must serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     /// Nobody starts it.
@@ -19,28 +19,28 @@ pub enum Broken {
     Mute,
     /// It hears no other server, and they hear it.
     Deaf,
-    /// Neither.
+    /// It hears no other server, and none hears it.
     Cut,
     /// Its disk takes half a second and more for everything.
     Slow,
 }
 
-/// See the module's words.
+/// The faults and options that a seed draws for a wild ensemble.
 #[derive(Clone, Debug, Default)]
 pub struct Wild {
     /// Mean pause in µs until a sender tries again after its way was blocked; 0: it tries at once.
     pub resend_pause: u64,
-    /// Of the ends of connections, so many in a thousand come late.
+    /// How many of a thousand ends of connections come late.
     pub late_ends_per_mille: u64,
-    /// How much later at most, in µs.
+    /// The longest delay of a late end, in µs.
     pub late_end: u64,
     /// Mean time between connections that end on one side only, in µs.
     pub half_open: Option<u64>,
-    /// Mean time between connections over which nothing comes any more, in µs.
+    /// Mean time between connections that vanish, over which nothing comes any more, in µs.
     pub vanish: Option<u64>,
-    /// When the operator empties the folders of a quorum, in µs.
+    /// The time at which the operator empties the folders of a quorum, in µs.
     pub mistake_at: Option<u64>,
-    /// As many servers as an ensemble may lose stay broken after everything else was set right.
+    /// Whether as many servers as an ensemble may lose stay broken after all other faults have ended.
     pub stay_broken: bool,
     /// `syncEnabled=false`.
     pub sync_disabled: bool,
@@ -62,37 +62,36 @@ pub struct Wild {
     pub no_close_session_paths: bool,
     /// Mean time between two purges of old files, in µs of the whole ensemble.
     pub purge: Option<u64>,
-    /// Trees are written and sent in small steps, as large ones are.
+    /// Whether trees are written and sent in small steps, as large ones are.
     pub small_slices: bool,
-    /// Of the files that are opened, so many in a thousand cannot be read, or not to their end.
+    /// How many of a thousand opened files cannot be read, or not to their end.
     pub read_errors_per_mille: u64,
-    /// Of the cuts of a log, so many in a thousand end in their midst: the power goes, or the disk fails.
+    /// How many of a thousand cuts of a log end half-way, because the power goes or the disk fails.
     pub broken_cuts_per_mille: u64,
-    /// Some partitions concern one port only.
+    /// Whether some partitions concern one port only.
     pub blocks_ports: bool,
     /// Groups and weights: the first number of each group after the first, and each weight.
     pub groups: Option<(Vec<usize>, Vec<i64>)>,
-    /// Requests that clients send only here.
+    /// Requests that only clients of wild ensembles send.
     pub wider: Wider,
-    /// How its clients ask that others do not.
+    /// Ways of asking that only clients of wild ensembles use.
     pub asking: Asking,
-    /// Servers keep their configuration in files.
+    /// Whether servers keep their configuration in files.
     pub config_files: bool,
-    /// Of the changes of these files, so many in a thousand end with the power.
+    /// During how many of a thousand changes of these files the power goes.
     pub config_cuts_per_mille: u64,
-    /// Servers whose disks lose what they have called durable, and how many in a thousand of their power
-    /// cuts do that.
+    /// Servers whose disks lose writes that they have reported as durable.
     pub lying_disks: Vec<usize>,
-    /// See there.
+    /// How many of a thousand power cuts of those servers lose such writes.
     pub forgets_per_mille: u64,
-    /// Two servers, and an outside witness (`oraclePath`).
+    /// Whether two servers have an outside witness (`oraclePath`).
     pub witness: bool,
-    /// What a turn does for clients, if that is less than usual.
+    /// Units of work of a turn, if it does less than usual.
     pub turn_work_units: Option<u32>,
 }
 
 impl Wild {
-    /// Draws what an ensemble meets. `changes`: its members change.
+    /// Draws the faults and options of an ensemble. With `changes`, its members change.
     pub fn draw(rng: &mut Rng, voters: usize, chaos: u64, changes: bool) -> Wild {
         let mut rate = |one_in: u64, seconds: &[u64]| {
             let mean = *rng.pick(seconds) * SECOND;
@@ -122,7 +121,7 @@ impl Wild {
             eager_acl_check: rng.one_in(4),
             force_snapshot_sync: rng.one_in(6),
             no_sync_from_log: rng.one_in(6),
-            // Without digests nobody can tell two histories apart.
+            // Without digests, servers cannot tell two histories apart.
             no_digest: rng.one_in(6) && !mistake,
             no_close_session_paths: rng.one_in(6),
             purge: rng.one_in(2).then(|| *rng.pick(&[1, 3, 10]) * SECOND),
@@ -141,9 +140,9 @@ impl Wild {
             turn_work_units: None,
         };
         if wild.witness {
-            // With a mistake both would begin anew, and of two servers none may be missing.
+            // With a mistake, both servers would begin anew, and neither of two servers may be missing.
             (wild.mistake_at, wild.lying_disks) = (None, Vec::new());
-            // The one that goes on alone leads.
+            // The server that goes on alone leads, so leaders must serve clients.
             wild.leader_only_leads = false;
         }
         wild.asking.extra_bytes = *rng.pick(&[0, 20, 36]);
@@ -152,7 +151,7 @@ impl Wild {
     }
 }
 
-/// As many servers as an ensemble may lose, at most.
+/// Draws servers whose disks lie, at most as many as an ensemble may lose.
 fn draw_liars(rng: &mut Rng, voters: usize, steady: bool) -> Vec<usize> {
     let count = if steady && rng.one_in(3) { 1 + rng.index((voters - 1) / 2) } else { 0 };
     let mut all: Vec<usize> = (0..voters).collect();

@@ -17,7 +17,7 @@ use ringkeeper::proto::{AclEntry, AclVector, CreateMode, Id, OpCode};
 use super::acl::{from_wire, to_wire};
 use super::history::{Answer, Found, Look, Part, Request, Watched};
 
-/// The first frame of a connection. `reader`: to read is enough.
+/// The first frame of a connection. With `reader`, the client also accepts a server that only serves reads.
 pub fn connect(
     known: Option<(SessionId, [u8; PASSWORD_BYTES], Zxid)>,
     timeout_ms: i32,
@@ -104,7 +104,7 @@ fn list_of(part: &Part) -> VectorBuf<AclEntry<'static>> {
     }
 }
 
-/// `acls`: one list, or one for each part.
+/// The body of a request. `acls` are its ACL, or one for each part.
 fn body<'a>(
     request: &'a Request,
     acls: &'a [VectorBuf<AclEntry<'static>>],
@@ -180,7 +180,7 @@ fn body<'a>(
             (OpCode::Sync, RequestBody::Path(PathRequest { path: Some(path) }))
         }
         Request::SetWatches { relative, watches } => {
-            // Clients ask the way that old servers know where they can.
+            // Where possible, clients use the request that old servers know.
             let is_lasting = |(_, kind): &(String, Watched)| {
                 matches!(kind, Watched::Persistent | Watched::Recursive)
             };
@@ -240,10 +240,9 @@ fn multi_op<'a>(part: &'a Part, acl: AclVector<'a>) -> MultiOp<'a> {
     }
 }
 
-/// Reads what follows the header of a reply without an error.
+/// Reads the body of a reply without an error.
 ///
-/// # Errors
-/// It is cut short.
+/// # Errors The body is cut short.
 pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, DecodeError> {
     let text = |input: &mut Decoder<'_>| {
         let text: Option<&str> = Jute::decode(input)?;
@@ -281,7 +280,7 @@ pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, Deco
         | Request::Watches { .. }
         | Request::Close => Answer::Nothing,
         Request::AddWatch { .. } => {
-            // The number of an error that is none.
+            // An error number, which is 0 here.
             input.i32()?;
             Answer::Nothing
         }
@@ -340,7 +339,7 @@ fn multi_error(input: &mut Decoder<'_>) -> Result<i32, DecodeError> {
     }
 }
 
-/// Takes a whole frame, without its length, from what arrived.
+/// Takes a whole frame, without its length, from the bytes that arrived.
 pub fn take_frame(incoming: &mut Vec<u8>) -> Option<Vec<u8>> {
     let length = whole_frame(incoming)?;
     let frame = incoming[4..length].to_vec();

@@ -1,5 +1,5 @@
-//! What becomes of the files when a process is killed, or the power goes: of everything that was not synced, any part
-//! may have happened.
+//! What becomes of the files when a process is killed, or the power goes: any part of what was not synced may have
+//! happened.
 
 use ringkeeper::io::{Op, Place, segment_temporary};
 
@@ -7,13 +7,13 @@ use super::super::names::{Named, Names};
 use super::{Disk, SECTOR_BYTES, Unsynced, index};
 
 impl Disk {
-    /// The process is gone. `power`: and with it what only the system knew.
+    /// Ends the process. With `power`, everything that only the system knew is lost too.
     pub fn crash(&mut self, power: bool) {
         if power {
             self.lose_writes();
             self.lose_names();
         }
-        // In any order: they were under way at the same time.
+        // The ops end in any order, because they were under way at the same time.
         while !self.pending.is_empty() {
             let at = self.rng.index(self.pending.len());
             let number = *self.pending.keys().nth(at).expect("below the length");
@@ -30,7 +30,7 @@ impl Disk {
         }
         self.segments.clear();
         if power {
-            // Of these it was drawn whether they happened.
+            // The draw has decided which of these names are kept.
             *self.names.get_mut() = Names::default();
             self.unsynced.get_mut().clear();
         }
@@ -42,7 +42,7 @@ impl Disk {
         self.erred = false;
     }
 
-    /// Any sectors that were not synced are again what they were.
+    /// Gives any of the unsynced sectors their old content.
     fn lose_writes(&mut self) {
         let unsynced = std::mem::take(self.unsynced.get_mut());
         if unsynced.is_empty() {
@@ -59,7 +59,7 @@ impl Disk {
         }
     }
 
-    /// Files have their old names again.
+    /// Gives files their old names.
     fn lose_names(&mut self) {
         let count = self.names.get_mut().count();
         if count == 0 {
@@ -87,7 +87,7 @@ impl Disk {
         }
     }
 
-    /// Any content that a file may have whose writing was not finished.
+    /// Gives a file any content that it may have if its writing was not finished.
     fn tear(&mut self, content: &mut Vec<u8>) {
         content.truncate(self.rng.index(content.len() + 1));
         for sector in content.chunks_mut(SECTOR_BYTES) {
@@ -97,7 +97,7 @@ impl Disk {
         }
     }
 
-    /// Of an op that never ended, something has happened.
+    /// Does any part of an op that never ended.
     pub(super) fn do_in_part(&mut self, op: Op) {
         let happened = self.rng.one_in(2);
         match op {
@@ -117,7 +117,8 @@ impl Disk {
                         file[to..to + SECTOR_BYTES].copy_from_slice(&buf[at..at + SECTOR_BYTES]);
                     }
                 }
-                // It does not count as the last group: the one before it is the last durable one.
+                // The torn group does not count as the last one, because the group before it is the last durable
+                // one.
             }
             Op::SegmentPrepare { segment, bytes, header, .. } => {
                 if happened {
@@ -126,7 +127,7 @@ impl Disk {
                     self.put(Place::Logs, &segment_temporary(segment), &file);
                 }
             }
-            // Both are whole or not at all.
+            // Each of these ops has happened whole or not at all.
             Op::SegmentName { segment, ref name, .. } => {
                 if happened {
                     let from = self.segments.get(&segment).map(|old| self.key(Place::Logs, old));
@@ -138,7 +139,7 @@ impl Disk {
             }
             Op::SegmentClose { .. } => {
                 if happened {
-                    // What it says to nobody is of no interest.
+                    // No process waits for the result.
                     drop(self.change(op));
                 }
             }
@@ -153,8 +154,8 @@ impl Disk {
                     content.extend_from_slice(&bytes);
                 }
             }
-            // Synced before it is renamed: the final name never has less than all of it. And the
-            // writer asks for the name only when every write is done.
+            // The file is synced before it is renamed, so the final name always means the whole file. The writer
+            // asks for the name only when every write is done.
             Op::SnapshotCommit { name, .. } => {
                 if happened && let Some((temporary, content)) = self.snapshot.take() {
                     self.put(Place::Snapshots, &name, &content);

@@ -1,5 +1,5 @@
-//! What recovery does with the disk, and a purge: like any folder in memory, but changes may be refused, reads may
-//! fail, and what is synced is safe from the loss of the power.
+//! The disk as a folder for recovery and for purges. It behaves like any folder in memory, but the disk may refuse
+//! changes, reads may fail, and synced files are safe from a loss of power.
 
 use std::io;
 
@@ -28,7 +28,7 @@ impl Folder for Disk {
         self.forget_unsynced(place, name);
         let mut groups = self.last_groups.borrow_mut();
         if groups.get(name).is_some_and(|group| *group >= bytes) {
-            // Where the group before it began is not known: this log is spared by flipped bits.
+            // The offset of the group before is not known, so no bit of this log will be flipped.
             groups.remove(name);
         }
         Ok(())
@@ -80,7 +80,7 @@ impl Folder for Disk {
 }
 
 impl Disk {
-    /// A file is on the disk as it is, or is gone.
+    /// Forgets what a loss of power could take back of a file, which is now durable or gone.
     fn forget_unsynced(&self, place: Place, name: &str) {
         let key = self.key(place, name);
         self.unsynced.borrow_mut().retain(|sector| sector.key != key);

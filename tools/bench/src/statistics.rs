@@ -1,18 +1,17 @@
-//! What a handful of noisy figures says: medians, spread, and whether two sets differ.
+//! Medians, spread and significance of a handful of noisy figures.
 //!
-//! Not for latencies of single requests, of which there are millions: those live in histograms.
-//! Here a figure is the outcome of one turn, and there are three to twenty of them. Turns come in
-//! pairs that saw the same minutes of the machine, so what counts is the ratio within each pair.
+//! These functions are not for latencies of single requests, of which there are millions: histograms hold those.
+//! Here a figure is the outcome of one turn, and there are three to twenty figures. Turns come in pairs that saw the
+//! same minutes of the machine, so the ratio within each pair counts.
 
-/// A significance test looks at every assignment of signs up to this many pairs, and at a random
-/// part of them beyond.
+/// A significance test tries every assignment of signs up to this many pairs, and a random sample of them beyond.
 const PAIRS_EXACT_MAX: usize = 16;
 const SAMPLES: u32 = 100_000;
 
-/// The middle value; the mean of the two middle ones of an even number.
+/// The middle value, or the mean of the two middle values if their number is even.
 ///
 /// # Panics
-/// If there is none.
+/// If there are no values.
 pub fn median(values: &[f64]) -> f64 {
     assert!(!values.is_empty(), "a median of nothing");
     let mut sorted = values.to_vec();
@@ -21,10 +20,10 @@ pub fn median(values: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }
 
-/// Smallest and largest.
+/// The smallest and the largest value.
 ///
 /// # Panics
-/// If there is none.
+/// If there are no values.
 pub fn range(values: &[f64]) -> (f64, f64) {
     assert!(!values.is_empty(), "a range of nothing");
     values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
@@ -32,19 +31,18 @@ pub fn range(values: &[f64]) -> (f64, f64) {
     })
 }
 
-/// The probability that pairs of equals look as different as these do, in either direction.
+/// The probability that pairs of equal programs differ as much as these do, in either direction.
 ///
-/// The permutation test of paired samples: if both sides of a pair come from the same
-/// distribution, each logarithm of a ratio could as well have the other sign. Of all assignments of
-/// signs, this is the part whose sum is at least as far from zero as the observed one. It assumes
-/// nothing about the distribution. With n pairs it cannot be below 2^(1-n): at least six pairs are
-/// needed for a figure below 0.05.
+/// The permutation test of paired samples: if both sides of a pair come from the same distribution, each logarithm
+/// of a ratio could as well have the other sign. The result is the fraction of all assignments of signs whose sum is
+/// at least as far from zero as the observed one. The test assumes nothing about the distribution. With n pairs, the
+/// result cannot be below 2^(1-n): a result below 0.05 needs at least six pairs.
 ///
 /// Ratios are of positive figures; 1.0 means no difference. No pairs: 1.0.
 pub fn significance(ratios: &[f64]) -> f64 {
     let logarithms: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
     let observed: f64 = logarithms.iter().sum();
-    // Sums of the same figures with other signs differ in the last bits.
+    // Rounding changes the last bits of sums of the same figures with other signs.
     let limit = observed.abs() * (1.0 - 1e-12);
     let is_extreme = |signs: u64| {
         let signed = logarithms.iter().enumerate();
@@ -56,8 +54,8 @@ pub fn significance(ratios: &[f64]) -> f64 {
         let extreme = (0..all).filter(|signs| is_extreme(u64::from(*signs))).count();
         return f64::from(u32::try_from(extreme).expect("at most all")) / f64::from(all);
     }
-    // The same figures give the same answer: the seed is fixed. The observed assignment is one of
-    // those counted, so that the answer is never zero.
+    // The seed is fixed, so that the same figures give the same answer. The observed assignment is one of those
+    // counted, so that the answer is never zero.
     let mut random = fastrand::Rng::with_seed(1);
     let extreme = (0..SAMPLES).filter(|_| is_extreme(random.u64(..))).count();
     f64::from(u32::try_from(extreme + 1).expect("few samples")) / f64::from(SAMPLES + 1)

@@ -11,17 +11,16 @@ use crate::peers::{Launch, Running};
 use crate::resources::Meter;
 use crate::result::Row;
 
-/// The load that compilers and caches are warmed up with: enough of each kind of request, on all
-/// sessions.
+/// The load that warms up compilers and caches: enough of each kind of request, on all sessions.
 const WARM_UP_SESSIONS: u32 = 100;
 const WARM_UP_DEPTH: u32 = 16;
 
 /// A workload of a turn.
 #[derive(Debug, Clone)]
 pub struct Job<'a> {
-    /// What is done.
+    /// The definition of the workload.
     pub definition: &'a Definition,
-    /// The value of its parameter, of a ladder.
+    /// The value of the ladder's parameter, if the workload is a ladder.
     pub step: Option<u64>,
 }
 
@@ -31,19 +30,19 @@ pub struct Turn<'a> {
     launch: &'a Launch,
     servers: usize,
     round: u32,
-    /// Of the generator.
+    /// The threads of the load generator.
     threads: usize,
     running: Running,
 }
 
-/// Hears how far a row is.
+/// Is called with the progress of a row.
 pub type Watcher<'a> = &'a mut dyn FnMut(&Progress);
 
 impl<'a> Turn<'a> {
     /// Starts the program and warms it up.
     ///
     /// # Errors
-    /// It does not start, or not even the warm-up can be prepared.
+    /// The program does not start, or its warm-up cannot be prepared.
     pub fn begin(
         launch: &'a Launch,
         servers: usize,
@@ -61,6 +60,7 @@ impl<'a> Turn<'a> {
     /// Runs one workload.
     ///
     /// # Errors
+    /// The workload cannot be prepared, or a server died of it.
     /// It cannot be prepared, or the servers died of it.
     pub fn run(&mut self, job: &Job<'_>, watcher: Watcher<'_>) -> Result<Row, String> {
         let mut target = self.running.target()?;

@@ -1,7 +1,7 @@
-//! What the engine counts when a server misbehaves, seen through a server that misbehaves as told.
+//! What the engine counts when a server misbehaves, tested with a server that misbehaves as a script says.
 //!
-//! Times are lower bounds that follow from what the server waits for, so that a slow machine makes
-//! them larger and no test fail.
+//! All times are lower bounds that follow from the waits of the server: a slow machine makes the times longer, and
+//! no test fails.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
@@ -22,25 +22,25 @@ use ringkeeper_bench::definition::{Definition, Load, Mix, Operations, Work};
 use ringkeeper_bench::engine::{self, Target};
 use ringkeeper_bench::result::Measured;
 
-/// What becomes of a setData.
+/// What the server does with a setData.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Answered,
-    /// Answered together with the next one that is answered.
+    /// The server answers it together with the next one that it answers.
     Withheld,
     Refused(ErrorCode),
-    /// The connection ends instead of an answer.
+    /// The server ends the connection instead of answering.
     Cut,
 }
 
-/// What the server does, and what it saw.
+/// The script of the server, and what the server saw.
 struct Script {
-    /// What becomes of a setData, by its number.
+    /// What the server does with each setData, by its number.
     fate: fn(u32) -> Fate,
-    /// Whether a session may be resumed.
+    /// Whether the server lets clients resume sessions.
     resumes: bool,
     sets: u32,
-    /// Session ids that clients came back with.
+    /// The ids of the sessions that clients asked to resume.
     resumed: Vec<i64>,
 }
 
@@ -152,7 +152,7 @@ fn a_stall_costs_every_request_that_was_due_meanwhile_in_an_open_loop() {
     let (address, _) = server(|set| if set < 40 { Fate::Withheld } else { Fate::Answered }, true);
     let measured = run(address, Load::Open { per_second: 200.0 });
     assert_eq!(errors(&measured), BTreeMap::new());
-    // One every 5 ms of half a second, the stall notwithstanding.
+    // The engine counts one request for every 5 ms of half a second, in spite of the stall.
     assert_eq!(measured.all.count, 100);
     assert!(measured.all.percentiles.max_us >= 194_000.0, "{:?}", measured.all.percentiles);
     let slow = measured.all.curve.iter().find(|point| point.1 >= 95_000.0).unwrap();
@@ -179,7 +179,8 @@ fn requests_lost_with_their_connection_are_counted_and_the_load_goes_on_in_the_s
     assert_eq!(measured.sessions_lost, 0);
     assert!(measured.all.count > 10, "{}", measured.all.count);
     assert_eq!(script.lock().unwrap().resumed, [77]);
-    // The places that the loss freed were due from then on, through the time without a connection.
+    // The requests in the places that the loss freed were due from the loss on, so their wait includes the time
+    // without a connection.
     assert!(measured.all.percentiles.max_us >= 19_000.0, "{:?}", measured.all.percentiles);
 }
 

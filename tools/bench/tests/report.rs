@@ -1,6 +1,6 @@
-//! The report on example lines: everything that was measured is in it, nothing else is, and it
-//! needs nothing from anywhere. The page lies in the build's folder for temporary files afterwards,
-//! as `report-example.html`, for people who want to look at it.
+//! The report on example lines: the page has everything that was measured, has nothing else, and loads nothing from
+//! elsewhere. Afterwards the page lies in the build's folder for temporary files, as `report-example.html`, for
+//! people who want to look at it.
 
 #[path = "report/example.rs"]
 mod example;
@@ -73,7 +73,7 @@ fn what_comes_from_a_results_file_is_escaped() {
 
 #[test]
 fn a_ratio_is_made_round_by_round_before_its_median_is_taken() {
-    // The machine is twice as fast in the second round; that must not count as ours being so.
+    // The machine is twice as fast in the second round. The report must not count that as a gain of ringkeeper.
     let lines = rows(&[
         (OURS, 1, 200.0),
         (ZOOKEEPER, 1, 100.0),

@@ -18,9 +18,9 @@ use super::plan::Plan;
 pub struct Entry {
     /// What is permitted.
     pub perms: i32,
-    /// How it is found out who it is.
+    /// How the client proves its identity.
     pub scheme: String,
-    /// Who.
+    /// The identity, in the form of the scheme.
     pub id: String,
 }
 
@@ -60,12 +60,12 @@ pub fn name_of(secret: &str) -> String {
     digest_of(DigestAlgorithm::Sha1, secret)
 }
 
-/// Who asks.
+/// The identities of the client that asks.
 #[derive(Clone, Debug, Default)]
 pub struct Who {
-    /// The names of his digest identities, in the order in which he proved them.
+    /// The names of the client's digest identities, in the order in which it proved them.
     pub digests: Vec<String>,
-    /// `skipACL`: nobody is asked.
+    /// `skipACL`: the server checks no permissions.
     pub unchecked: bool,
 }
 
@@ -78,13 +78,13 @@ impl Who {
         }
     }
 
-    /// Whether he may do one of these things to a node with this list.
+    /// Whether the client has one of the permissions `wanted` on a node with this list.
     pub fn may(&self, list: &[Entry], wanted: i32) -> bool {
         let permits = |entry: &Entry| entry.perms & wanted != 0 && self.is(entry);
         self.unchecked || list.is_empty() || list.iter().any(permits)
     }
 
-    /// What is stored where he asks for this list. `None`: InvalidAcl.
+    /// The list that a server stores if the client asks for `asked`. `None`: InvalidAcl.
     pub fn stored(&self, asked: &[Entry]) -> Option<List> {
         let mut stored = List::new();
         for (place, entry) in asked.iter().enumerate() {
@@ -105,7 +105,7 @@ impl Who {
         (!stored.is_empty()).then_some(stored)
     }
 
-    /// What a getACL shows him. `None`: NoAuth.
+    /// The list that a getACL shows to the client. `None`: NoAuth.
     pub fn shown(&self, list: &[Entry]) -> Option<List> {
         if !self.may(list, perms::READ | perms::ADMIN) {
             return None;
@@ -128,7 +128,8 @@ fn is_refused(scheme: &str, secret: Option<&str>) -> bool {
     scheme != "digest" || secret.is_none()
 }
 
-/// Who asked for each call: its connection's identities when it was sent, which is when it arrived.
+/// The identities behind each call: those of its connection when the client sent the call, which are those when it
+/// arrived.
 pub fn askers(history: &History, plan: &Plan) -> Vec<Who> {
     let nobody = Who { digests: Vec::new(), unchecked: plan.changes() };
     let mut connections: BTreeMap<(usize, u64), Who> = BTreeMap::new();
@@ -150,10 +151,10 @@ pub fn askers(history: &History, plan: &Plan) -> Vec<Who> {
     askers
 }
 
-/// Whoever proves an identity is let in, and whoever cannot is told so and put out.
+/// Checks that servers serve a client that proves an identity, and refuse and disconnect a client that cannot.
 ///
 /// # Errors
-/// A proof was taken that is none, or refused that is one; or somebody was served behind it.
+/// A server accepted a false proof or refused a true one, or it served a client behind a false proof.
 pub fn proofs(history: &History) -> Result<(), String> {
     let mut failed: BTreeMap<(usize, u64), usize> = BTreeMap::new();
     for frame in &history.frames {
@@ -186,10 +187,10 @@ pub fn proofs(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a transaction stores the lists that were asked for.
+/// Checks that a transaction stores the lists that the request asked for.
 ///
 /// # Errors
-/// It stores others.
+/// The transaction stores other lists.
 pub fn stored_rightly(request: &Request, who: &Who, txn: &Txn) -> Result<(), String> {
     let check = |asked: &[Entry], made: AclVector<'_>| {
         let (expected, made) = (who.stored(asked), from_wire(made));
@@ -218,7 +219,7 @@ pub fn stored_rightly(request: &Request, who: &Who, txn: &Txn) -> Result<(), Str
     }
 }
 
-/// Whether an error is one of permissions, and its reply says that no transaction was made.
+/// Whether a call failed for lack of permission, and its reply says that no transaction was made.
 pub fn is_early_refusal(call: &Call) -> bool {
     match call.outcome {
         Outcome::Replied { zxid, err, .. } => {

@@ -1,5 +1,5 @@
-//! How clients of wild ensembles ask, and what for, as no client of the other shapes does: who they are,
-//! what others may do, many things at once, too much at once.
+//! What clients of wild ensembles ask for beyond the clients of other shapes: proofs of identity, permissions, many
+//! operations in one request, and requests that are too long.
 //!
 //! Each kind has a rate of its own, so that some seeds have few kinds.
 
@@ -9,30 +9,30 @@ use super::acl::{self, List, entry, name_of};
 use super::history::{Look, Part, Request};
 use super::rng::Rng;
 
-/// See the module's words. Rates are so many in a thousand requests.
+/// The rates of the module's kinds of requests, in a thousand requests.
 #[derive(Clone, Debug, Default)]
 pub struct Asking {
-    /// Now and then clients count their requests from the beginning again on a new connection.
+    /// On a new connection, a client sometimes counts its requests from 1 again.
     pub xids_again: bool,
-    /// Nodes that not everybody may use.
+    /// Requests with ACLs that do not permit everything to every client.
     pub acls_per_mille: u64,
-    /// Several reads at once.
+    /// multiRead requests.
     pub multi_reads_per_mille: u64,
-    /// Requests that are as long as they may be, or too long.
+    /// Requests as long as a frame may be, or longer.
     pub long_per_mille: u64,
-    /// `jute.maxbuffer.extrasize` is so small that not every request that fits makes a transaction
-    /// that does; 0: it is not.
+    /// The ensemble's `jute.maxbuffer.extrasize`, so small that some requests that fit into a frame make
+    /// transactions that are too long. 0: the option is not set.
     pub extra_bytes: u32,
 }
 
-/// What clients prove who they are by.
+/// The secrets by which clients prove digest identities.
 const SECRETS: [&str; 4] = ["jo:1", "jo:2", "al:1", "bo:x"];
 
-/// Bytes of a setData of a path of three letters beside its data.
+/// Bytes of a setData request beside its data, for a path of three letters.
 const SET_BYTES: usize = 8 + 4 + 3 + 4 + 4;
 
 impl Asking {
-    /// Draws how they ask.
+    /// Draws the rates.
     pub fn draw(rng: &mut Rng) -> Asking {
         Asking {
             xids_again: rng.one_in(2),
@@ -49,7 +49,7 @@ impl Asking {
     }
 }
 
-/// What a client thinks of.
+/// The part of a client that thinks of such requests.
 pub struct Asker {
     rng: Rng,
     asking: Asking,
@@ -59,14 +59,14 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// One that thinks of such things; `None`: the ensemble has none of them, and nothing is drawn.
+    /// The asker of client `who`. `None`: the ensemble has no such requests, and this draws no random number.
     pub fn new(asking: &Asking, who: usize, keys: u64, rng: &mut Rng) -> Option<Asker> {
         let Asking { acls_per_mille, multi_reads_per_mille, long_per_mille, .. } = asking;
         let rate = acls_per_mille + multi_reads_per_mille + long_per_mille;
         (rate > 0).then(|| Asker { rng: rng.fork(), asking: asking.clone(), who, keys, values: 0 })
     }
 
-    /// The next request, if it is one of these.
+    /// The client's next request, if it is of one of these kinds.
     pub fn think(&mut self) -> Option<Request> {
         let Asking { acls_per_mille, multi_reads_per_mille, long_per_mille, .. } = self.asking;
         let at = self.rng.below(1000);

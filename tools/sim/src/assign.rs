@@ -1,9 +1,9 @@
 //! Finds the request that each transaction came from.
 //!
-//! A transaction carries the session and the xid of its request. Within one connection that is the
-//! request's own; but some clients count from the beginning again on each connection (kazoo does), and
-//! then several requests of a session have one xid. Of those the ones that were answered are told
-//! apart by the zxid of their reply, and the others by what they asked for.
+//! A transaction carries the session and the xid of its request. Within one connection, each request has its own
+//! xid; but some clients count from 1 again on each connection (kazoo does), and then several requests of a session
+//! have the same xid. The zxid of the reply tells apart those that were answered, and what a request asked for tells
+//! apart the others.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,7 @@ pub type ByRequest = BTreeMap<usize, Zxid>;
 
 /// Finds the transaction of each request.
 ///
-/// # Errors
-/// A request was carried out twice, or one that nobody asked for.
+/// # Errors A request was carried out twice, or a transaction has no request.
 pub fn by_request(history: &History, links: &[&Link]) -> Result<ByRequest, String> {
     let mut calls: BTreeMap<(SessionId, i32), Vec<usize>> = BTreeMap::new();
     for (place, call) in history.calls.iter().enumerate() {
@@ -57,7 +56,7 @@ pub fn by_request(history: &History, links: &[&Link]) -> Result<ByRequest, Strin
     Ok(by_request)
 }
 
-/// Assigns the transactions of one xid that several requests have.
+/// Assigns the transactions of one xid to the several requests that have this xid.
 fn several(
     history: &History,
     places: &[usize],
@@ -72,8 +71,8 @@ fn several(
             None => left.push(*txn),
         }
     }
-    // The newest first, so that the latest request that it can be is the one: a later request's place
-    // is never taken by the transaction of an earlier one.
+    // The newest transaction comes first and takes the latest request that it can belong to: so the transaction of
+    // an earlier request never takes the place of a later one.
     for txn in left.into_iter().rev() {
         let open: Vec<usize> = places
             .iter()
@@ -82,7 +81,7 @@ fn several(
             .filter(|place| told_at(&history.calls[*place]).is_none())
             .filter(|place| can_be(&history.calls[*place].request, txn))
             .collect();
-        // Whoever had no leader is suspected only where nobody else can have asked.
+        // A request sent to a server without a leader is the last choice.
         let is_readers = |place: &usize| history.is_readers(&history.calls[*place]);
         let (readers, others): (Vec<usize>, Vec<usize>) = open.into_iter().partition(is_readers);
         let open = if others.is_empty() { readers } else { others };
@@ -90,7 +89,7 @@ fn several(
             acknowledged_before(history, history.calls[**place].invoked) < txn.zxid()
         };
         match open.iter().rfind(in_time).or(open.last()) {
-            // Which of several requests was refused does not show, and makes no difference.
+            // No client can tell which of several requests was refused, and it makes no difference.
             Some(_) if error_of(txn) != 0 && open.len() > 1 => (),
             Some(place) => _ = by_request.insert(*place, txn.zxid()),
             None => {
@@ -112,7 +111,7 @@ fn several(
     Ok(())
 }
 
-/// At which zxid its reply says that it was carried out, or refused.
+/// The zxid at which the reply says that the call was carried out or refused.
 fn told_at(call: &Call) -> Option<Zxid> {
     match call.outcome {
         Outcome::Replied { zxid, err, .. } if err == 0 || is_meant(err) => Some(zxid),
@@ -120,7 +119,7 @@ fn told_at(call: &Call) -> Option<Zxid> {
     }
 }
 
-/// The newest write of which somebody knew then.
+/// The zxid of the newest write that a client knew at the time `at`.
 fn acknowledged_before(history: &History, at: u64) -> Zxid {
     let known = history.calls.iter().filter(|call| call.request.is_write());
     let known = known.filter(|call| match call.outcome {
@@ -130,7 +129,7 @@ fn acknowledged_before(history: &History, at: u64) -> Zxid {
     known.filter_map(told_at).max().unwrap_or(Zxid::ZERO)
 }
 
-/// Whether a transaction can have come of a request.
+/// Whether a transaction can belong to a request.
 fn can_be(request: &Request, txn: &Txn) -> bool {
     match (request, txn.body()) {
         (_, TxnBody::Error { .. }) => true,

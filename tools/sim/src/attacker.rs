@@ -1,12 +1,13 @@
 //! An ensemble without faults of its own, and an attacker that speaks to it on the ports between servers.
 //!
-//! Nothing else goes wrong here, so the attacker is the cause of whatever the ensemble does. It has a machine of its own,
-//! or speaks from the address of a member, or takes the place of a member whose process is down. The caller (the fuzz
-//! target `quorum_port`) decides what it says; this module has its connections, and the questions that show how the
-//! ensemble fares.
+//! Nothing else goes wrong here, so the attacker is the cause of whatever the ensemble does. The attacker has a
+//! machine of its own, or speaks from the address of a member, or takes the place of a member whose process is down.
+//! The caller (the fuzz target `quorum_port`) decides what the attacker says; this module has the attacker's
+//! connections, and the questions that show how the ensemble fares.
 //!
-//! An attacker from an address of no member must leave the one history as it is, and the checks of the other runs apply.
-//! Servers cannot tell an attacker at a member's address from the member, so there may be several histories then.
+//! An attacker from an address of no member must leave the one history as it is, and the checks of the other runs
+//! apply. Servers cannot tell an attacker at a member's address from the member, so there may be several histories
+//! then.
 
 use std::collections::BTreeMap;
 
@@ -30,36 +31,37 @@ use super::world::{Event, World};
 /// The life of the attacker at an end of a connection; servers count theirs from 1.
 const LIFE: u64 = u64::MAX;
 
-/// How long a server waits for an attacker who takes nothing, until it tries again.
+/// How often a connection whose receiver, the attacker, takes no bytes is tried again.
 const DEAF: u64 = SECOND;
 
-/// Bytes of what servers say on one line that are kept for the attacker.
+/// The most bytes of one connection that are kept for the attacker.
 const HEARD_BYTES_MAX: usize = 64 << 10;
 
-/// From where the attacker speaks.
+/// The address from which the attacker speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guise {
     /// From an address of no member.
     Stranger,
     /// From the address of this member (counted from 0), whose own process runs.
     Beside(usize),
-    /// From the address of this member, whose process is down: who connects to it, connects to him.
+    /// From the address of this member, whose process is down: servers that connect to the member connect to the
+    /// attacker.
     InPlaceOf(usize),
-    /// From anywhere, where addresses are not looked at (`ringkeeper.peerAddressCheck=off`).
+    /// From any address, and servers do not check addresses (`ringkeeper.peerAddressCheck=off`).
     Unchecked,
 }
 
 impl Guise {
-    /// Whether servers cannot tell him from a member.
+    /// Whether servers cannot tell the attacker from a member.
     pub fn is_members(self) -> bool {
         self != Guise::Stranger
     }
 }
 
-/// What is attacked, and by whom.
+/// The ensemble, and its attacker.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// For everything that is left to chance.
+    /// The seed of every random decision.
     pub seed: u64,
     /// Observers beside three voters.
     pub observers: usize,
@@ -74,11 +76,11 @@ pub struct Setup {
 /// One connection of the attacker's.
 #[derive(Clone, Copy, Debug)]
 pub struct Line {
-    /// Its name.
+    /// Its number, which the attacker uses as its name.
     pub id: u64,
     /// The server at the other end, counted from 0.
     pub server: usize,
-    /// What it is for.
+    /// The port at the server's end, or at the attacker's if the server has connected.
     pub port: Port,
     /// The server has connected.
     pub is_accepted: bool,
@@ -94,9 +96,9 @@ struct Known {
 /// The attacker's side of a world.
 pub(super) struct Attacker {
     guise: Guise,
-    /// His machine, or the member's.
+    /// The attacker's machine, or the member's.
     node: Node,
-    /// He is there.
+    /// Whether the attack is going on.
     is_there: bool,
     lines: BTreeMap<ConnId, Known>,
     /// Servers that ended by themselves, and why.
@@ -106,12 +108,13 @@ pub(super) struct Attacker {
 // ---- what the world asks
 
 impl World {
-    /// Whether there may be more than one history, for somebody speaks as a member.
+    /// Whether there may be several histories, because the attacker speaks as a member.
     pub(super) fn is_deceived(&self) -> bool {
         self.attacker.as_ref().is_some_and(|attacker| attacker.guise.is_members())
     }
 
-    /// What a server has applied is not compared, where nobody knows what is true. False: it is.
+    /// Drops what a server has applied if the attacker speaks as a member, because there is no true history to
+    /// compare it with. False: the caller must compare.
     pub(super) fn observe_deceived(&mut self, index: usize) -> bool {
         let is_deceived = self.is_deceived();
         if is_deceived && let Some(replica) = &self.servers[index].replica {
@@ -120,7 +123,8 @@ impl World {
         is_deceived
     }
 
-    /// A server ended by itself, or does not start, and somebody speaks as a member. False: nobody does.
+    /// Notes that a server ended by itself or does not start, if the attacker speaks as a member. False: he does
+    /// not.
     pub(super) fn note_end(&mut self, index: usize, reason: &str) -> bool {
         let is_deceived = self.is_deceived();
         if let Some(attacker) = self.attacker.as_mut().filter(|_| is_deceived) {
@@ -129,7 +133,7 @@ impl World {
         is_deceived
     }
 
-    /// Which members' address a connection to a server comes from, if addresses are looked at.
+    /// The members from whose address a connection to a server comes; `None` if servers do not check addresses.
     pub(super) fn may_be(&self, opener: Node) -> Option<Vec<ServerId>> {
         let attacker = self.attacker.as_ref()?;
         if attacker.guise == Guise::Unchecked {
@@ -139,20 +143,20 @@ impl World {
         Some(is_member.then(|| server_id(opener)).into_iter().collect())
     }
 
-    /// The attacker's machine, if that is what a name means.
+    /// The attacker's machine, if `host` is its name.
     pub(super) fn attackers_node(&self, host: &str) -> Option<Node> {
         let attacker = self.attacker.as_ref()?;
         (host == server::address(attacker.node, 0).ip().to_string()).then_some(attacker.node)
     }
 
-    /// Whether who knocks at this machine knocks at the attacker's.
+    /// Whether a connection to this machine reaches the attacker.
     pub(super) fn is_attackers(&self, node: Node, kind: u8) -> bool {
         let Some(attacker) = &self.attacker else { return false };
         let stands_there = !matches!(attacker.guise, Guise::Beside(_)) && attacker.node == node;
         node >= self.servers.len() || (stands_there && attacker.is_there && kind != CLIENT)
     }
 
-    /// A server has connected to the attacker.
+    /// Accepts a server's connection to the attacker.
     pub(super) fn knock_at_attacker(&mut self, conn: ConnId) {
         let now = self.now;
         let Some(known) = self.network.get(conn) else { return };
@@ -168,7 +172,7 @@ impl World {
         self.trace.event(now, &[30, conn], || format!("attacker: accepts {conn} ({port:?})"));
     }
 
-    /// Whether something that arrives at this end arrives at the attacker's; if so, he takes it.
+    /// Whether this end of a connection is the attacker's; if so, the attacker takes what has arrived.
     pub(super) fn arrival_at_attacker(&mut self, conn: ConnId, to: usize) -> bool {
         let now = self.now;
         let is_his = self.network.get(conn).is_some_and(|known| known.ends[to].life == LIFE);
@@ -248,10 +252,9 @@ fn plan(setup: &Setup) -> Plan {
 }
 
 impl Siege {
-    /// An ensemble that is being started. `sink` takes the lines of what happens.
+    /// An ensemble that is starting. `sink` gets the lines of the trace.
     ///
-    /// # Panics
-    /// If the attacker is to speak as a server that is none of the members.
+    /// # Panics If the guise names a server that is no member.
     pub fn new(setup: &Setup, sink: Option<Sink>) -> Siege {
         let plan = plan(setup);
         let (voters, nodes) = (plan.voters, plan.servers() + plan.clients);
@@ -286,7 +289,7 @@ impl Siege {
         self.world.run_until(until);
     }
 
-    /// The attacker comes. In the place of a member: that one's process is killed.
+    /// Begins the attack. If the attacker takes the place of a member, that member's process is killed.
     pub fn come(&mut self) {
         let attacker = self.attacker();
         attacker.is_there = true;
@@ -296,7 +299,7 @@ impl Siege {
         }
     }
 
-    /// The attacker goes, and every member is started.
+    /// Ends the attack, and starts every member.
     pub fn go(&mut self) {
         let now = self.world.now;
         let attacker = self.attacker();
@@ -314,7 +317,7 @@ impl Siege {
 
     // ---- what the attacker does
 
-    /// Opens a connection, if a server would let in another one from there.
+    /// Opens a connection, if the server accepts another one from the attacker's address.
     pub fn open(&mut self, server: usize, port: Port) -> Option<u64> {
         let attacker = self.attacker();
         let node = attacker.node;
@@ -336,7 +339,7 @@ impl Siege {
         Some(id)
     }
 
-    /// Says something on a connection that is open.
+    /// Sends bytes on an open connection.
     pub fn say(&mut self, line: u64, bytes: &[u8]) {
         if let Some(end) = self.attacker().lines.get(&line).map(|known| known.end) {
             let now = self.world.now;
@@ -354,7 +357,7 @@ impl Siege {
         }
     }
 
-    /// Takes nothing more from a connection, or again.
+    /// Stops (`is_deaf`) or resumes the attacker's reading of a connection.
     pub fn deafen(&mut self, line: u64, is_deaf: bool) {
         if let Some(known) = self.attacker().lines.get_mut(&line) {
             known.is_deaf = is_deaf;
@@ -369,12 +372,12 @@ impl Siege {
 
     // ---- how the ensemble fares
 
-    /// Servers, members all of them.
+    /// The number of servers; all of them are members.
     pub fn servers(&self) -> usize {
         self.world.servers.len()
     }
 
-    /// Those that vote are the first.
+    /// The number of voters, which are the first of the servers.
     pub fn voters(&self) -> usize {
         self.voters
     }
@@ -384,7 +387,7 @@ impl Siege {
         self.world.facts(server)
     }
 
-    /// The process of a server, counted from 1: another one has another number.
+    /// The number of a server's process, counted from 1; each process has a new number.
     pub fn life(&self, server: usize) -> u64 {
         self.world.servers[server].life
     }
@@ -395,7 +398,7 @@ impl Siege {
         replica.map_or(Zxid::NONE, |replica| replica.last_proposed())
     }
 
-    /// The epoch that a server's disk says it has accepted; 0: none.
+    /// The accepted epoch on a server's disk; 0: none.
     pub fn accepted_epoch(&self, server: usize) -> i64 {
         let disk = &self.world.servers[server].disk;
         let file = disk.get(Place::Snapshots, Epochs::ACCEPTED_FILE).unwrap_or_default();
@@ -415,7 +418,7 @@ impl Siege {
         &attacker.ends
     }
 
-    /// What went wrong that nothing may make go wrong.
+    /// The first violation of what must hold under any attack.
     pub fn failure(&self) -> Option<&str> {
         self.world.failure.as_deref()
     }
@@ -437,8 +440,8 @@ impl Siege {
         })
     }
 
-    /// The operator does what the message of a server that is kept out tells him: its folder is set aside,
-    /// and it begins with nothing.
+    /// The operator does what the message of a server that is kept out says: he sets the folder aside, and the
+    /// server begins with nothing.
     pub fn set_aside(&mut self, server: usize) {
         let now = self.world.now;
         if self.world.servers[server].is_running() {

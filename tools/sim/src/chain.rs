@@ -1,9 +1,8 @@
-//! Every transaction that any server ever applied, and what came before it.
+//! Every transaction that any server ever applied, and the transaction before it.
 //!
-//! In ZAB a zxid names a transaction, and with it the whole history before it. So all servers that
-//! ever apply a zxid, live, in replay, or as part of a received tree, must have the same bytes, the
-//! same zxid before it, and the same digest after it; whether the transaction stays or is truncated
-//! later.
+//! In ZAB a zxid names a transaction, and with it the whole history before it. All servers that ever apply a zxid,
+//! live, in replay, or as part of a received tree, must therefore have the same bytes, the same zxid before it, and
+//! the same digest after it, whether the transaction stays or is truncated later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,29 +13,29 @@ use ringkeeper::proto::txn::{Txn, TxnBody};
 /// A transaction and what is known of it.
 #[derive(Debug)]
 pub struct Link {
-    /// It.
+    /// The transaction.
     pub txn: Txn,
     /// The transaction before it.
     pub before: Zxid,
     /// The digest of the tree after it.
     pub digest: i64,
-    /// Who applied it first.
+    /// The server that applied it first.
     pub by: ServerId,
-    /// When, in µs.
+    /// The time of that, in µs.
     pub at: u64,
 }
 
-/// See the module's words.
+/// The transactions, epochs, digests, leaders and configurations that servers have shown so far.
 #[derive(Debug, Default)]
 pub struct Chain {
     links: BTreeMap<Zxid, Link>,
     /// The first zxids of epochs, which belong to no transaction, and the transaction before each.
     epochs: BTreeMap<Zxid, Zxid>,
-    /// Digests of states at a zxid, with who had it first.
+    /// The digest of the state at each zxid, with the server that had it first.
     digests: BTreeMap<Zxid, (i64, ServerId)>,
-    /// Sessions that were closed, and when that was applied first.
+    /// The server that led each epoch.
     leaders: BTreeMap<i64, ServerId>,
-    /// Configurations as texts, by version, with who had each first.
+    /// Configurations as texts, by version, with the server that had each one first.
     configs: BTreeMap<Zxid, (String, ServerId)>,
     /// Configurations that may become active although no log has their transactions.
     kept_in_files_alone: BTreeSet<Zxid>,
@@ -48,7 +47,7 @@ fn is_marker(zxid: Zxid) -> bool {
 }
 
 impl Chain {
-    /// The transaction that a state of this zxid ends with.
+    /// The zxid of the last transaction in a state of this zxid.
     pub fn resolve(&self, mut zxid: Zxid) -> Zxid {
         while is_marker(zxid) && !self.links.contains_key(&zxid) {
             match self.epochs.get(&zxid) {
@@ -59,11 +58,11 @@ impl Chain {
         zxid
     }
 
-    /// A server has applied transactions. `seen` is the zxid of its state when it was last looked
-    /// at. Returns those that nobody had applied before.
+    /// Adds the transactions that a server has applied. `seen` is the zxid of the server's state at the last look.
+    /// Returns those that no server had applied before.
     ///
     /// # Errors
-    /// It contradicts what was applied before, here or elsewhere.
+    /// They contradict what was applied before, here or elsewhere.
     pub fn applied(
         &mut self,
         server: ServerId,
@@ -90,7 +89,7 @@ impl Chain {
                     link.txn.body()
                 ));
             }
-            // The beginning of an epoch may be known by now that was not known then.
+            // The chain may have learned of the beginning of an epoch since.
             let known = self.resolve(link.before);
             if known != before && !is_marker(known) && !is_marker(before) {
                 return Err(format!(
@@ -108,7 +107,7 @@ impl Chain {
         Ok(fresh)
     }
 
-    /// The state of a server. `before`: the last transaction that it has applied, as far as known.
+    /// Compares the state of a server. `before`: the last transaction that the server is known to have applied.
     ///
     /// # Errors
     /// Another server had another state at this zxid.
@@ -120,7 +119,8 @@ impl Chain {
         before: Zxid,
     ) -> Result<(), String> {
         if is_marker(zxid) && !self.links.contains_key(&zxid) && before.0 >= 0 {
-            // The leader has it first. Who got its tree comes from elsewhere: the digest tells.
+            // The leader has the zxid first. A server that got the leader's tree had another `before`; its digest
+            // shows its state.
             let before = self.resolve(before);
             if before < zxid {
                 self.epochs.entry(zxid).or_insert(before);
@@ -143,10 +143,9 @@ impl Chain {
         Ok(())
     }
 
-    /// A server leads an epoch, and serves.
+    /// Notes that a server leads an epoch and serves.
     ///
-    /// # Errors
-    /// Another did before.
+    /// # Errors Another server led the epoch before.
     pub fn leads(&mut self, server: ServerId, epoch: i64) -> Result<(), String> {
         let first = *self.leaders.entry(epoch).or_insert(server);
         if first == server {
@@ -156,10 +155,9 @@ impl Chain {
         }
     }
 
-    /// A server works with a configuration. True: it is the first that does.
+    /// Notes that a server works with a configuration. True: the server is the first one that does.
     ///
-    /// # Errors
-    /// It is not the one that was agreed on.
+    /// # Errors Another server has another configuration of this version.
     pub fn configured(
         &mut self,
         server: ServerId,
@@ -179,19 +177,19 @@ impl Chain {
         Ok(true)
     }
 
-    /// A server ended that had a proposed configuration in its files: its transaction may be in no log.
-    // ZooKeeper: a leader makes active what it was proposed and has in its files, whether or not that
-    // came into its log before it ended (ReconfigRecoveryTest). A quorum of both configurations has then
-    // agreed to it with NEWLEADER.
+    /// Notes that a server with a proposed configuration in its files ended: perhaps no log has the transaction.
+    // ZooKeeper: a leader activates the proposed configuration in its files, even if the transaction did not come
+    // into its log before the process ended (ReconfigRecoveryTest). A quorum of both configurations has then agreed
+    // to it with NEWLEADER.
     pub fn may_lack(&mut self, version: Zxid) {
         self.kept_in_files_alone.insert(version);
     }
 
-    /// Every configuration that a server ever worked with was agreed on; but for the first one, to
-    /// which a leader gives the zxid that its epoch begins with.
+    /// Checks that every configuration that a server ever worked with was agreed on. The first one is an exception:
+    /// a leader gives it the zxid with which the leader's epoch begins.
     ///
     /// # Errors
-    /// One was not.
+    /// A configuration was not agreed on.
     pub fn configs_are_in(&self, links: &[&Link]) -> Result<(), String> {
         for (zxid, (text, server)) in &self.configs {
             let link = links.binary_search_by_key(zxid, |link| link.txn.zxid());
@@ -212,8 +210,7 @@ impl Chain {
 
     /// The one history that ends with `last`, oldest first.
     ///
-    /// # Errors
-    /// A part of it was never applied by anybody.
+    /// # Errors No server ever applied some part of the history.
     pub fn history(&self, last: Zxid) -> Result<Vec<&Link>, String> {
         let mut links = Vec::new();
         let mut at = self.resolve(last);
@@ -233,12 +230,12 @@ impl Chain {
         Ok(links)
     }
 
-    /// What is known of a zxid.
+    /// The transaction of a zxid, if a server has applied it.
     pub fn get(&self, zxid: Zxid) -> Option<&Link> {
         self.links.get(&zxid)
     }
 
-    /// The first zxids of epochs that were seen.
+    /// The first zxids of all epochs that servers have shown.
     pub fn epochs(&self) -> BTreeSet<Zxid> {
         self.epochs.keys().copied().collect()
     }

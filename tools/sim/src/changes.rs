@@ -1,9 +1,9 @@
-//! The operator, who changes the running ensemble as the manual says: he starts a new server with the present members
-//! and itself, and then asks for the change through a client; he stops a server that was taken out when the others no
-//! longer need it.
+//! The operator, who changes the running ensemble as the manual says. He starts a new server with the present
+//! members and the server itself in its configuration, and then asks for the change through a client. He stops a
+//! server that a change has removed when the others no longer need it.
 //!
-//! He looks at files and at what servers report about themselves. If his request is refused, or lost with the client or
-//! the leader, he tries something else.
+//! He looks at files and at what servers report about themselves. If his request is refused, or lost with the client
+//! or the leader, he tries something else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -19,29 +19,29 @@ use super::plan::{MS, SECOND};
 use super::server::{self, State, server_id};
 use super::world::{Event, Phase, World};
 
-/// Time that a server has to become a member.
+/// The time that a new server has to become a member.
 const JOINING: u64 = 20 * SECOND;
 /// Time between two looks at the ensemble.
 const TIDYING: u64 = SECOND;
-/// Members that vote, at most.
+/// The most voters of an ensemble.
 const VOTERS_MAX: usize = 7;
 
 impl World {
     // ---- what is known
 
-    /// The newest configuration that a server works with.
+    /// The newest configuration with which any server works.
     pub(super) fn newest_config(&self) -> Rc<Config> {
         let newest = self.servers.iter().max_by_key(|server| server.config.version);
         newest.expect("there is a server").config.clone()
     }
 
-    /// Whether its own files say that it is a member.
+    /// Whether a server's own configuration says that it is a member.
     pub(super) fn is_member(&self, index: usize) -> bool {
         self.servers[index].config.members.contains_key(&server_id(index))
     }
 
-    /// Servers that take part, or would if a change that is on its way became active. What a server that is out has
-    /// heard of is not on its way: it may be a change that was lost with its leader.
+    /// The members of the newest active configuration, and those of changes on their way. A change of which only a
+    /// stopped server has heard is not on its way: it may be lost with its leader.
     fn needed(&self) -> BTreeSet<ServerId> {
         let newest = self.newest_config();
         let servers = self.servers.iter().filter(|server| server.state != State::Out);
@@ -50,7 +50,7 @@ impl World {
         next.chain([&newest]).flat_map(|config| config.members.keys().copied()).collect()
     }
 
-    /// Whether those who decide from now on know that they do.
+    /// Whether a quorum of the configuration's voters works with it.
     fn is_settled(&self, config: &Config) -> bool {
         let knows = |id: &ServerId| {
             let known = self.servers.iter().find(|server| server.id == *id);
@@ -59,8 +59,7 @@ impl World {
         config.voters().filter(knows).count() > config.voters().count() / 2
     }
 
-    /// Whether every member of the newest configuration works with it, in its role, and nobody else
-    /// does anything.
+    /// Whether every member of the newest configuration works with it, in its role, and no other server runs.
     pub(super) fn is_together(&self) -> bool {
         let newest = self.newest_config();
         self.servers.iter().filter(|server| server.broken.is_none()).all(|server| {
@@ -115,7 +114,7 @@ impl World {
         self.write_config(index, &change);
     }
 
-    /// The files are written as the real ones are; now and then the power goes meanwhile.
+    /// Writes the files as the real server does; sometimes the power fails in the middle.
     fn write_config(&mut self, index: usize, change: &ConfigChange) {
         let wild = &self.plan.wild;
         if !wild.config_files {
@@ -133,7 +132,7 @@ impl World {
         match (before, server.config_files.look()) {
             (Ok(old), Ok((config, next))) => {
                 let is_one = [old, server.config.version].contains(&config.version);
-                // Without a dynamic file what was proposed is passed over, as by ZooKeeper.
+                // Without a dynamic file, the server ignores a proposed configuration, as ZooKeeper does.
                 let is_next = config.version == 0
                     || next.as_ref().map(|next| next.version)
                         == server.next.as_ref().map(|next| next.version);
@@ -155,7 +154,7 @@ impl World {
             }
         }
         if !whole {
-            // Only what its next process finds can become active without a transaction.
+            // Only a configuration that the server's next process finds can become active without a transaction.
             let next = self.servers[index].next.as_ref().map(|next| next.version);
             if let ConfigChange::Proposed(config) = change
                 && next == Some(config.version)
@@ -168,7 +167,7 @@ impl World {
 
     // ---- changes
 
-    /// Thinks of a change, and starts servers that are to join.
+    /// Decides on a change, and starts the servers that are to join.
     pub(super) fn prepare_change(&mut self) {
         if self.change.is_some() {
             return;
@@ -195,7 +194,7 @@ impl World {
                 Change { joining: vec![(index, role)], ..Change::default() }
             }
             8 => self.whole_ensemble(),
-            // A mistake: nobody is left, or too few.
+            // A mistake: the change leaves no member, or too few.
             _ => Change { leaving: members.clone(), ..Change::default() },
         };
         for (index, role) in change.joining.iter().chain(&change.members) {
@@ -213,7 +212,7 @@ impl World {
         (0..self.servers.len()).filter(|index| is_wanted(server_id(*index))).collect()
     }
 
-    /// Another ensemble of the servers there are, all named at once.
+    /// A change that names all members of the new ensemble at once.
     fn whole_ensemble(&mut self) -> Change {
         let mut members = Vec::new();
         for index in 0..self.servers.len() {
@@ -235,7 +234,7 @@ impl World {
         if server.state != State::Out {
             return;
         }
-        // As written by hand: without a version, so that whatever the ensemble says is newer.
+        // A configuration as an operator writes it by hand: without a version, so that the ensemble's own is newer.
         let mut members = newest.members.clone();
         members.insert(server.id, server::member(server.id, role));
         server.give_config(Rc::new(Config { members, ..Config::default() }));
@@ -243,7 +242,7 @@ impl World {
         self.schedule(now + 50 * MS, Event::Start(index));
     }
 
-    /// Asks for what was prepared, through whoever is connected.
+    /// Asks for the prepared change, through a client that is connected.
     pub(super) fn ask_for_change(&mut self) {
         let Some(request) = self.change.take() else { return };
         let ready: Vec<usize> =
@@ -266,7 +265,7 @@ impl World {
         self.schedule(at, Event::Fault(Fault::Tidy));
     }
 
-    /// Stops servers that are no members any more, and starts those that are.
+    /// Stops servers that are no longer members, and starts members that are down.
     pub(super) fn tidy(&mut self) {
         self.plan_tidying();
         let newest = self.newest_config();
@@ -291,8 +290,8 @@ impl World {
         }
     }
 
-    /// A member that has not been told of the ensemble that it is in, and does not find it alone:
-    /// those whom it knows may all be gone.
+    /// Whether a member has not heard of the present ensemble and cannot find it alone: all members that it knows
+    /// may be gone.
     fn is_left_behind(&self, index: usize, newest: &Config) -> bool {
         let server = &self.servers[index];
         let is_old = server.config.version != newest.version;
@@ -326,7 +325,7 @@ impl World {
     }
 }
 
-/// A change by the places of the servers.
+/// A change; the numbers are places in the list of servers.
 #[derive(Debug, Default)]
 struct Change {
     joining: Vec<(usize, PeerType)>,

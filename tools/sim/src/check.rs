@@ -1,7 +1,7 @@
 //! The checkers: they decide whether the one history can explain everything that clients were told.
 //!
-//! A reply carries the zxid of the state that it was made from. So every reply can be compared with
-//! a simple model at exactly that zxid; nothing has to be searched for.
+//! A reply carries the zxid of the state from which it was made. So the checkers can compare every reply with a
+//! simple model at exactly that zxid, and need not search for anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,14 +25,14 @@ use super::sizes;
 use super::watches::{self, Changes};
 use super::watching;
 
-/// What was looked at, for a report.
+/// Counts of what the checkers compared, for a report.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Checked {
     /// Transactions of the one history.
     pub txns: usize,
     /// Writes that were acknowledged.
     pub acknowledged: usize,
-    /// Writes whose outcome no client knows, and that were carried out.
+    /// Writes that were carried out and whose outcome no client knows.
     pub unknown_carried_out: usize,
     /// Replies of reads.
     pub reads: usize,
@@ -53,7 +53,7 @@ const MEANT: [ErrorCode; 9] = [
     ErrorCode::MarshallingError,
 ];
 
-/// What a request meets whose transaction is too long.
+/// The error of a request whose transaction would be too long.
 const LONG: i32 = ErrorCode::MarshallingError.code();
 
 /// Whether an error says something about the tree.
@@ -61,10 +61,11 @@ pub fn is_meant(err: i32) -> bool {
     MEANT.iter().any(|code| code.code() == err)
 }
 
-/// Compares everything with the history that ends with `last`. Some sessions begin without a
-/// transaction, and may end so. Returns the sessions that were begun by one as well.
+/// Compares everything with the history that ends with `last`. Returns the counts, the tree at the end, and the
+/// sessions that a transaction began; local sessions, for example, begin and end without one.
 ///
 /// # Errors
+/// The first contradiction, in words.
 /// What cannot have come of it.
 pub fn check(
     history: &History,
@@ -109,7 +110,7 @@ pub fn what(call: &Call) -> String {
     format!("client {client}'s request {xid} in {session}, asked for at {invoked} µs, {text:.160}")
 }
 
-/// Every acknowledged write is in the history, at the zxid that its reply says; but for those that
+/// Checks that every acknowledged write is in the history, at the zxid that its reply says, except for writes that
 /// make no transaction. `is_early`: servers may refuse a write before it gets a zxid.
 fn acknowledged(
     history: &History,
@@ -160,7 +161,7 @@ fn acknowledged(
     Ok(of_zxid)
 }
 
-/// When each request was answered of which there is a transaction, and that.
+/// For each request with a transaction: the time of its answer, and the transaction's zxid.
 pub fn returned(history: &History, by_request: &ByRequest) -> Vec<(u64, Zxid)> {
     let answered =
         by_request.iter().filter_map(|(place, zxid)| match history.calls[*place].outcome {
@@ -170,7 +171,7 @@ pub fn returned(history: &History, by_request: &ByRequest) -> Vec<(u64, Zxid)> {
     answered.collect()
 }
 
-/// What was asked for after a write had been acknowledged comes after it.
+/// Checks that a request sent after a write was acknowledged comes after that write in the history.
 fn real_time_order(history: &History, by_request: &ByRequest) -> Result<(), String> {
     let mut returned = returned(history, by_request);
     returned.sort_unstable();
@@ -193,8 +194,8 @@ fn real_time_order(history: &History, by_request: &ByRequest) -> Result<(), Stri
     Ok(())
 }
 
-/// A read behind a sync sees every write acknowledged before the sync; except, as in ZooKeeper,
-/// those of a newer leader than the one that answered the sync.
+/// Checks that a read behind a sync sees every write acknowledged before the sync; except, as in ZooKeeper, the
+/// writes of a newer leader than the one that answered the sync.
 fn synced_reads(history: &History, by_request: &ByRequest) -> Result<(), String> {
     let acknowledged = returned(history, by_request);
     for (place, call) in history.calls.iter().enumerate() {
@@ -218,7 +219,7 @@ fn synced_reads(history: &History, by_request: &ByRequest) -> Result<(), String>
     Ok(())
 }
 
-/// Every session that a client ever had was begun, and one that was said to have expired was ended.
+/// Checks that the history begins every session that a client ever had, and ends each one reported as expired.
 fn sessions(
     history: &History,
     links: &[&Link],
@@ -255,7 +256,7 @@ fn sessions(
     Ok(begun)
 }
 
-/// In a multi that failed: a part behind the one that did.
+/// The error of each part behind the one that made a multi fail.
 const BEHIND: i32 = ErrorCode::RuntimeInconsistency.code();
 
 /// The error that a transaction tells its client.
@@ -272,15 +273,15 @@ pub fn error_of(txn: &Txn) -> i32 {
     }
 }
 
-/// What is known of the calls.
+/// The calls, and what the checkers know of them.
 pub struct Known<'a> {
     /// What the seed decided.
     pub plan: &'a Plan,
-    /// All of them.
+    /// All calls.
     pub history: &'a History,
     /// The place of the call that each transaction carried out.
     pub of_zxid: &'a BTreeMap<Zxid, usize>,
-    /// Who asked, by place.
+    /// The identities that asked, by the place of the call.
     pub askers: &'a [Who],
     /// See [`quotas::acknowledged_before`].
     pub known_before: &'a [Zxid],
@@ -349,8 +350,8 @@ fn replay(
     Ok(changes)
 }
 
-/// Whether a write was rightly carried out, or rightly refused. `since`: what had been acknowledged when
-/// it was asked for.
+/// Checks that a write was rightly carried out, or rightly refused. `since`: the newest zxid acknowledged when the
+/// client asked for the write.
 fn decided(
     plan: &Plan,
     model: &Model,
@@ -360,7 +361,7 @@ fn decided(
     txn: &Txn,
 ) -> Result<(), String> {
     let err = error_of(txn);
-    // Why a reconfiguration is refused is no matter of the tree.
+    // The reason for refusing a reconfiguration is not in the tree.
     let is_reconfig = matches!(call.request, Request::Reconfig { .. });
     if is_reconfig || (err != 0 && !is_meant(err)) {
         return Ok(());
@@ -368,7 +369,7 @@ fn decided(
     let obstacle = model.obstacle(&call.request, who);
     let mut expected = quotas::errors(model, &call.request, obstacle, since);
     if !sizes::fits(plan, &call.request) {
-        // Nothing else is in its way, and only then its length is looked at.
+        // A server checks the length of a request only if nothing else is wrong with it.
         let long = |err: &mut i32| *err = if *err == 0 { LONG } else { *err };
         expected.iter_mut().for_each(long);
     }
@@ -384,7 +385,7 @@ fn decided(
     ))
 }
 
-/// Whether the reply of a write says what was done.
+/// Checks that the reply to a write says what the transaction did.
 fn answered(model: &Model, call: &Call, txn: &Txn) -> Result<(), String> {
     let Outcome::Replied { err, answer, .. } = &call.outcome else { return Ok(()) };
     let said = error_of(txn);

@@ -1,7 +1,7 @@
-//! A client: a session that moves between servers, pings, watches, and requests that it thinks of.
+//! A client: a session that moves between servers, pings, watches, and requests that the client thinks of.
 //!
-//! It speaks the protocol through its frames, as any client does, writes down what it asked for and
-//! what it was told, and says what it wants done with its connection.
+//! The client speaks the protocol through its frames, as any client does, writes down its requests and the answers,
+//! and says what it wants done with its connection.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,23 +23,23 @@ use super::wire;
 /// What a client wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// A connection to a server.
+    /// Open a connection to a server.
     Open {
-        /// Which.
+        /// The server's place.
         server: usize,
         /// The connection's number.
         number: u64,
     },
-    /// Bytes for the connection.
+    /// Send bytes on the connection.
     Send(Vec<u8>),
-    /// The connection is closed.
+    /// Close the connection.
     HangUp,
 }
 
 /// What a client does with its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It asks for things.
+    /// It sends requests.
     Active,
     /// It only keeps its session.
     Quiet,
@@ -113,15 +113,15 @@ pub struct Client {
     thinker: Option<Thinker>,
     asking: Asking,
     asker: Option<Asker>,
-    /// What it proves who it is by, on each connection anew.
+    /// The secrets by which it proves its identities, on each connection anew.
     secrets: Vec<String>,
-    /// Proofs under way: they are answered at once, before what was asked for earlier.
+    /// Proofs under way: a server answers them at once, before earlier requests.
     proofs: VecDeque<usize>,
     /// Servers may begin local sessions.
     local_sessions: bool,
-    /// It takes what it can read where there is no leader.
+    /// It accepts read-only servers, which have no leader.
     is_reader: bool,
-    /// It is connected to a server that has no leader, and stays until then.
+    /// The time until which it stays connected to a server without a leader.
     reads_until: Option<u64>,
     /// A server with a leader knew its session.
     is_lasting: bool,
@@ -181,7 +181,7 @@ impl Client {
         u64::try_from(ms).unwrap_or(0) * MS
     }
 
-    /// When it wants to be woken next.
+    /// The time at which it wants to be woken next.
     pub fn next_wake(&self) -> u64 {
         match self.link {
             Link::Away { retry_at } => retry_at,
@@ -197,7 +197,7 @@ impl Client {
         }
     }
 
-    /// Its time has come.
+    /// Does what is due now: connects, gives up, pings, or asks.
     pub fn wake(&mut self, now: u64, history: &mut History, acts: &mut Vec<Act>) {
         match self.link {
             Link::Away { retry_at } if now >= retry_at => self.open(now, acts),
@@ -213,7 +213,7 @@ impl Client {
     }
 
     fn wake_ready(&mut self, now: u64, history: &mut History, acts: &mut Vec<Act>) {
-        // As if it had heard of a server that has a leader.
+        // The client leaves as if it had heard of a server that has a leader.
         let leaves = self.reads_until.is_some_and(|until| now >= until);
         if leaves || now >= self.heard_at + self.timeout() * 2 / 3 {
             acts.push(Act::HangUp);
@@ -243,7 +243,7 @@ impl Client {
         acts.push(Act::Open { server: self.last_server, number: self.connection });
     }
 
-    /// The connection is there.
+    /// The network has opened the connection: sends the connect request.
     pub fn established(&mut self, now: u64, history: &mut History, acts: &mut Vec<Act>) {
         self.link = Link::Greeting { since: now };
         self.sent_at = now;
@@ -259,7 +259,7 @@ impl Client {
         acts.push(Act::Send(wire::connect(known, self.session_ms, self.is_reader)));
     }
 
-    /// The connection is over: what was under way is unknown.
+    /// The connection has ended: the outcome of the requests under way is unknown.
     pub fn ended(&mut self, now: u64) {
         self.in_flight.clear();
         self.proofs.clear();
@@ -294,10 +294,10 @@ impl Client {
         self.is_lasting = false;
     }
 
-    /// Bytes arrived.
+    /// Handles bytes that arrived.
     ///
     /// # Errors
-    /// What the server said makes no sense.
+    /// The server violated the protocol.
     pub fn received(
         &mut self,
         now: u64,
@@ -311,7 +311,7 @@ impl Client {
             match self.link {
                 Link::Greeting { .. } => self.on_greeted(now, &frame, history, acts)?,
                 Link::Ready => self.on_frame(now, &frame, history, acts)?,
-                // Hung up within this very loop.
+                // The client hung up within this very loop.
                 Link::Away { .. } | Link::Opening { .. } => return Ok(()),
             }
         }
@@ -333,8 +333,8 @@ impl Client {
             own.is_answered = true;
         }
         if response.timeout_ms <= 0 {
-            // A server without a leader may say so of what it has not heard of.
-            // ZooKeeper: ReadOnlyZooKeeperServer, if local sessions are allowed.
+            // A server without a leader may say this of a session of which it has not heard. ZooKeeper:
+            // ReadOnlyZooKeeperServer, if local sessions are allowed.
             let is_guess = self.local_sessions && response.read_only == Some(true);
             if let Some(session) = self.session.filter(|_| !is_guess) {
                 history.told_expired(session.id, now);
@@ -386,8 +386,8 @@ impl Client {
         Ok(())
     }
 
-    /// Begins with small numbers again, or so that the next one is that of a request which was lost
-    /// with an earlier connection: where a server takes one for the other, it shows.
+    /// Counts from small numbers again, or so that the next xid is that of a request lost with an earlier
+    /// connection: a server that takes one request for the other then shows it.
     fn count_again(&mut self, session: SessionId, history: &History) {
         let is_lost = |call: &&Call| {
             call.session == session && call.outcome == Outcome::Unknown && call.xid > FIRST_XID
@@ -480,7 +480,7 @@ impl Client {
         Ok(())
     }
 
-    /// Watches that an event has used up.
+    /// Forgets the watches that an event has used up.
     fn forget_watches(&mut self, event: EventType, path: &str) {
         let kinds: &[Watched] = match event {
             EventType::NodeCreated => &[Watched::Missing, Watched::Data],
@@ -493,7 +493,7 @@ impl Client {
         }
     }
 
-    /// Takes from a reply what later requests build on.
+    /// Keeps from a reply what later requests need.
     fn learn(&mut self, place: usize, err: i32, answer: &Answer, history: &History) {
         const NO_NODE: i32 = ringkeeper::error::ErrorCode::NoNode.code();
         let request = &history.calls[place].request;
@@ -570,12 +570,12 @@ impl Client {
         self.link == Link::Ready
     }
 
-    /// Whether it is connected, and asks for things.
+    /// Whether it is connected, and sends requests.
     pub fn is_ready(&self) -> bool {
         self.is_connected() && self.mode == Mode::Active && self.reads_until.is_none()
     }
 
-    /// Asks for something that it has not thought of itself.
+    /// Sends a request of the caller's.
     pub fn ask_for(
         &mut self,
         now: u64,
@@ -587,7 +587,7 @@ impl Client {
         self.call(now, request, history, acts);
     }
 
-    /// Thinks of something and asks for it.
+    /// Thinks of a request and sends it.
     fn ask(&mut self, now: u64, history: &mut History, acts: &mut Vec<Act>) {
         if !self.folders_made {
             self.folders_made = true;

@@ -55,12 +55,12 @@ impl Clock {
         guess
     }
 
-    /// The date is set to another.
+    /// Changes the date by `ms`.
     pub fn jump(&mut self, ms: i64) {
         self.wall_off_ms += ms;
     }
 
-    /// The date is set right.
+    /// Sets the date right.
     pub fn set_right(&mut self) {
         self.wall_off_ms = 0;
     }

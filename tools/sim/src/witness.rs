@@ -1,13 +1,13 @@
-//! The outside witness of two servers (`oraclePath`): each has a file that says whether it may go on
-//! without the other, and reads it now and then.
+//! The outside witness of two servers (`oraclePath`): each server has a file that says whether the server may go on
+//! without the other, and reads the file from time to time.
 //!
-//! The witness says yes to one at a time, and gives its word to another one only as ZooKeeper's manual
-//! asks of a failure detector: never to a server that may lack what the other one has agreed on alone.
+//! The witness says yes to at most one server at a time. It gives its word to another server only as ZooKeeper's
+//! manual requires of a failure detector: never to a server that may lack what the other one has committed alone.
 //!
 //! ```text
 //! nobody ──both work together──▶ one of them ──taken back──▶ ending ──it has read that, or ended──▶ nobody
 //! ```
-//! Between two words both must be seen to work together: then each has all that was agreed on.
+//! Before it says yes again, the witness must see both servers work together: then each has all that was committed.
 
 use ringkeeper::zab::PeerState;
 
@@ -23,12 +23,12 @@ const LOOKING: u64 = 200 * MS;
 /// What the witness says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Word {
-    /// Nobody may go on alone.
+    /// No server may go on alone.
     #[default]
     Nobody,
-    /// This one may.
+    /// This server may.
     To(usize),
-    /// This one may not any more, and has not read that yet: the process that had read the yes.
+    /// This server may no longer, and its process with this number, which had read the yes, has not read that yet.
     Ending(usize, u64),
 }
 
@@ -82,8 +82,8 @@ impl World {
         self.word = word;
     }
 
-    /// Whether one leads, and the other one has acknowledged its history and has not gone since, as both
-    /// see it: nothing was agreed on without it.
+    /// Whether one server leads, and the other one has acknowledged the leader's history and has not gone since, as
+    /// both see it: then nothing was committed without it.
     fn work_together(&self) -> bool {
         let Some(leader) = self.leader().filter(|leader| *leader < self.plan.voters) else {
             return false;
@@ -96,7 +96,7 @@ impl World {
         let (Some(of_leader), Some(of_other)) = (facts(leader), facts(1 - leader)) else {
             return false;
         };
-        // A leader whose follower has gone hears of it late, and that one may have led alone meanwhile.
+        // A leader hears late that its follower has gone, and the follower may have led alone meanwhile.
         let follows = of_other.state == PeerState::Following
             && of_other.leader == Some(of_leader.me)
             && of_other.epoch == of_leader.epoch;
@@ -107,7 +107,7 @@ impl World {
                 .any(|it| it.server == Some(other) && !it.is_observer && it.stage == "synchronised")
     }
 
-    /// The one without the witness's word stays broken: the other one must serve alone.
+    /// Breaks for good the server without the witness's word: the other one must serve alone.
     pub(super) fn break_the_other(&mut self) {
         let Word::To(index) = self.word else { return };
         let other = 1 - index;

@@ -1,15 +1,15 @@
-//! What clients think of: a mixture of requests on few nodes, so that they get into each other's way.
+//! What clients think of: a mixture of requests on few nodes, so that clients get into each other's way.
 
 use std::collections::BTreeMap;
 
 use super::history::{Part, Request};
 use super::rng::Rng;
 
-/// Own sequential nodes that a client lets stand.
+/// The most sequential nodes of its own that a client leaves in the tree.
 const OWN_NODES_MAX: usize = 6;
 
-/// The next request of a client. `who`: its number and the count of values it has written.
-/// `versions`: what it knows of versions; `own`: its sequential nodes.
+/// The next request of a client. `who`: the client's number and the count of values that it has written. `versions`:
+/// the versions that it knows; `own`: its sequential nodes.
 pub fn think(
     rng: &mut Rng,
     keys: u64,

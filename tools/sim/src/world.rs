@@ -1,4 +1,4 @@
-//! Time, and everything that happens in it, one event after the other.
+//! The simulated world: time, and everything that happens in it, one event after the other.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,25 +17,25 @@ use super::trace::Trace;
 /// Something that will happen.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A server looks at what came in, and says what it wants.
+    /// A server handles its input, and says what it wants.
     Turn {
-        /// Which.
+        /// The server's place.
         server: usize,
-        /// Its process.
+        /// The number of its process.
         life: u64,
     },
     /// A server's timer rings.
     Timer {
-        /// Which.
+        /// The server's place.
         server: usize,
-        /// Its process.
+        /// The number of its process.
         life: u64,
     },
     /// An op of a disk ends.
     DiskDone {
-        /// Whose.
+        /// The place of the disk's server.
         server: usize,
-        /// The process that asked.
+        /// The number of the process that asked.
         life: u64,
         /// The op.
         op: u64,
@@ -44,7 +44,7 @@ pub enum Event {
     Knock {
         /// The connection.
         conn: ConnId,
-        /// When it is given up.
+        /// The time at which its opener gives up.
         until: u64,
     },
     /// Something arrives on a connection.
@@ -63,29 +63,29 @@ pub enum Event {
     },
     /// The read of a log for a learner ends.
     LogRead {
-        /// The server.
+        /// The server's place.
         server: usize,
-        /// Its process.
+        /// The number of its process.
         life: u64,
         /// What it asked for.
         read: ringkeeper::zab::LogRead,
     },
-    /// A client's time has come.
+    /// A client wakes.
     Client(usize),
-    /// A server is started.
+    /// A server starts.
     Start(usize),
     /// Something goes wrong, or is set right.
     Fault(Fault),
 }
 
-/// What part of a run it is.
+/// The part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Things go wrong.
     Chaos,
-    /// Nothing goes wrong any more.
+    /// No more faults happen.
     Healing,
-    /// And the clients only keep their sessions.
+    /// No more faults happen, and the clients only keep their sessions.
     Quiet,
 }
 
@@ -102,11 +102,11 @@ pub struct Stats {
     pub reigns: u64,
     /// Configurations that became active.
     pub configs: u64,
-    /// Disks that lost what they had called durable.
+    /// Disks that lost writes which they had reported as durable.
     pub forgotten: u64,
 }
 
-/// Everything.
+/// The whole state of a run.
 pub struct World {
     /// The true time in µs.
     pub now: u64,
@@ -116,7 +116,7 @@ pub struct World {
     pub plan: Plan,
     /// What happened.
     pub trace: Trace,
-    /// For faults.
+    /// The random numbers for faults.
     pub rng: Rng,
     /// The network.
     pub network: Network,
@@ -130,28 +130,28 @@ pub struct World {
     pub chain: Chain,
     /// The part of the run.
     pub phase: Phase,
-    /// Since when it lasts.
+    /// The time at which this part began.
     pub phase_since: u64,
-    /// What is wrong; the run ends.
+    /// The first failure; it ends the run.
     pub failure: Option<String>,
     /// Counts.
     pub stats: Stats,
     /// A change of the ensemble that the operator has prepared.
     pub change: Option<super::history::Request>,
-    /// What was served since an operator's mistake; `None`: he made none.
+    /// What servers served since an operator's mistake; `None`: no mistake so far.
     pub served: Option<super::mistake::Served>,
-    /// What disks have lost, and leaders must notice.
+    /// Losses of disks that leaders must notice.
     pub(super) losses: Vec<super::forgetting::Loss>,
     /// What the outside witness of two servers says.
     pub(super) word: super::witness::Word,
-    /// Somebody who speaks to servers and is none.
+    /// The attacker, which speaks to servers and is none.
     pub(super) attacker: Option<super::attacker::Attacker>,
-    /// Calls that are in the trace.
+    /// The number of calls that the trace has.
     told: usize,
 }
 
 impl World {
-    /// The world of a plan, at the moment at which everything is switched on.
+    /// The world of a plan, at the moment at which all servers and clients start.
     pub fn new(plan: Plan, mut rng: Rng, trace: Trace) -> World {
         let config = Rc::new(first_config(&plan));
         let nodes = plan.servers() + plan.clients;
@@ -214,20 +214,20 @@ impl World {
         world
     }
 
-    /// Something will happen then.
+    /// Adds an event at the time `at`.
     pub fn schedule(&mut self, at: u64, event: Event) {
         self.next_event += 1;
         self.events.insert((at.max(self.now), self.next_event), event);
     }
 
-    /// The run has shown something that must not be.
+    /// Records the first failure, and thereby ends the run.
     pub fn fail(&mut self, what: String) {
         let now = self.now;
         self.trace.say(now, || format!("FAILED: {what}"));
         self.failure.get_or_insert(what);
     }
 
-    /// A new part of the run.
+    /// Begins a new part of the run.
     pub fn enter(&mut self, phase: Phase) {
         let now = self.now;
         self.phase = phase;
@@ -235,14 +235,14 @@ impl World {
         self.trace.event(now, &[0, phase as u64], || format!("---- {phase:?}"));
     }
 
-    /// What was seen so far is no matter of what comes.
+    /// Forgets what was seen so far, so that the checks of what comes do not depend on it.
     pub fn forget_history(&mut self) {
         let full = std::mem::take(&mut self.history.full);
         self.history = History { full, ..History::default() };
         self.told = 0;
     }
 
-    /// Lets things happen until then, or until something is wrong.
+    /// Runs events up to the time `until`, or to the first failure.
     pub fn run_until(&mut self, until: u64) {
         while self.failure.is_none() {
             let Some(entry) = self.events.first_entry() else { break };
@@ -258,8 +258,8 @@ impl World {
         self.now = self.now.max(until);
     }
 
-    /// Lets things happen until something is so, and looks each 50 ms. False: it is not so in time,
-    /// or something is wrong.
+    /// Runs events until `is_so` holds, which this looks at every 50 ms. False: it does not hold in time, or a
+    /// failure ended the run.
     pub fn run_until_so(&mut self, within: u64, is_so: impl Fn(&World) -> bool) -> bool {
         let end = self.now + within;
         loop {
@@ -276,7 +276,7 @@ impl World {
         }
     }
 
-    /// What was put into the network will arrive.
+    /// Schedules the arrival of what was put into the network.
     pub(super) fn schedule_network(&mut self) {
         for (at, conn, to) in self.network.take_due() {
             self.schedule(at, Event::Arrival { conn, to });

@@ -1,7 +1,8 @@
-//! Bugs that are put in on purpose are found: `cargo test --profile sim -p ringkeeper-sim --features planted-bugs --test planted`.
+//! The simulation finds bugs that are planted on purpose:
 //!
-//! They stand here, and not with the other tests of the simulation, so that nothing that serves
-//! anybody is built with them.
+//!     cargo test --profile sim -p ringkeeper-sim --features planted-bugs --test planted
+//!
+//! These tests are apart from the other tests of the simulation, so that no server for use is built with the bugs.
 
 use ringkeeper::planted::PlantedBug;
 use ringkeeper_sim::{Options, Shape, run};
@@ -17,8 +18,8 @@ fn is_found_in(shape: Shape, bug: PlantedBug) {
     is_found_from(1, shape, bug);
 }
 
-/// A check of the wild ensembles finds it, the one that says `says`: others may find it sooner. `first`: as
-/// below.
+/// Fails unless a check of the wild ensembles finds the bug and says `says`; other checks may find it sooner.
+/// `first`: as for [`is_found_from`].
 fn is_found_by(first: u64, says: &str, bug: PlantedBug) {
     let options = Options { shape: Shape::Wild, planted: Some(bug) };
     for seed in first..first + SEEDS {

@@ -1,9 +1,9 @@
-//! Whole ensembles in one process, from seeds: fixed ones, among them each that ever found something, and fresh
+//! Whole ensembles in one process, from seeds: fixed ones, among them each one that ever found a bug, and fresh
 //! ones. `cargo test --profile sim -p ringkeeper-sim --features planted-bugs --test seeds` runs them, with no bug
-//! put in.
+//! planted.
 //!
-//! A failure prints its seed and the command that runs it again. `RINGKEEPER_SIM_FROM` sets the
-//! first of the fresh seeds, `RINGKEEPER_SIM_SEEDS` their number.
+//! A failure prints its seed and the command that repeats it. `RINGKEEPER_SIM_FROM` sets the first of the fresh
+//! seeds, `RINGKEEPER_SIM_SEEDS` their number.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ringkeeper_sim::{Options, Outcome, Shape, run};
 
-/// Seeds that once found something, each with what it was.
+/// Seeds that once found a bug, each with a description of the bug.
 const FOUND: &[(Shape, u64, &str)] = &[
     (
         Shape::Ensemble,
@@ -104,20 +104,20 @@ const FOUND: &[(Shape, u64, &str)] = &[
     ),
 ];
 
-/// Fixed seeds beside them, of any ensemble.
+/// The number of fixed seeds beside them, of any ensemble.
 const FIXED: u64 = 40;
-/// Fixed seeds of wild ensembles. In 2 and 7 a client was told that its session had expired before
-/// any server had applied its end; in 121 and 134 a server of another history was cut to the leader's
-/// end, and served.
+/// Fixed seeds of wild ensembles. In 2 and 7, a client once heard that its session had expired before any server had
+/// applied the end of the session. In 121 and 134, a server of another history was once cut to the leader's end, and
+/// served.
 const WILD: [u64; 12] = [1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 121, 134];
-/// Fresh seeds of one run of the tests.
+/// The number of fresh seeds of one run of the tests.
 const FRESH: u64 = 50;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs them on all processors; fails with every seed that failed.
+/// Runs the seeds on all processors; fails with a list of every seed that failed.
 fn all(seeds: &[u64], options: Options) {
     let next = AtomicU64::new(0);
     let outcomes: Mutex<Vec<Outcome>> = Mutex::default();

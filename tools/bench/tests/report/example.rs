@@ -1,5 +1,5 @@
-//! Lines of a run that never was, plausible enough to look at: latencies with a tail, rounds that
-//! differ, a leader that is killed.
+//! Lines of an invented run, plausible enough to look at: latencies with a tail, rounds that differ, a leader that
+//! is killed.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use ringkeeper_bench::result::{
 pub const OURS: &str = "ringkeeper";
 pub const ZOOKEEPER: &str = "zookeeper 3.9.4";
 
-/// A generator of numbers that are the same in every run.
+/// A generator of numbers that gives the same numbers in every run.
 struct Dice(u64);
 
 impl Dice {
-    /// Between 0 and 1.
+    /// A number between 0 and 1.
     fn roll(&mut self) -> f64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -24,7 +24,7 @@ impl Dice {
         roll
     }
 
-    /// Around `value`, up to a tenth away.
+    /// A number around `value`, at most a tenth away.
     fn near(&mut self, value: f64) -> f64 {
         value * (0.9 + 0.2 * self.roll())
     }
@@ -204,7 +204,7 @@ fn operation(per_second: f64, p50_us: f64, seconds: f64) -> OpResult {
     OpResult { count: whole(per_second * seconds), errors: 0, per_second, percentiles, curve }
 }
 
-/// Each further nine is `tail` times slower.
+/// Percentiles in which each further nine is `tail` times slower.
 fn percentiles(p50_us: f64, tail: f64) -> Percentiles {
     Percentiles {
         p50_us,
@@ -262,7 +262,7 @@ fn failures(program: &str, silent_s: f64, per_second: f64, dice: &mut Dice) -> F
     }
 }
 
-/// Memory, and what takes its time once.
+/// Adds memory, and the figures that are taken once in a round.
 fn once(round: u32, dice: &mut Dice, lines: &mut Vec<Line>) {
     for (what, count, ours, theirs) in [
         ("znode", 1_000_000, 262.0, 1480.0),

@@ -1,11 +1,11 @@
-//! What may differ between the servers. Everything else is a defect.
+//! The differences between the servers that the comparison allows. Every other difference is a defect.
 
 /// One allowed difference.
 #[derive(Debug)]
 pub struct Allowed {
     /// A short name.
     pub name: &'static str,
-    /// What is not compared, and where the comparison takes care of it.
+    /// What the comparison leaves out, and how.
     pub what: &'static str,
     /// Why.
     pub why: &'static str,

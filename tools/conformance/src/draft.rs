@@ -1,8 +1,9 @@
-//! A request before the run fills in what only a run knows: names that servers gave to sequential nodes, and zxids.
+//! A request before the run fills in what only the run knows: names that servers gave to sequential nodes, and
+//! zxids.
 
 use ringkeeper_rawclient::Body;
 
-/// Where a request points.
+/// The path of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Path {
     /// These bytes, or null.
@@ -35,7 +36,7 @@ enum Part {
     ZxidBack(i64),
 }
 
-/// What a run knows.
+/// What a run has learned so far.
 #[derive(Debug, Default)]
 pub struct Known {
     /// Names of sequential nodes, oldest first.
@@ -48,21 +49,21 @@ pub struct Known {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Draft {
     parts: Vec<Part>,
-    /// What it asks for.
+    /// The request in words.
     pub label: String,
     /// Cuts the finished body here.
     pub cut_percent: Option<usize>,
-    /// What ZooKeeper makes of it in a pipeline depends on its threads.
+    /// ZooKeeper's answer in a pipeline depends on the timing of its threads.
     pub is_unsteady: bool,
 }
 
 impl Draft {
-    /// Nothing yet.
+    /// A draft with a label and no fields.
     pub fn new(label: impl Into<String>) -> Self {
         Draft { label: label.into(), ..Draft::default() }
     }
 
-    /// A path.
+    /// Appends a path.
     #[must_use]
     pub fn path(mut self, path: Path) -> Self {
         self.label += &format!(" {}", path.label());
@@ -70,7 +71,7 @@ impl Draft {
         self
     }
 
-    /// Fields that are known, and words for them.
+    /// Appends fields that are known, and words for them.
     #[must_use]
     pub fn body(mut self, body: Body, words: &str) -> Self {
         if !words.is_empty() {
@@ -80,7 +81,7 @@ impl Draft {
         self
     }
 
-    /// The newest zxid seen, minus `back`.
+    /// Appends the newest zxid seen, minus `back`.
     #[must_use]
     pub fn zxid_back(mut self, back: i64) -> Self {
         self.label += &format!(" zxid-{back}");
@@ -88,7 +89,7 @@ impl Draft {
         self
     }
 
-    /// Another draft's fields.
+    /// Appends another draft's fields.
     #[must_use]
     pub fn draft(mut self, other: Draft) -> Self {
         self.label += &format!(" {{{}}}", other.label);
@@ -97,7 +98,7 @@ impl Draft {
         self
     }
 
-    /// The body.
+    /// The bytes of the body.
     pub fn finish(&self, known: &Known) -> Vec<u8> {
         let mut body = Body::new();
         for part in &self.parts {

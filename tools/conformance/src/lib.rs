@@ -1,9 +1,9 @@
-//! Two servers, one sequence of operations, every answer compared.
+//! Runs one sequence of operations on two servers and compares every answer.
 //!
-//! A [`Plan`] is a list of steps made from a seed alone, never from what a server answered. [`Pair`] carries it out on two
-//! servers, one step at a time, and writes down what each server sent in a canonical text (module `render`) in which
-//! times and session ids have become names. The two texts must be equal. What may differ is listed in [`ALLOWED`], with the
-//! reason, and nowhere else.
+//! A [`Plan`] is a list of steps made from a seed alone, never from a server's answer. [`Pair`] carries the plan out
+//! on two servers, one step at a time, and writes down what each server sent as a canonical text (module `render`),
+//! in which times and session ids have become names. The two texts must be equal. [`ALLOWED`] lists all differences
+//! that are allowed, with their reasons.
 //!
 //! | file | idea |
 //! |---|---|

@@ -13,9 +13,9 @@ use crate::universe::{self, LIMITS};
 pub struct Shape {
     /// `jute.maxbuffer`.
     pub frame_bytes_max: usize,
-    /// Whether operations may carry a body that cannot be decoded.
+    /// Whether the body of an operation may be one that no server can decode.
     pub broken_bodies: bool,
-    /// Percentage of operations on quota nodes.
+    /// The percentage of operations on quota nodes.
     pub quota_percent: usize,
     /// Whether there are pipelines.
     pub bursts: bool,
@@ -199,8 +199,9 @@ fn create(rng: &mut Rng, op: OpCode) -> Draft {
         // Long, so that no node of a plan lives or dies by the clock; the plans about time have their own.
         let ttls: &[i64] = match flags {
             5 | 6 => &[3_600_000, 0x00ff_ffff_ffff, 3_600_001, 0, -1, 0x0100_0000_0000, i64::MAX],
-            // ZooKeeper: PrepRequestProcessor looks at the TTL only if the flags ask for one. A wrong one stops
-            // ZooKeeper when it is applied, and again at every start, as it is in the log.
+            // ZooKeeper: PrepRequestProcessor looks at the TTL only if the flags ask for one. A wrong TTL stops
+            // ZooKeeper when it applies the transaction, and again at every start, because the log has the
+            // transaction.
             _ => &[3_600_000],
         };
         let ttl = rng.pick(ttls);

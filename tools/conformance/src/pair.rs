@@ -1,4 +1,4 @@
-//! Both servers: a step is carried out on each, and what each sent must be the same text.
+//! Both servers: carries out each step on both, and requires that both sent the same text.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,31 +16,32 @@ use crate::side::Side;
 use crate::universe::{SUPER, USERS};
 
 const HISTORY_SHOWN: usize = 24;
-/// A ping on every connection so often, so that an event is missed soon after the step that should have caused it.
+/// Steps between two pings on every connection. The pings show a missing event soon after the step that should have
+/// caused it.
 const PING_ALL_EVERY: usize = 50;
 const COUNTS_LIMIT: Duration = Duration::from_secs(10);
 /// Lines of `mntr` that depend on the operations alone.
 const COUNTS: &[&str] =
     &["zk_znode_count", "zk_watch_count", "zk_ephemerals_count", "zk_global_sessions"];
 
-/// Where the servers differ first.
+/// The first difference between the servers.
 #[derive(Debug)]
 pub struct Difference {
     /// The step's number in the plan; `None` for what is compared at the end.
     pub step: Option<usize>,
-    /// What was asked.
+    /// The request in words.
     pub label: String,
     /// The first server's name and answer.
     pub left: (&'static str, String),
-    /// The second server's.
+    /// The second server's name and answer.
     pub right: (&'static str, String),
     /// The steps before it, oldest first.
     pub history: Vec<String>,
-    /// What repeats it.
+    /// The command that repeats it.
     pub command: String,
 }
 
-/// What a plan came to.
+/// The outcome of a plan.
 #[derive(Debug)]
 pub enum Verdict {
     /// No difference.
@@ -95,13 +96,14 @@ pub fn run_plan(plan: &Plan, programs: &[Program; 2]) -> Verdict {
     run_plan_past(plan, programs, 0, |_| {})
 }
 
-/// Compares an ensemble on each side, and each slot's connections to another member. Before a client acts, its member
-/// is brought up to date.
+/// Compares two ensembles, where each slot connects to a member of its own. Before a client acts, the run brings its
+/// member up to date.
 pub fn run_plan_on_ensembles(plan: &Plan, programs: &[Program; 2]) -> Verdict {
     Pair::start(plan, programs, Shape::Ensemble).run(plan, 0, |_| {})
 }
 
-/// Like [`run_plan`], but tells up to `passed_max` differences and goes on. Later ones may follow from earlier ones.
+/// Like [`run_plan`], but reports up to `passed_max` differences and goes on. Later differences may follow from
+/// earlier ones.
 pub fn run_plan_past(
     plan: &Plan,
     programs: &[Program; 2],
@@ -114,7 +116,7 @@ pub fn run_plan_past(
 impl Pair {
     /// Starts both sides.
     pub fn start(plan: &Plan, [left, right]: &[Program; 2], shape: Shape) -> Self {
-        // Side by side: a Java machine takes its time.
+        // Both start at the same time, because a Java machine starts slowly.
         thread::scope(|scope| {
             let other = scope.spawn(|| Side::start(right, plan.profile, shape));
             let left = Side::start(left, plan.profile, shape);
@@ -179,7 +181,8 @@ impl Pair {
         if left == right { Ok(()) } else { Err((left.join("\n"), right.join("\n"))) }
     }
 
-    /// Watches and sessions of connections that were just closed vanish a little later, so this waits for equality.
+    /// Watches and sessions of connections that were just closed vanish a little later, so this waits until the
+    /// counts are equal.
     fn same_counts(&self) -> Result<(), (String, String)> {
         let deadline = Instant::now() + COUNTS_LIMIT;
         loop {

@@ -7,12 +7,12 @@ use crate::operations::{self, Shape};
 use crate::profile::Profile;
 use crate::rng::Rng;
 
-/// How many sessions a plan plays with.
+/// The number of sessions of a plan.
 pub const SLOTS: usize = 5;
 const BURST_MAX: usize = 24;
-/// What the label of a create with a null ACL contains.
+/// A part of the label of every create with a null ACL.
 const NULL_ACL: &str = " null flags";
-/// Where an ensemble keeps its configuration.
+/// The node that holds an ensemble's configuration.
 pub const CONFIG_NODE: &str = "/zookeeper/config";
 
 /// A request of a plan.
@@ -43,9 +43,9 @@ impl Request {
 /// How a connection is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connect {
-    /// A new session with this timeout and, or not, the read-only byte.
+    /// A new session with this timeout, with or without the read-only byte.
     New {
-        /// Timeout wished for, in ms.
+        /// The timeout that the client asks for, in ms.
         timeout_ms: i32,
         /// The read-only byte.
         read_only: Option<bool>,
@@ -58,7 +58,7 @@ pub enum Connect {
     NullPassword,
     /// The slot's session with a last zxid from the future.
     FutureZxid,
-    /// A session id that nobody has.
+    /// A session id that no server knows.
     UnknownSession,
 }
 
@@ -102,10 +102,11 @@ impl Plan {
         Self::random_in_shape(profile, seed, length, profile.shape(), profile.restarts)
     }
 
-    /// `length` random steps for ensembles: no restarts, after which the epochs would not be the same on both sides, and
-    /// nothing that cannot be decoded, nothing about the configuration, which holds ports and the time of a start.
-    // ZooKeeper: a write request that cannot be decoded is never committed, and the follower that forwarded it waits for it:
-    // no later sync of its clients is followed by an answer (CommitProcessor, queuedWriteRequests). A null ACL in a multi
+    /// `length` random steps for ensembles. There are no restarts, because the epochs would differ between the sides
+    /// afterwards; no bodies that cannot be decoded; and nothing about the configuration, which holds ports and the
+    /// time of a start.
+    // ZooKeeper: a write request that cannot be decoded is never committed, and the follower that forwarded it waits
+    // for it: no later sync of its clients is answered (CommitProcessor, queuedWriteRequests). A null ACL in a multi
     // does the same.
     pub fn random_for_ensembles(profile: &'static Profile, seed: u64, length: usize) -> Self {
         let shape = Shape { broken_bodies: false, ..profile.shape() };
@@ -154,7 +155,7 @@ impl Plan {
         plan
     }
 
-    /// How many requests it holds.
+    /// The number of requests in the plan.
     pub fn operations(&self) -> usize {
         self.steps
             .iter()
@@ -165,7 +166,7 @@ impl Plan {
             .sum()
     }
 
-    /// The command that carries it out again.
+    /// The command that runs the plan again.
     pub fn command(&self) -> String {
         let Some(seed) = self.seed else {
             return format!("cargo test --test conformance {}", self.profile.name);
@@ -184,7 +185,7 @@ impl Plan {
 }
 
 impl Step {
-    /// What it does, in words.
+    /// The step in words.
     pub fn label(&self) -> String {
         match self {
             Step::Request(slot, request) => format!("[{slot}] {}", request.draft.label),

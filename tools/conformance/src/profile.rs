@@ -7,7 +7,7 @@ use crate::universe::{SUPER, digest_of};
 
 const FRAME_BYTES_MAX_DEFAULT: usize = 0xf_ffff;
 
-/// Options and what plans may do under them.
+/// Options of the servers, and what plans may do under them.
 #[derive(Debug)]
 pub struct Profile {
     /// Its name on the command line.
@@ -20,7 +20,7 @@ pub struct Profile {
     pub has_super: bool,
     /// Whether plans restart the servers.
     pub restarts: bool,
-    /// Whether it is left out of a run of all profiles.
+    /// Whether a run of all profiles leaves this one out.
     pub by_name_only: bool,
 }
 
@@ -96,7 +96,7 @@ impl Profile {
             .line("minSessionTimeout=600000")
             .line("maxSessionTimeout=2000000")
             .line("maxClientCnxns=0")
-            // Durability is another test's matter; here it would only cost time.
+            // Other tests check durability; here it would only cost time.
             .line("forceSync=no")
             .flag("-Dznode.container.checkIntervalMs=3600000");
         if self.has_super {
@@ -113,14 +113,14 @@ impl Profile {
         config
     }
 
-    /// What its plans are made of.
+    /// The operations from which its plans draw.
     pub fn shape(&self) -> Shape {
         Shape {
             frame_bytes_max: self.frame_bytes_max,
             broken_bodies: true,
             quota_percent: self.quota_percent,
-            // ZooKeeper: quotas are checked against the tree as it is applied by then, not against outstanding changes, so in
-            // a pipeline the answer depends on its threads.
+            // ZooKeeper: a quota check uses the applied tree, not outstanding changes, so in a pipeline the answer
+            // depends on the timing of its threads.
             bursts: !self.lines.contains(&"enforceQuota=true"),
         }
     }

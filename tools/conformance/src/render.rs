@@ -1,4 +1,5 @@
-//! Frames as canonical text: times and session ids become names, sets are sorted, everything else is shown as it came.
+//! Frames as canonical text: times and session ids become names, sets are sorted, everything else stays as the
+//! server sent it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -23,7 +24,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Knows nothing; every time must be `earliest_ms` or later.
+    /// No names yet; every time must be `earliest_ms` or later.
     pub fn new(earliest_ms: i64) -> Self {
         Names { earliest_ms, ..Names::default() }
     }
@@ -38,7 +39,7 @@ impl Names {
         self.sessions.insert(id, name);
     }
 
-    /// The events of this zxid come in any order.
+    /// Notes that the events of this zxid come in any order.
     pub fn add_close(&mut self, zxid: i64) {
         self.closes.insert(zxid);
     }
@@ -115,7 +116,7 @@ impl Names {
     /// A reply to a request with this opcode.
     pub fn reply(&mut self, op: i32, header: &ReplyHeader, body: &[u8]) -> String {
         let mut text = format!("reply xid {} zxid {} err {}", header.xid, header.zxid, header.err);
-        // ZooKeeper: a multiRead that fails on the way answers an error with the body it had so far.
+        // ZooKeeper: a multiRead that fails halfway answers with an error and the body built so far.
         if header.err == 0 || !body.is_empty() {
             let mut input = Decoder::new(body);
             match self.body(op, &mut input) {

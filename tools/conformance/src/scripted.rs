@@ -1,5 +1,5 @@
-//! What depends on time, written by hand: each wait lets exactly one thing happen, so that both servers do it at the same
-//! place in the order.
+//! A plan about time, written by hand: each wait lets exactly one thing happen, so that both servers do it at the
+//! same place in the order.
 
 use ringkeeper::proto::opcode::OpCode;
 use ringkeeper_rawclient::{Body, OPEN_ACL};
@@ -12,7 +12,8 @@ const WATCHER: usize = 0;
 const WORKER: usize = 1;
 const SHORT_LIVED: usize = 2;
 
-/// Expiry of a session, of containers used and never used, of TTL nodes; with a recursive watch on everything.
+/// The expiry of a session, of used and never used containers, and of TTL nodes, with a recursive watch on
+/// everything.
 ///
 /// # Panics
 /// If there is no profile `timers`.

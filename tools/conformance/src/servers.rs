@@ -1,4 +1,4 @@
-//! What one side of a comparison runs: a server alone, or an ensemble with each client on another member.
+//! The servers of one side of a comparison: a server alone, or an ensemble with each client on another member.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use ringkeeper_testkit::{Config, Ensemble, PeerType, Program, Server};
 const MEMBERS: usize = 3;
 const START_ATTEMPTS_MAX: usize = 3;
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-/// Of the sessions through which this waits for members.
+/// The timeout of the sessions through which this waits for members.
 const HERALD_TIMEOUT_MS: i32 = 100_000;
 
-/// How the servers of a plan stand.
+/// The arrangement of a plan's servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// One server.
@@ -49,7 +49,7 @@ impl Servers {
         }
     }
 
-    /// An ensemble in its first epoch, which a second election would end: then zxids are the same on both sides.
+    /// Starts an ensemble that its last server leads in the first epoch, so that the zxids of both sides are equal.
     fn start_ensemble(program: &Program, config: &Config) -> Self {
         for _ in 0..START_ATTEMPTS_MAX {
             let members = vec![(program.clone(), PeerType::Participant); MEMBERS];
@@ -66,7 +66,7 @@ impl Servers {
                 let heralds = ensemble.addresses().into_iter().map(|server| {
                     let mut herald =
                         Session::open(server, HERALD_TIMEOUT_MS).expect("a session with a member");
-                    // Where authentication is enforced, nothing is answered without.
+                    // A server that enforces authentication answers nothing without it.
                     herald.authenticate("digest", b"herald:herald").expect("digest is accepted");
                     herald
                 });
@@ -93,8 +93,8 @@ impl Servers {
         }
     }
 
-    /// Waits until the member of a slot has what was acknowledged anywhere, so that what it answers does not depend on how
-    /// fast it is.
+    /// Waits until the member of a slot has every acknowledged write, so that its answers do not depend on its
+    /// speed.
     pub fn bring_up_to_date(&mut self, slot: usize) {
         if let Servers::Ensemble { heralds, .. } = self {
             let synced = heralds[slot % MEMBERS].call(OpCode::Sync, &Body::path("/"));
@@ -102,7 +102,7 @@ impl Servers {
         }
     }
 
-    /// A four-letter word to all.
+    /// Sends a four-letter word to each server, and gives the answers.
     pub fn four_letter(&self, word: &str) -> Vec<String> {
         match self {
             Servers::Alone(server) => vec![server.four_letter(word)],
@@ -112,7 +112,7 @@ impl Servers {
         }
     }
 
-    /// kill -9 and a new start.
+    /// Kills the server with SIGKILL and starts it again.
     ///
     /// # Panics
     /// For an ensemble, whose plans have no restarts: the epochs would not be the same on both sides.

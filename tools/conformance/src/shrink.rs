@@ -1,4 +1,5 @@
-//! Fewer steps that still differ: chunks are taken out while the difference stays, each attempt on fresh servers.
+//! Shortens a plan on which the servers differ: takes out chunks of steps while a difference stays, each attempt on
+//! fresh servers.
 
 use ringkeeper_testkit::Program;
 

@@ -31,14 +31,14 @@ struct Slot {
     generation: u32,
 }
 
-/// A request on its way.
+/// A request whose reply the run expects.
 #[derive(Debug)]
 struct Expected {
     op: i32,
     closing: bool,
 }
 
-/// What [`Side::begin`] left to be collected.
+/// What [`Side::finish`] must collect after [`Side::begin`].
 #[derive(Debug, Default)]
 struct Pending {
     slot: usize,
@@ -152,7 +152,7 @@ impl Side {
             let length = body.len() + 8;
             let too_long = length > self.profile.shape().frame_bytes_max;
             if too_long && !expected.is_empty() {
-                // The requests before it might or might not be answered.
+                // The server may or may not answer the requests before this one.
                 break;
             }
             i32::try_from(length).expect("a frame below 2 GiB").encode(&mut frames);
@@ -288,7 +288,8 @@ impl Side {
         }
     }
 
-    /// What the connection is to be told comes before: Apache ZooKeeper drops events that it has not sent when it closes.
+    /// Sends bytes that are no request, after it has collected the events under way: Apache ZooKeeper drops unsent
+    /// events when it closes a connection.
     fn send_garbage(&mut self, slot: usize, bytes: &[u8]) {
         if self.slots[slot].connection.is_some() {
             self.send(slot, &[ping()]);
@@ -364,7 +365,7 @@ impl Side {
         }
     }
 
-    /// Shows everything that still comes, until the end or the limit.
+    /// Renders everything that still comes, until the connection ends or the limit is over.
     fn drain(&mut self, slot: usize, limit: Duration) -> String {
         let connection = self.slots[slot].connection.as_mut().expect("the caller has one");
         let mut events = Vec::new();
@@ -407,7 +408,7 @@ fn ping() -> Request {
     Request::new(OpCode::Ping.number(), Draft::new("ping"))
 }
 
-/// The password that belongs to a session id: what `java.util.Random` gives for a seed made of the id.
+/// The password of a session id: the output of `java.util.Random` for a seed made of the id.
 fn implied_password(id: i64) -> [u8; 16] {
     const MULTIPLIER: i64 = 0x5_DEEC_E66D;
     const MASK: i64 = (1 << 48) - 1;

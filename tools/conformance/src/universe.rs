@@ -1,4 +1,4 @@
-//! The few paths, values, identities and ACLs that all operations are made of: few, so that they meet.
+//! The paths, values, identities and ACLs of all operations: few, so that operations meet on the same nodes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -28,11 +28,11 @@ pub const NODES: &[&str] = &[
     "/c/f",
 ];
 
-/// What sequential nodes begin with; one that ends in a slash has no name but its number.
+/// Prefixes of sequential nodes. Behind a prefix that ends in a slash, the name is the number alone.
 const SEQUENCES: &[&str] = &["/a/s-", "/b/s-", "/a/", "/c/", "/é/ü", "/a/b/q", "/s-", "/"];
 
-/// Nodes that every server has, and parents of quotas. Limits and statistics are missing here: a value in them that is no
-/// quota stops ZooKeeper altogether.
+/// Nodes that every server has, and parents of quotas. Limits and statistics are missing here: a value in them that
+/// is no quota stops ZooKeeper.
 const RESERVED: &[&str] = &[
     "/zookeeper",
     "/zookeeper/config",
@@ -82,7 +82,7 @@ const BAD_PATHS: &[&[u8]] = &[
 
 /// `user:password` pairs that sessions authenticate with.
 pub const USERS: &[&str] = &["ann:one", "bob:two"];
-/// The super user's, in the profiles that have one.
+/// The super user's pair, in the profiles with a super user.
 pub const SUPER: &str = "super:secret";
 
 /// `user:base64(SHA1(user:password))`.
@@ -102,11 +102,11 @@ pub fn path(rng: &mut Rng) -> Path {
     }
 }
 
-/// A path that comes back to the client, or is watched, whether or not it is good.
+/// A good or bad path for a request whose path the server sends back or watches.
 pub fn echoed_path(rng: &mut Rng) -> Path {
     loop {
         let path = path(rng);
-        // See `crate::ALLOWED`: four bytes of UTF-8 come back as six of something else, and null is watched.
+        // See `crate::ALLOWED`: ZooKeeper sends back four bytes of UTF-8 as six other bytes, and watches null.
         let odd = match &path {
             Path::Literal(bytes) => bytes.as_ref().is_none_or(|bytes| bytes.contains(&0xf0)),
             Path::Recent(_) => false,

@@ -1,13 +1,13 @@
-//! What clients asked of an ensemble and what came back, with the order in time; and whether a single server that does one
-//! thing after the other could have answered so.
+//! Records the requests of clients to an ensemble and the answers, in the order of time, and checks whether a single
+//! server that does one thing after the other could have given these answers.
 //!
-//! The objects are registers with a version, which is what a znode's data is: a write answers with the version that it made
-//! and the zxid that it got, a conditional write may be refused. Linearizability is a property of each object alone (Herlihy
-//! and Wing, 1990), so each register is searched for itself, by stateright's tester. Beyond that, zxids are one order over
-//! all registers, and it must agree with time.
+//! The objects are registers with a version, as a znode's data is: the answer to a write has the version that the
+//! write made and its zxid, and a server may refuse a conditional write. Linearizability is a property of each
+//! object alone (Herlihy and Wing, 1990), so stateright's tester searches each register for itself. Besides, the
+//! zxids of all registers form one order, which must agree with time.
 //!
-//! The rule that is easy to break: a request without an answer is [`Call::unknown`], never left out. It may have taken effect
-//! at any time since, or not at all.
+//! The rule that is easy to break: the caller must report a request without an answer as [`Call::unknown`], and
+//! never leave it out. The request may have taken effect at any time since, or not at all.
 
 mod register;
 
@@ -56,12 +56,12 @@ pub struct Call<'a> {
     number: usize,
 }
 
-/// What a history came to.
+/// The figures of a checked history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// Requests with an answer.
     pub answered: usize,
-    /// Requests without.
+    /// Requests without an answer.
     pub unknown: usize,
     /// Registers.
     pub registers: usize,
@@ -75,7 +75,7 @@ impl Recorder {
         Recorder::default()
     }
 
-    /// To be called before the request is sent.
+    /// Notes that a client is about to send a request: to be called before it sends.
     pub fn invoke(&self, key: Key, operation: Operation) -> Call<'_> {
         let mut entries = self.entries();
         let number = entries.calls;
@@ -85,7 +85,7 @@ impl Recorder {
         Call { recorder: self, number }
     }
 
-    /// When writes were acknowledged, in order.
+    /// The times at which writes were acknowledged, in order.
     pub fn acknowledgements(&self) -> Vec<Instant> {
         let entries = self.entries();
         let writes = entries.list.iter().filter(|entry| {
@@ -94,7 +94,7 @@ impl Recorder {
         writes.map(|entry| entry.at).collect()
     }
 
-    /// When the first write was acknowledged that was sent after a moment, and how long after it that was.
+    /// The time from `moment` to the first acknowledgement of a write that a client sent after `moment`.
     pub fn first_acknowledged_after(&self, moment: Instant) -> Option<Duration> {
         let entries = self.entries();
         let sent: Vec<usize> = entries
@@ -147,25 +147,26 @@ impl Recorder {
 }
 
 impl Call<'_> {
-    /// The answer came.
+    /// Notes the answer and the zxid of its header.
     pub fn returned(self, answer: Answer, zxid: i64) {
         let mut entries = self.recorder.entries();
         let moment = Moment::Returned { answer, zxid };
         entries.list.push(Entry { call: self.number, at: Instant::now(), moment });
     }
 
-    /// Unknown for ever.
+    /// Notes that no answer will come: the outcome stays unknown for ever.
     pub fn unknown(self) {}
 }
 
-/// The longest time between two neighbours.
+/// The longest time between two neighbouring moments.
 pub fn longest_gap(moments: &[Instant]) -> Duration {
     moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }
 
-/// Each call is a thread of its own to the tester: the real ones say nothing that time does not say. To keep the search
-/// small, calls share the name of one that ended before they began; and those without an answer have the last names, because
-/// the tester tries the names in order and can put such a call anywhere.
+/// Checks one register. The tester sees each call as a thread of its own, because the real threads say nothing that
+/// time does not say. To keep the search small, a call takes the thread of a call that ended before it began. Calls
+/// without an answer have the last threads, because the tester tries threads in order and can put such a call
+/// anywhere.
 fn linearizable(entries: &[&Entry]) -> Result<(), String> {
     versions_agree_with_time(entries)?;
     let answered: BTreeSet<usize> = entries
@@ -204,8 +205,8 @@ fn linearizable(entries: &[&Entry]) -> Result<(), String> {
     Err(told("no order of these explains the answers", entries))
 }
 
-/// What the versions alone show, in linear time: the search above takes forever over a history that is wrong and has many
-/// calls without an answer, so most wrong ones are to be found here.
+/// Finds in linear time what the versions alone show to be wrong. The search above practically does not end for a
+/// wrong history with many calls without an answer, so this check must find most wrong histories.
 fn versions_agree_with_time(entries: &[&Entry]) -> Result<(), String> {
     let mut operations: BTreeMap<usize, Operation> = BTreeMap::new();
     let mut floors: BTreeMap<usize, i32> = BTreeMap::new();
@@ -256,8 +257,8 @@ fn told(why: &str, entries: &[&Entry]) -> String {
     text
 }
 
-/// A write that was acknowledged before another one was sent has the smaller zxid, whatever the registers; and no two writes
-/// have the same.
+/// Checks that a write acknowledged before another one was sent has the smaller zxid, whatever their registers, and
+/// that no two writes have the same zxid.
 fn zxids_agree_with_time(entries: &[Entry]) -> Result<(), String> {
     let mut newest = i64::MIN;
     let mut floor: BTreeMap<usize, i64> = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use stateright::semantics::SequentialSpec;
 
-/// What a client asks.
+/// A client's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// setData with version -1.
@@ -12,7 +12,7 @@ pub enum Operation {
     },
     /// setData with a version.
     SetAt {
-        /// The version that it must meet.
+        /// The version that the register must have.
         version: i32,
         /// The value, which no other write has.
         value: u64,
@@ -21,7 +21,7 @@ pub enum Operation {
     Read,
 }
 
-/// What a server answers.
+/// A server's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The version that the write made.
@@ -31,11 +31,11 @@ pub enum Answer {
     },
     /// BADVERSION.
     BadVersion,
-    /// What is there.
+    /// The state that a read saw.
     Seen {
         /// The version in the Stat.
         version: i32,
-        /// The value; 0 if nobody has written.
+        /// The value; 0 if no client has written.
         value: u64,
     },
 }

@@ -71,7 +71,7 @@ impl Body {
         })
     }
 
-    /// What another body holds.
+    /// Appends the fields of another body.
     #[must_use]
     pub fn append(mut self, other: &Body) -> Self {
         self.bytes.extend_from_slice(&other.bytes);

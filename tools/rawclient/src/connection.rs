@@ -1,4 +1,4 @@
-//! One socket: whole frames in and out.
+//! One socket that sends and receives whole frames.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const FRAME_TIMEOUT: Duration = Duration::from_secs(20);
 const READ_BYTES: usize = 64 * 1024;
 
-/// What came next on a connection.
+/// What a connection received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
     /// A whole frame, without its length.

@@ -1,4 +1,4 @@
-//! A whole tree as a client sees it.
+//! Dumps a whole tree as a client sees it.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,21 @@ use ringkeeper::proto::data::Stat;
 
 use crate::session::{Session, SessionError};
 
-/// What a client can learn about a node.
+/// All that a client can learn about a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DumpedNode {
-    /// Data, or the code of the refusal to show it.
+    /// The data, or the error code if the server refuses to show it.
     pub data: Result<Option<Vec<u8>>, i32>,
-    /// The Stat of getData, or of exists where the data may not be read.
+    /// The Stat of getData, or of exists if the client may not read the data.
     pub stat: Option<Stat>,
-    /// The ACL as text, or the code of the refusal.
+    /// The ACL as text, or the error code if the server refuses to show it.
     pub acl: Result<Vec<String>, i32>,
 }
 
 /// Nodes by path.
 pub type Tree = BTreeMap<String, DumpedNode>;
 
-/// Everything below `root`, and `root`. Authenticate first as the super user to see all of it.
+/// Dumps `root` and everything below it. The session must be authenticated as the super user to see all of the tree.
 ///
 /// # Errors
 /// The connection fails. Refusals are part of the dump.
@@ -51,7 +51,7 @@ pub fn dump(session: &mut Session, root: &str) -> Result<Tree, SessionError> {
     Ok(tree)
 }
 
-/// Where two trees differ first, in words; `None` if they are equal.
+/// The first difference between two trees, in words; `None` if they are equal.
 pub fn first_difference(left: &Tree, right: &Tree) -> Option<String> {
     for (path, node) in left {
         match right.get(path) {

@@ -8,8 +8,9 @@
 //!
 //! [`Body`] builds request bodies field by field, so that a test can also build wrong ones.
 //!
-//! It is for tests: it does no keep-alive, no retry and no watch bookkeeping. The rule that is easy to break: a session that
-//! is not used for longer than its timeout expires, because nothing here pings behind the caller's back.
+//! The client is for tests: it does not ping or retry by itself, and [`Session`] keeps no watches. The rule that is
+//! easy to break: a session that the caller does not use for longer than its timeout expires, because nothing here
+//! pings behind the caller's back.
 
 mod body;
 mod connection;

@@ -1,8 +1,8 @@
-//! A session that follows its ensemble: when its connection ends it resumes on the next server that takes it, with the last
-//! zxid that it saw and its watches, as every client library does.
+//! A session that follows its ensemble: when its connection ends it resumes on the next server that takes it, with
+//! its watches and the last zxid that it saw, as every client library does.
 //!
-//! What it does not do is hide anything: a request whose answer did not come is [`Failure::Unknown`], and the caller says
-//! what that means. Nor does it ping: a caller that does nothing for long loses the session.
+//! The session hides nothing: a request without an answer is [`Failure::Unknown`], and the caller decides what that
+//! means. It does not ping either: a caller that does nothing for long loses the session.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -20,7 +20,7 @@ use crate::body::{Acl, Body};
 use crate::connection::Connection;
 use crate::session::{Event, Reply, Session, SessionError};
 
-/// Between two rounds of attempts to connect.
+/// The pause between two rounds of attempts to connect.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why a request did not succeed.
@@ -28,7 +28,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 pub enum Failure {
     /// The server answered with this code.
     Refused(i32),
-    /// It may have been carried out, or may yet be, or not.
+    /// No answer came: the request may have been carried out, may yet be, or never will be.
     Unknown,
     /// No server took the session within the time given; nothing was sent.
     NoServer(String),
@@ -36,7 +36,7 @@ pub enum Failure {
     Expired,
 }
 
-/// What a watch is about.
+/// The kind of a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WatchKind {
     /// Left by getData, or by exists of a node that is there.
@@ -47,11 +47,11 @@ pub enum WatchKind {
     Children,
 }
 
-/// A session and the servers on which it may live.
+/// A session and the servers to which it may connect.
 #[derive(Debug)]
 pub struct Roaming {
     servers: Vec<SocketAddr>,
-    /// The server to try next, or that it is on.
+    /// The place of the server to which the session is connected, or which it tries next.
     at: usize,
     timeout_ms: i32,
     patience: Duration,
@@ -64,13 +64,13 @@ pub struct Roaming {
     watches: BTreeSet<(WatchKind, String)>,
     /// Events of all its connections, in the order of their arrival.
     pub events: VecDeque<Event>,
-    /// How often it has connected.
+    /// How often the session has connected.
     pub connections: usize,
 }
 
 impl Roaming {
-    /// Opens a session on the first server that gives one. `patience` is how long it waits for an answer before it takes the
-    /// server for dead; it tries for `limit`.
+    /// Opens a session on the first server that gives one. `patience` is the time it waits for an answer before it
+    /// takes the server for dead. It tries for `limit`.
     ///
     /// # Errors
     /// No server gave one.
@@ -101,9 +101,9 @@ impl Roaming {
 
     /// Counts its requests from 1 again on each connection.
     ///
-    /// Client libraries go on counting. Where a connection ends with its first request under way, the
-    /// next one sends another request with the same xid, and a server of Apache ZooKeeper that hears of
-    /// the first one then takes it for the second (`CommitProcessor` compares session and xid alone).
+    /// Client libraries go on counting. If a connection ends with its first request under way, the next connection
+    /// sends another request with the same xid. A server of Apache ZooKeeper that then receives the first request
+    /// takes it for the second (`CommitProcessor` compares only session and xid).
     #[must_use]
     pub fn restarting_xids(mut self) -> Self {
         self.restarts_xids = true;
@@ -120,25 +120,25 @@ impl Roaming {
         self.last_zxid
     }
 
-    /// The place in the list of the server that it is on, or will try next.
+    /// The place in the list of the server to which the session is connected, or which it tries next.
     pub fn place(&self) -> usize {
         self.at
     }
 
-    /// The servers among which it looks from now on. The connection stays.
+    /// Replaces the list of servers. The connection stays.
     pub fn set_servers(&mut self, servers: &[SocketAddr]) {
         let now = self.servers[self.at];
         self.servers = servers.to_vec();
         self.at = servers.iter().position(|server| *server == now).unwrap_or(0);
     }
 
-    /// Leaves its server without a word, and tries this one first.
+    /// Drops the connection, and tries the server at this place first.
     pub fn move_to(&mut self, place: usize) {
         self.leave();
         self.at = place;
     }
 
-    /// Leaves its server without a word.
+    /// Drops the connection without closing the session.
     pub fn leave(&mut self) {
         if let Some(session) = self.session.take() {
             self.keep(session);
@@ -203,7 +203,7 @@ impl Roaming {
         Ok(())
     }
 
-    /// Sends a request on the connection that it has, or on a new one, and waits for the answer.
+    /// Sends a request on the present connection, or on a new one, and waits for the answer.
     ///
     /// # Errors
     /// As [`Failure`] says.
@@ -228,7 +228,7 @@ impl Roaming {
         }
     }
 
-    /// Repeats a request until it is answered: for those that may be carried out twice.
+    /// Repeats a request until an answer comes: for requests that may be carried out twice.
     ///
     /// # Errors
     /// A refusal, or the time is over.
@@ -242,7 +242,7 @@ impl Roaming {
         }
     }
 
-    /// create; repeated until it is answered, and a node that is there already is as good.
+    /// create; repeated until an answer comes. A node that exists already counts as success.
     ///
     /// # Errors
     /// As [`Roaming::insist`].
@@ -261,7 +261,7 @@ impl Roaming {
         }
     }
 
-    /// sync, then getData on the same connection: what is there now.
+    /// sync, then getData on the same connection, so that the answer is up to date.
     ///
     /// # Errors
     /// As [`Roaming::insist`].
@@ -287,7 +287,7 @@ impl Roaming {
         }
     }
 
-    /// Leaves a watch, which is renewed on each new connection until it fires.
+    /// Leaves a watch. The session renews it on each new connection until it fires.
     ///
     /// # Errors
     /// As [`Roaming::insist`].
@@ -325,7 +325,7 @@ impl Roaming {
         }
     }
 
-    /// The session underneath, connected, for requests that this has no word for.
+    /// The connected session underneath, for requests without a method here.
     ///
     /// # Errors
     /// As [`Roaming::connect`].
@@ -359,7 +359,7 @@ impl Roaming {
         }
     }
 
-    /// An event ends the watches that it can have come from.
+    /// Keeps an event, and forgets the watches from which it can have come.
     fn take_event(&mut self, event: Event) {
         for kind in [WatchKind::Data, WatchKind::Exists, WatchKind::Children] {
             let ends = match event.event_type {

@@ -1,4 +1,4 @@
-//! A session: connect, requests one by one or in pipelines, events kept apart.
+//! A session that connects, sends requests one by one or in pipelines, and keeps events apart from replies.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,7 +19,7 @@ use ringkeeper::proto::response::{
 use crate::body::{Acl, Body};
 use crate::connection::{Connection, Received};
 
-/// Why a request has no reply, or a refusal.
+/// The reason why a request failed: the server refused it, or no reply came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionError {
     /// The server answered with this code.
@@ -42,7 +42,7 @@ impl SessionError {
 pub struct Reply {
     /// The header.
     pub header: ReplyHeader,
-    /// What follows it.
+    /// The bytes that follow the header.
     pub body: Vec<u8>,
 }
 
@@ -107,7 +107,7 @@ impl Session {
         Self::greet(connection, timeout_ms, id, password, last_zxid_seen, false)
     }
 
-    /// Opens or resumes a session on a connection that was made before: [`SessionId::NONE`] for a new one.
+    /// Opens or resumes a session on an open connection; the id [`SessionId::NONE`] asks for a new session.
     ///
     /// # Errors
     /// The connection ends, or the server does not know the session (`NotFound`).
@@ -153,7 +153,7 @@ impl Session {
         self.next_xid
     }
 
-    /// Counts its requests from here on.
+    /// Gives the next request this xid, and counts on from it.
     pub fn count_from(&mut self, xid: i32) {
         self.next_xid = xid;
     }
@@ -199,7 +199,7 @@ impl Session {
         Ok(xid)
     }
 
-    /// Appends a request's frame to `frames` and returns its xid: to send several at once.
+    /// Appends a request's frame to `frames` and returns its xid, so that a caller can send several at once.
     pub fn queue(&mut self, op: OpCode, body: &Body, frames: &mut Vec<u8>) -> i32 {
         let xid = match op {
             OpCode::Ping => xid::PING,
@@ -245,7 +245,7 @@ impl Session {
         }
     }
 
-    /// One request and its reply.
+    /// Sends one request and waits for its reply.
     ///
     /// # Errors
     /// As [`Session::receive`], or the server refused.

@@ -1,4 +1,4 @@
-//! What a server under test is started with: lines of zoo.cfg and -D flags.
+//! The configuration of a server under test: lines of zoo.cfg and -D flags.
 
 use std::env;
 use std::fmt::Write;
@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 use crate::network::Namespace;
 use crate::server::Program;
 
-/// What every server is started with; a line of the test's own with the same key replaces it.
+/// The lines of every server; a line of the test's own with the same key replaces it.
 const DEFAULTS: &[(&str, &str)] =
     &[("admin.enableServer", "false"), ("4lw.commands.whitelist", "*")];
 
-/// More of them, which suit many short runs beside each other.
+/// More default lines, which suit many short runs at the same time.
 const TEST_DEFAULTS: &[(&str, &str)] = &[
     // Sessions from 1 s to 10 s, so that a test of expiry takes seconds.
     ("tickTime", "500"),
-    // KiB that a log file grows by: many servers in a test run, little in each.
+    // The KiB by which a log file grows: a test run has many servers with little data each.
     ("preAllocSize", "4096"),
 ];
 
 /// Lines for ringkeeper only: ZooKeeper would not know them.
 const RINGKEEPER_TEST_DEFAULTS: &[(&str, &str)] = &[
-    // Servers under test share the machine: bound to its first processors, they would starve each other.
+    // Servers under test share the machine. Bound to its first processors, they would starve each other.
     ("ringkeeper.pin", "false"),
 ];
 
@@ -30,8 +30,8 @@ const RINGKEEPER_TEST_DEFAULTS: &[(&str, &str)] = &[
 const JAVA_TEST_FLAGS: &[&str] =
     &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=INFO"];
 
-/// More lines for every ringkeeper of a test run, `key=value` separated by `;`. They win over the
-/// test's own: the whole run is to happen under them.
+/// More lines for every ringkeeper of a test run, `key=value` separated by `;`. They win over a test's own lines,
+/// because they are meant for the whole run.
 const EXTRA_LINES: &str = "RINGKEEPER_TEST_LINES";
 
 /// Lines of zoo.cfg, Java system properties and, if the test wants its own, the data folder and the
@@ -54,8 +54,8 @@ impl Config {
         Config::default()
     }
 
-    /// For measurements: each program with its own defaults, the Java machine whole. Only loopback,
-    /// the four-letter words and the admin server are as in [`Config::new`].
+    /// For measurements: each program has its own defaults, and Java the whole machine. Only loopback, the
+    /// four-letter words and the admin server are as in [`Config::new`].
     pub fn as_in_production() -> Self {
         Config { production: true, ..Config::default() }
     }
@@ -112,7 +112,7 @@ impl Config {
         self
     }
 
-    /// Runs in a network namespace of its own. A client of the server must be in a namespace with a way to it.
+    /// Runs in a network namespace of its own. A client must be in a namespace that has a route to the server's.
     #[must_use]
     pub fn namespace(mut self, namespace: Namespace) -> Self {
         self.namespace = Some(namespace);
@@ -125,7 +125,7 @@ impl Config {
         defaults.iter().copied().chain(self.flags.iter().map(|flag| &flag[..])).collect()
     }
 
-    /// What ringkeeper finds in SERVER_JVMFLAGS.
+    /// The value of SERVER_JVMFLAGS for ringkeeper.
     pub(crate) fn properties(&self) -> String {
         let properties = self.flags.iter().filter(|flag| flag.starts_with("-D"));
         properties.map(|flag| &flag[..]).collect::<Vec<_>>().join(" ")
@@ -135,7 +135,7 @@ impl Config {
         self.data_dir.clone().unwrap_or(default)
     }
 
-    /// Takes a line back.
+    /// Removes the lines with this key.
     #[must_use]
     pub fn without_line(mut self, key: &str) -> Self {
         self.lines.retain(|(other, _)| other != key);

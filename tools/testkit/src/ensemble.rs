@@ -1,7 +1,7 @@
 //! Several servers that form one ensemble, each of any program and role, on ports that stay the same.
 //!
-//! A server is known by its id, 1 to N, as in `myid`. All that can be done to one [`Server`] can be done through
-//! [`Ensemble::server_mut`]; what is here concerns more than one, or waits for a role.
+//! The id of a server, 1 to N, is the one in its `myid`. [`Ensemble::server_mut`] gives one [`Server`] with all its
+//! methods; the methods here concern several servers, or wait for a role.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,10 +19,10 @@ use crate::server::{Program, Server, TAIL_LINES};
 const SERVE_TIMEOUT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(15);
 
-/// What every member is started with beside the lines of one server.
+/// The lines of every member beside those of a single server.
 const MEMBER_DEFAULTS: [&str; 2] = ["initLimit=20", "syncLimit=8"];
 
-/// A server's part in its ensemble, as `server.N` says it.
+/// A server's role in its ensemble, as in `server.N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerType {
     /// Votes.
@@ -31,7 +31,7 @@ pub enum PeerType {
     Observer,
 }
 
-/// What a server says of itself in `srvr`.
+/// A server's mode, as it reports it in `srvr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
     /// `leader`
@@ -56,7 +56,7 @@ impl PeerType {
     }
 }
 
-/// Where one member listens.
+/// The addresses at which one member listens.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     host: Ipv4Addr,
@@ -83,7 +83,7 @@ impl Ensemble {
         Self::launch(programs, config).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// Starts them, for a caller that can do without them.
+    /// Like [`Ensemble::start`], for a caller that can handle a failure.
     ///
     /// # Errors
     /// A server does not serve in time; the text has the end of all logs.
@@ -104,8 +104,8 @@ impl Ensemble {
         Self::place(members, config, &hosts, |config, _| config)
     }
 
-    /// Starts each server in a host of its own, in a network that the test rules. Server 1 is in the first host.
-    /// The calling thread must be in a namespace of the network, see [`Network::enter`].
+    /// Prepares each server in a host of its own, in a network that the test controls. Server 1 is in the first
+    /// host. The calling thread must be in a namespace of the network, see [`Network::enter`].
     pub fn prepare_in(network: &Network, members: &[(Program, PeerType)], config: Config) -> Self {
         let hosts: Vec<_> = (0..members.len()).map(|host| network.address(host)).collect();
         Self::place(members, config, &hosts, |config, host| {
@@ -171,7 +171,7 @@ impl Ensemble {
         1..=self.servers.len()
     }
 
-    /// Starts those that do not run, and waits until all of them serve.
+    /// Starts the servers that do not run, and waits until all servers serve.
     pub fn start_all(&mut self) {
         for id in self.ids() {
             if !self.server_mut(id).is_running() {
@@ -183,7 +183,7 @@ impl Ensemble {
         }
     }
 
-    /// Starts one after killing it if it runs; returns when it serves, so there must be a quorum with it.
+    /// Kills a server if it runs, and starts it; returns when it serves, so there must be a quorum with it.
     pub fn restart(&mut self, id: usize) {
         self.server_mut(id).spawn();
         self.wait_serving(id);
@@ -196,7 +196,7 @@ impl Ensemble {
         self.restart(id);
     }
 
-    /// Starts one and does not wait.
+    /// Starts a server and does not wait.
     pub fn spawn(&mut self, id: usize) {
         self.server_mut(id).spawn();
     }
@@ -206,7 +206,7 @@ impl Ensemble {
         self.server_mut(id).kill();
     }
 
-    /// kill -9 of all.
+    /// kill -9 of all servers.
     pub fn kill_all(&mut self) {
         self.servers.iter_mut().for_each(Server::kill);
     }
@@ -229,7 +229,7 @@ impl Ensemble {
         self.wait_mode(id, SERVE_TIMEOUT, |mode| mode.is_some());
     }
 
-    /// Waits until what `srvr` says of a server satisfies the condition; `None` is a server that does not serve.
+    /// Waits until a server's mode satisfies the condition; the mode is `None` if the server does not serve.
     ///
     /// # Panics
     /// If it ends, or the time is over, with the end of all logs.
@@ -265,7 +265,7 @@ impl Ensemble {
         }
     }
 
-    /// What a server says of itself; `None` if it does not serve, or does not run.
+    /// The mode that a server reports; `None` if it does not serve, or does not run.
     pub fn mode(&self, id: usize) -> Option<Mode> {
         let answer = self.server(id).try_four_letter("srvr").ok()?;
         let mode = answer.lines().find_map(|line| line.strip_prefix("Mode: "))?;
@@ -279,7 +279,7 @@ impl Ensemble {
         }
     }
 
-    /// The leader. There must be one now.
+    /// The leader; waits for one for at most a minute and a half.
     pub fn leader(&mut self) -> usize {
         self.wait_leader(SERVE_TIMEOUT)
     }
@@ -297,7 +297,7 @@ impl Ensemble {
         self.find_leader_among(ids, limit).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// The leader, for a caller that can do without one.
+    /// Like [`Ensemble::leader`], for a caller that can handle a failure.
     ///
     /// # Errors
     /// No server says within a minute and a half that it leads; the text has the end of all logs.
@@ -320,7 +320,7 @@ impl Ensemble {
         }
     }
 
-    /// The servers that serve now and do not lead, in order of their ids.
+    /// The servers that follow now, observers not included, in order of their ids.
     pub fn followers(&self) -> Vec<usize> {
         self.ids().filter(|id| self.mode(*id) == Some(Mode::Follower)).collect()
     }
@@ -335,12 +335,12 @@ impl Ensemble {
         &mut self.servers[id - 1]
     }
 
-    /// Where a server's clients connect.
+    /// The address for a server's clients.
     pub fn address(&self, id: usize) -> SocketAddr {
         self.server(id).socket_addr()
     }
 
-    /// Where clients connect, in order of the ids.
+    /// The addresses for clients, in order of the ids.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.servers.iter().map(Server::socket_addr).collect()
     }
@@ -350,7 +350,7 @@ impl Ensemble {
         self.places[id - 1].text()
     }
 
-    /// Whether the server takes part in elections: something listens at its address for them.
+    /// Whether the server takes part in elections, that is, listens at its election address.
     pub fn takes_part(&self, id: usize) -> bool {
         let line = self.server_line(id);
         let mut parts = line.split(':');
@@ -369,7 +369,7 @@ impl Ensemble {
         })
     }
 
-    /// The digests of `hash`, by zxid: a server lists the last ones and, further back, some.
+    /// The digests in the answer to `hash`, by zxid: a server lists all recent ones and some older ones.
     pub fn digests(&self, id: usize) -> BTreeMap<u64, String> {
         let answer = self.server(id).four_letter("hash");
         answer
@@ -382,7 +382,7 @@ impl Ensemble {
             .collect()
     }
 
-    /// Other lines and flags for all servers at their next start, over those that they have.
+    /// Changes the lines and flags of all servers for their next start.
     pub fn reconfigure_all(&mut self, change: impl Fn(Config) -> Config) {
         self.config = change(self.config.clone());
         for server in &mut self.servers {
@@ -391,7 +391,7 @@ impl Ensemble {
         }
     }
 
-    /// Other lines and flags for one server at its next start, over those that it has.
+    /// Changes the lines and flags of one server for its next start.
     pub fn reconfigure(&mut self, id: usize, change: impl FnOnce(Config) -> Config) {
         let server = self.server_mut(id);
         let config = change(server.config().clone());

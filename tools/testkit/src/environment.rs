@@ -1,5 +1,4 @@
-//! Where the programs of others that the tests run against lie on this machine, and which versions
-//! they are.
+//! The places of the foreign programs that the tests run against, and the versions of these programs.
 //!
 //! `cargo xtask setup` fills the environment; this file only finds it. Both sides read the layout
 //! here, so they cannot disagree.
@@ -8,9 +7,9 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The versions that the downloaded part of the environment must have. Written into the stamp file
-/// when all of it is there; another text in the stamp means that the environment belongs to another
-/// revision of the tests.
+/// The versions that the downloaded part of the environment must have. Setup writes this text into the stamp file
+/// when the downloads are complete; another text in the stamp means that the environment belongs to another revision
+/// of the tests.
 pub const PINS: &str = "\
 zookeeper 3.9.4, curator 5.9.0 (source archive of pyspark 4.1.0)
 kazoo 2.11.0
@@ -18,8 +17,8 @@ pip 25.3
 layout 1
 ";
 
-/// What the Python for kazoo's own test suite has, as pip installs it; also the text of its stamp. pyOpenSSL 25 has lost
-/// what the suite's harness calls.
+/// The packages that pip installs for kazoo's own test suite; also the text of the stamp. pyOpenSSL 25 no longer has
+/// a function that the suite's harness calls.
 pub const KAZOO_SUITE: &[&str] = &[
     "pip==25.3",
     "kazoo==2.11.0",
@@ -36,16 +35,16 @@ pub const KAZOO_SUITE: &[&str] = &[
 const MISSING: &str =
     "The programs that this test runs against are not installed: run `cargo xtask setup` first.";
 
-/// The folders of the test environment. Cheap to make; nothing is read before it is asked for.
+/// The folders of the test environment. It is cheap to make: it reads no file before a method needs it.
 #[derive(Debug, Clone)]
 pub struct Environment {
     folder: PathBuf,
 }
 
 impl Environment {
-    /// The environment's place, whether or not anything is there: `$RINGKEEPER_TEST_ENV`, else
-    /// `ringkeeper-test-env` in `$XDG_CACHE_HOME` or `~/.cache`. It lies outside the checkout so
-    /// that all checkouts of one user share it.
+    /// The environment's place, whether or not it is filled: `$RINGKEEPER_TEST_ENV`, else `ringkeeper-test-env` in
+    /// `$XDG_CACHE_HOME` or `~/.cache`. The place lies outside the checkout so that all checkouts of one user share
+    /// it.
     ///
     /// # Panics
     /// If none of the three variables is set.
@@ -101,7 +100,7 @@ impl Environment {
         self.folder.join("stamp")
     }
 
-    /// The jars of ZooKeeper 3.9, Curator 5.9 and what they need, and nothing else.
+    /// The folder with the jars of ZooKeeper 3.9 and Curator 5.9 and their dependencies, and nothing else.
     pub fn jars(&self) -> PathBuf {
         self.folder.join("jars")
     }
@@ -137,8 +136,8 @@ impl Environment {
         self.folder.join("kazoo-suite")
     }
 
-    /// What the suite's harness gives to a real Java as its class path. Debian's manifest of ZooKeeper does not name all
-    /// parts of netty, and the harness configures its server to use it.
+    /// The class path that the suite's harness gives to a real Java. Debian's manifest of ZooKeeper does not name
+    /// all parts of netty, and the harness configures its server to use it.
     pub fn class_path_3_8_with_netty(&self) -> String {
         let parts = ["all", "codec", "handler", "buffer", "common", "transport", "resolver"];
         let netty = parts.map(|part| format!("/usr/share/java/netty-{part}.jar"));

@@ -23,7 +23,7 @@ const KILL_AND_REMOVE: &str = r#"
 #[derive(Debug)]
 pub struct Guarded {
     child: Child,
-    /// Until the child has been waited for: its id may be another process's after that.
+    /// Kept until this process has waited for the child: after that, the id may belong to another process.
     watchdog: Option<Watchdog>,
 }
 
@@ -46,7 +46,7 @@ impl Guarded {
 
     /// kill -9, and waits until the process is gone.
     pub fn kill(&mut self) {
-        // The watchdog first: it must not find another process under the child's id.
+        // The watchdog ends first: it must not find another process under the child's id.
         if self.watchdog.take().is_some() {
             self.child.kill().expect("SIGKILL to a child that has not been waited for");
             self.child.wait().expect("waiting for a child");
@@ -59,8 +59,8 @@ impl Guarded {
         self.child.wait().expect("waiting for a child")
     }
 
-    /// True while the process exists. One that has ended stays a zombie until it is waited for or killed, so that its id
-    /// cannot be given to another process while the watchdog knows it.
+    /// True while the process runs. A process that has ended stays a zombie until this waits for it, so that no
+    /// other process gets its id while the watchdog knows the id.
     pub fn is_running(&self) -> bool {
         let stat =
             fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();

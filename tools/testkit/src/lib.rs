@@ -1,6 +1,6 @@
-//! Real servers for tests: ringkeeper itself, Apache ZooKeeper 3.9 and Apache ZooKeeper 3.8, all
-//! started, asked, killed and started again in the same way, so that one test can be run against
-//! any of them, or hand one folder from one to the next.
+//! Real servers for tests: ringkeeper itself, Apache ZooKeeper 3.9 and Apache ZooKeeper 3.8. A test starts, asks,
+//! kills and restarts all of them in the same way, so that one test can run against any of them, or hand one folder
+//! from one to the next.
 //!
 //! ```no_run
 //! use ringkeeper_testkit::{Config, Program, Server};
@@ -32,9 +32,9 @@
 //! ensemble.restart_as(leader, Program::ZooKeeper38);
 //! ```
 //!
-//! This is test code: what cannot go on panics with a message that says what to do. A server is
-//! killed when its `Server` is dropped, and also when the test process itself dies; its folder goes with it. If the test is
-//! failing at that moment, the end of the server's log is printed.
+//! This is test code: a function that cannot go on panics with a message that says what to do. Dropping a `Server`
+//! kills its process and removes its folder; so does the death of the test process itself. If the test is failing at
+//! the drop, the end of the server's log is printed.
 
 mod config;
 mod ensemble;

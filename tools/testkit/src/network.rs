@@ -1,12 +1,12 @@
-//! A network of hosts on one machine whose packets all pass through the test: it delays them, loses them, and cuts links,
-//! one way or both, at any moment.
+//! A network of hosts on one machine whose packets all pass through the test: it delays them, loses them, and cuts
+//! links, one way or both, at any moment.
 //!
-//! Each host is a network namespace with one TUN device. What a host sends is read by a thread of this process, which looks
-//! up the link from that host to the one it is for, and hands the packet on or not. So a cut is what a broken switch is to
-//! both ends: silence, no error, connections that hang. Nothing but the TUN driver and `ip` is needed, and nothing of the
-//! machine's own network is touched; namespaces and devices are gone when their last user is.
+//! Each host is a network namespace with one TUN device. A thread of this process reads each packet that a host
+//! sends, looks up the link from that host to the receiver, and delivers or drops the packet. So both ends see a cut
+//! as they see a broken switch: silence, no error, connections that hang. The network needs only the TUN driver and
+//! `ip`, and does not touch the machine's own network; namespaces and devices vanish with their last user.
 //!
-//! Root only.
+//! Only root can use it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -24,24 +24,24 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{self, Errno};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
-/// A whole packet with any header that the driver may put before it.
+/// The most bytes of a packet, with any header that the driver may put before it.
 const PACKET_BYTES_MAX: usize = 65_600;
 const POLL_MS: i64 = 100;
-/// Of struct ifreq: the name's room, and all of it.
+/// The bytes of the name in struct ifreq, and of the whole struct.
 const NAME_BYTES: usize = 16;
 const REQUEST_BYTES: usize = 40;
-/// linux/if_tun.h: a device of IP packets, without a header of its own before each.
+/// linux/if_tun.h: a device for IP packets, and no header of the driver before each packet.
 const IFF_TUN: u16 = 0x0001;
 const IFF_NO_PI: u16 = 0x1000;
 const TUNSETIFF: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<c_int>(b'T', 202);
 const DEVICE: &str = "tun0";
 
-/// One direction between two hosts.
+/// The link from one host to another, in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
     /// Whether anything passes.
     pub up: bool,
-    /// How long a packet is under way.
+    /// How long a packet takes.
     pub delay: Duration,
     /// How many of a thousand packets are lost.
     pub lost_per_mille: u32,
@@ -59,15 +59,15 @@ impl Link {
     }
 }
 
-/// A network namespace; alive while this or a process in it is.
+/// A network namespace. It lives while this value or a process in the namespace does.
 #[derive(Debug, Clone)]
 pub struct Namespace(Arc<OwnedFd>);
 
 impl Namespace {
     fn new() -> Self {
         thread::spawn(|| {
-            // SAFETY: a new network namespace leaves memory and file descriptors as they are; only this thread, which ends
-            // here, is in it.
+            // SAFETY: a new network namespace leaves memory and file descriptors as they are; only this thread,
+            // which ends here, is in it.
             unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
                 .expect("a network namespace: these tests must run as root");
             let file = File::open("/proc/thread-self/ns/net").expect("this thread's namespace");
@@ -77,13 +77,13 @@ impl Namespace {
         .expect("a network namespace, see the panic above")
     }
 
-    /// Moves the calling thread in. Threads and processes that it starts from then on are in it as well.
+    /// Moves the calling thread into the namespace. Threads and processes that it starts later are in it as well.
     pub fn enter(&self) {
         move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
             .expect("moving into a namespace");
     }
 
-    /// Runs something inside, on a thread of its own.
+    /// Runs `inside` in the namespace, on a thread of its own.
     pub fn run<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -101,7 +101,7 @@ struct Host {
     device: OwnedFd,
 }
 
-/// Hosts numbered from 0, each with a way to each; the last one is for the clients.
+/// Hosts numbered from 0, with a link from each to each; the last one is for the clients.
 #[derive(Debug)]
 pub struct Network {
     switch: Arc<Switch>,
@@ -119,7 +119,8 @@ struct Switch {
     stopping: AtomicBool,
 }
 
-/// A packet under way. The order is by time, then by when it was sent: equal delays do not reorder.
+/// A packet under way. Packets are ordered by the time of delivery, then by the order of sending: equal delays do
+/// not reorder them.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Delayed {
     due: Instant,
@@ -132,7 +133,7 @@ impl Network {
     /// Hosts for servers, and one more for clients. All links are good.
     ///
     /// # Panics
-    /// Without the rights of root, without `/dev/net/tun`, or without `ip`.
+    /// If the caller is not root, or `/dev/net/tun` or `ip` is missing.
     pub fn new(servers: usize) -> Self {
         let hosts: Vec<Host> = (0..=servers).map(Host::new).collect();
         let count = hosts.len();
@@ -175,7 +176,7 @@ impl Network {
         self.switch.hosts[host].namespace.clone()
     }
 
-    /// Sets one direction. What is already under way still arrives.
+    /// Sets one direction. Packets already under way still arrive.
     pub fn set(&self, from: usize, to: usize, link: Link) {
         self.switch.links()[from][to] = link;
     }
@@ -198,7 +199,7 @@ impl Network {
         (0..self.clients()).for_each(|server| self.set_around(server, link));
     }
 
-    /// All links are good again.
+    /// Makes all links good again.
     pub fn heal(&self) {
         for links in self.switch.links().iter_mut() {
             links.fill(Link::GOOD);
@@ -282,7 +283,7 @@ impl Switch {
         (0..self.hosts.len()).find(|host| ipv4 && address(*host) == receiver)
     }
 
-    /// A host whose queue is full loses the packet, as on any network.
+    /// Delivers a packet to a host. A host whose queue is full loses the packet, as on any network.
     fn write(&self, to: usize, packet: &[u8]) {
         let _ = io::write(self.hosts[to].device.as_fd(), packet);
     }
@@ -322,7 +323,7 @@ fn ip(arguments: &[&str]) {
     );
 }
 
-/// A TUN device in the calling thread's namespace. It is gone when this is closed.
+/// A TUN device in the calling thread's namespace. The device vanishes when the file descriptor is closed.
 fn open_device() -> OwnedFd {
     let file = OpenOptions::new()
         .read(true)
@@ -333,8 +334,8 @@ fn open_device() -> OwnedFd {
     let mut request = [0_u8; REQUEST_BYTES];
     request[..DEVICE.len()].copy_from_slice(DEVICE.as_bytes());
     request[NAME_BYTES..NAME_BYTES + 2].copy_from_slice(&(IFF_TUN | IFF_NO_PI).to_ne_bytes());
-    // SAFETY: TUNSETIFF reads a struct ifreq, which is 40 bytes with the name first and the flags behind it, and keeps no
-    // reference to it.
+    // SAFETY: TUNSETIFF reads a struct ifreq, which is 40 bytes with the name first and the flags behind it, and
+    // keeps no reference to it.
     let made = unsafe {
         rustix::ioctl::ioctl(
             &device,

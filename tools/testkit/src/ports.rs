@@ -11,9 +11,9 @@ const RANGE: (u16, u16) = (20_000, 29_999);
 
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 
-/// A port of 127.0.0.1 that nothing listens on now, and that no other call in this process returns
-/// until the whole range has been handed out. Other test processes begin elsewhere in the range (by
-/// process id), so two of them meet rarely; the server's start tells when they do.
+/// A port of 127.0.0.1 on which no process listens now. No other call in this process returns it until the whole
+/// range has been handed out. Other test processes begin elsewhere in the range, by their process id, so two of them
+/// seldom choose the same port; if they do, the start of the server fails and says so.
 ///
 /// `RINGKEEPER_TEST_PORTS=first-last` names another range.
 ///
@@ -22,8 +22,8 @@ static TAKEN: AtomicU32 = AtomicU32::new(0);
 pub fn free_port() -> u16 {
     let (first, last) = range();
     let size = u32::from(last - first) + 1;
-    // 257 apart: a test process seldom starts more servers than that, and 257 shares no factor with
-    // a round range.
+    // Processes with neighbouring ids begin 257 ports apart: a test process seldom starts more servers than that,
+    // and 257 shares no factor with a round range.
     let begin = process::id().wrapping_mul(257);
     for _ in 0..size {
         let step = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % size;

@@ -1,4 +1,4 @@
-//! One server process: start, ask, signal, restart, and a clean end whatever the test does.
+//! One server process: starts, asks, signals and restarts it, and ends it cleanly whatever the test does.
 
 use std::env;
 use std::fs::{self, File, OpenOptions};
@@ -22,7 +22,7 @@ use crate::ports::free_port;
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 const FOUR_LETTER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Ports are chosen before the server binds them, so another process can come between.
+/// A test chooses ports before the server binds them, so another process can bind a port first.
 const START_ATTEMPTS_MAX: u32 = 3;
 pub(crate) const TAIL_LINES: usize = 60;
 
@@ -66,7 +66,7 @@ impl Program {
     }
 }
 
-/// A server in a folder of its own, on a loopback port of its own. Killed when dropped.
+/// A server in a folder of its own, on a loopback port of its own. Dropping it kills the server.
 #[derive(Debug)]
 pub struct Server {
     program: Program,
@@ -91,18 +91,18 @@ impl Server {
         Self::start(Program::ZooKeeper39, config)
     }
 
-    /// Starts any of them; returns when it answers `srvr`.
+    /// Starts any of the programs; returns when it answers `srvr`.
     ///
     /// # Panics
-    /// If it exits or does not answer in time, with the end of its log.
+    /// If the server exits or does not answer in time; the message has the end of its log.
     pub fn start(program: Program, config: Config) -> Self {
         Self::launch(program, config).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// Starts a server, for a caller that can do without it.
+    /// Like [`Server::start`], for a caller that can handle a failure.
     ///
     /// # Errors
-    /// It exits or does not answer in time; with the end of its log.
+    /// The server exits or does not answer in time; the text has the end of its log.
     pub fn launch(program: Program, config: Config) -> Result<Self, String> {
         let mut server = Self::prepare(program, config);
         for attempt in 1.. {
@@ -121,9 +121,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Folder, port and configuration only: nothing runs until [`Server::restart`],
-    /// [`Server::restart_as`], [`Server::spawn`] or [`Server::run_to_exit`]. To fill the data
-    /// folder first.
+    /// Makes only folder, port and configuration, so that a test can fill the data folder first. The server runs
+    /// after [`Server::restart`], [`Server::restart_as`], [`Server::spawn`] or [`Server::run_to_exit`].
     pub fn prepare(program: Program, config: Config) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("ringkeeper-test-")
@@ -135,7 +134,7 @@ impl Server {
         Server { program, config, folder, data_dir, port, writes_config: true, running: None }
     }
 
-    /// kill -9, and waits until the process is gone. Does nothing if it does not run.
+    /// kill -9; waits until the process is gone. Does nothing if the server does not run.
     pub fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
             running.kill();
@@ -151,8 +150,8 @@ impl Server {
         (status, begun.elapsed())
     }
 
-    /// SIGSTOP: the process keeps its sockets and does nothing. Returns when all its threads have stopped: one that is in
-    /// the kernel at the moment of the signal may finish a little more.
+    /// SIGSTOP: the process keeps its sockets and does nothing. Returns when all its threads have stopped, because a
+    /// thread that is in the kernel at the moment of the signal may go on for a little.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
         let begun = Instant::now();
@@ -165,7 +164,7 @@ impl Server {
     fn all_threads_stopped(&self) -> bool {
         let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid())) else { return false };
         tasks.flatten().all(|task| {
-            // A thread that has ended meanwhile does nothing either.
+            // A thread that has ended meanwhile counts as stopped.
             let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
             stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
         })
@@ -199,7 +198,7 @@ impl Server {
         self.restart();
     }
 
-    /// Takes other lines and flags for the next start.
+    /// Sets other lines and flags for the next start.
     ///
     /// # Panics
     /// If it runs.
@@ -242,7 +241,7 @@ impl Server {
         self.running = Some(Guarded::watch(child, folder));
     }
 
-    /// Another program from the next start on.
+    /// Sets another program for the next start.
     ///
     /// # Panics
     /// If it runs.
@@ -251,7 +250,7 @@ impl Server {
         self.program = program;
     }
 
-    /// Lines and flags of the next start.
+    /// The lines and flags of the next start.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -260,8 +259,8 @@ impl Server {
         self.config = config;
     }
 
-    /// Starts it where it is expected to refuse: returns its exit status and what it wrote. Kills
-    /// and panics if it runs longer than `limit`.
+    /// Starts a server that must refuse to start: returns its exit status and its output. Kills it and panics if it
+    /// runs longer than `limit`.
     pub fn run_to_exit(&mut self, limit: Duration) -> (ExitStatus, String) {
         let before = fs::metadata(self.log_file()).map_or(0, |meta| meta.len());
         self.spawn();
@@ -271,7 +270,7 @@ impl Server {
         (status, String::from_utf8_lossy(&log[from..]).into_owned())
     }
 
-    /// Waits until the process ends by itself. Kills and panics after `limit`.
+    /// Waits until the process ends by itself. Kills it and panics after `limit`.
     pub fn wait_exit(&mut self, limit: Duration) -> ExitStatus {
         let begun = Instant::now();
         while self.is_running() {
@@ -288,7 +287,7 @@ impl Server {
         self.running.take().expect("a server that was started").wait()
     }
 
-    /// Waits until `srvr` is answered. For use after [`Server::spawn`].
+    /// Waits until the server answers `srvr`. For use after [`Server::spawn`].
     pub fn wait_serving(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         loop {
@@ -382,8 +381,7 @@ impl Server {
         log.lines().skip(skipped).map(|line| format!("  | {line}\n")).collect()
     }
 
-    /// Waits until `words` stand among the last lines of the log: a server answers first and writes its lines
-    /// afterwards.
+    /// Waits until `words` are in the last lines of the log, because a server may answer before it writes its lines.
     ///
     /// # Panics
     /// If they are not there after ten seconds.
@@ -417,7 +415,7 @@ impl Server {
             .expect("the server's log")
     }
 
-    /// SIGQUIT: the server says in its log how it is.
+    /// SIGQUIT: the server writes a summary of its state into its log.
     pub fn ask_for_summary(&self) {
         self.signal(Signal::QUIT);
     }

@@ -1,15 +1,15 @@
-//! Does something when this process is gone, however it ended: by a panic that aborts, by Ctrl-C, by
-//! `kill -9`. A destructor would not do: none of these runs one.
+//! Runs a script when this process has ended in any way: by a panic that aborts, by Ctrl-C, by `kill -9`. A
+//! destructor would not suffice, because none of these ways runs destructors.
 
 use std::ffi::OsStr;
 use std::process::{Child, Command, Stdio};
 
-/// Ctrl-C reaches every process in the terminal, and this one has something left to do.
+/// Ignores Ctrl-C, which reaches every process of the terminal, because the shell still has to run its script.
 const WAIT_FOR_END: &str = "trap '' INT TERM HUP QUIT; while read -r line; do :; done; ";
 
-/// A shell that runs a script once our end of its standard input is closed, which the kernel does when this process
-/// dies. Dropped, it ends without doing anything. (PR_SET_PDEATHSIG would fire when the *thread* that started a child
-/// ends.)
+/// A shell that runs a script once this process's end of its standard input is closed; the kernel closes it when
+/// this process dies. Dropping the watchdog ends the shell without running the script. (PR_SET_PDEATHSIG would fire
+/// when the *thread* that started a child ends.)
 #[derive(Debug)]
 pub struct Watchdog {
     shell: Child,
@@ -68,7 +68,7 @@ mod tests {
         }
         let pid = Pid::from_raw(i32::try_from(watchdog.shell.id()).unwrap()).unwrap();
         kill_process(pid, Signal::INT).unwrap();
-        // What the kernel does when a process ends.
+        // The kernel does this when a process ends.
         drop(watchdog.shell.stdin.take());
         assert!(watchdog.shell.wait().unwrap().success());
         assert!(!place.exists());

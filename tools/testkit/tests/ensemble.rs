@@ -1,4 +1,4 @@
-//! The testkit's ensembles, of the servers that exist without us.
+//! Tests the testkit's ensembles with Apache ZooKeeper, which exists without ringkeeper.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The testkit against the servers that exist without us.
+//! Tests the testkit's servers with Apache ZooKeeper, which exists without ringkeeper.
 
 use std::path::PathBuf;
 use std::process::Command;

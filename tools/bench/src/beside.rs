@@ -53,7 +53,8 @@ impl Beside {
 
     /// Checks the definition.
     ///
-    /// # Errors The definition asks for more than any machine has, or for nothing.
+    /// # Errors
+    /// The definition asks for more than any machine has, or for nothing.
     pub fn check(&self) -> Result<(), String> {
         if self.busy_loops > BUSY_LOOPS_MAX {
             return Err(format!("beside.busy_loops is at most {BUSY_LOOPS_MAX}"));
@@ -66,7 +67,8 @@ impl Beside {
 
     /// Starts the loops, and puts the servers into a control group with the quota.
     ///
-    /// # Errors The machine refuses the threads or the group; the text says why.
+    /// # Errors
+    /// The machine refuses the threads or the group; the text says why.
     pub fn begin(&self, servers: &[u32]) -> Result<Neighbours, String> {
         let quota =
             self.cpu_quota_percent.map(|percent| Quota::begin(percent, servers)).transpose()?;

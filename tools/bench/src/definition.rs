@@ -94,7 +94,8 @@ impl Definition {
 
     /// Parses the text of a definition.
     ///
-    /// # Errors The text is malformed.
+    /// # Errors
+    /// The text is malformed.
     pub fn parse(name: &str, text: &str) -> Result<Definition, String> {
         let mut definition: Definition = toml::from_str(text).map_err(|error| error.to_string())?;
         name.clone_into(&mut definition.name);
@@ -104,7 +105,8 @@ impl Definition {
     /// The definition with the ladder's parameter at this value, and without the ladder; without a value, the
     /// definition itself.
     ///
-    /// # Errors The definition makes no sense, or has no such parameter.
+    /// # Errors
+    /// The definition makes no sense, or has no such parameter.
     pub fn at_step(&self, value: Option<u64>) -> Result<Definition, String> {
         let mut definition = self.clone();
         let senseless = |why: String| format!("{}: {why}", self.name);

@@ -112,7 +112,8 @@ pub fn per_second(core: &mut Core, kind: &Kind, time: Duration) -> f64 {
 impl Core {
     /// A replica with clients and znodes.
     ///
-    /// # Panics If the replica does not answer as it must, here and in the other methods.
+    /// # Panics
+    /// If the replica does not answer as it must, here and in the other methods.
     pub fn new() -> Core {
         let now = Now { wall: WallMs(1_700_000_000_000), mono: MonoUs(0) };
         let recovered = Recovered {

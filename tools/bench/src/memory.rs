@@ -67,7 +67,8 @@ struct Subject<'a> {
 /// Fills one server and measures its memory. Returns the rows of memory, and the time of a restart with all those
 /// znodes.
 ///
-/// # Errors The server does not start or refuses requests, or `jcmd` is missing for a Java server.
+/// # Errors
+/// The server does not start or refuses requests, or `jcmd` is missing for a Java server.
 pub fn weigh(
     launch: &Launch,
     counts: Counts,

@@ -136,7 +136,8 @@ impl Launch {
 
     /// Starts `servers` servers on fresh folders below `folder`, and returns when they serve.
     ///
-    /// # Errors The folders cannot be made, or a server does not start; the text then has the end of its log.
+    /// # Errors
+    /// The folders cannot be made, or a server does not start; the text then has the end of its log.
     pub fn start(&self, servers: usize, folder: &Path) -> Result<Running, String> {
         settle_in(folder)?;
         if servers == 1 {

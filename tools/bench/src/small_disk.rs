@@ -81,7 +81,8 @@ impl SmallDisk {
 
     /// Gives back the room.
     ///
-    /// # Errors The disk was not filled.
+    /// # Errors
+    /// The disk was not filled.
     pub fn free(&self) -> io::Result<()> {
         fs::remove_file(self.ballast())
     }

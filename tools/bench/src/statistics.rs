@@ -61,8 +61,8 @@ pub fn significance(ratios: &[f64]) -> f64 {
     f64::from(u32::try_from(extreme + 1).expect("few samples")) / f64::from(SAMPLES + 1)
 }
 
-/// Corrects the probabilities of several tests that are made at once (Holm's method), in the order given. Twenty rows of
-/// two equal programs would otherwise show one "difference" at 0.05.
+/// Corrects the probabilities of several tests that are made at once (Holm's method), in the order given. Twenty
+/// rows of two equal programs would otherwise show one "difference" at 0.05.
 pub fn adjusted(probabilities: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b]));

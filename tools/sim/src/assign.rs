@@ -21,7 +21,8 @@ pub type ByRequest = BTreeMap<usize, Zxid>;
 
 /// Finds the transaction of each request.
 ///
-/// # Errors A request was carried out twice, or a transaction has no request.
+/// # Errors
+/// A request was carried out twice, or a transaction has no request.
 pub fn by_request(history: &History, links: &[&Link]) -> Result<ByRequest, String> {
     let mut calls: BTreeMap<(SessionId, i32), Vec<usize>> = BTreeMap::new();
     for (place, call) in history.calls.iter().enumerate() {

@@ -254,7 +254,8 @@ fn plan(setup: &Setup) -> Plan {
 impl Siege {
     /// An ensemble that is starting. `sink` gets the lines of the trace.
     ///
-    /// # Panics If the guise names a server that is no member.
+    /// # Panics
+    /// If the guise names a server that is no member.
     pub fn new(setup: &Setup, sink: Option<Sink>) -> Siege {
         let plan = plan(setup);
         let (voters, nodes) = (plan.voters, plan.servers() + plan.clients);

@@ -145,7 +145,8 @@ impl Chain {
 
     /// Notes that a server leads an epoch and serves.
     ///
-    /// # Errors Another server led the epoch before.
+    /// # Errors
+    /// Another server led the epoch before.
     pub fn leads(&mut self, server: ServerId, epoch: i64) -> Result<(), String> {
         let first = *self.leaders.entry(epoch).or_insert(server);
         if first == server {
@@ -157,7 +158,8 @@ impl Chain {
 
     /// Notes that a server works with a configuration. True: the server is the first one that does.
     ///
-    /// # Errors Another server has another configuration of this version.
+    /// # Errors
+    /// Another server has another configuration of this version.
     pub fn configured(
         &mut self,
         server: ServerId,
@@ -210,7 +212,8 @@ impl Chain {
 
     /// The one history that ends with `last`, oldest first.
     ///
-    /// # Errors No server ever applied some part of the history.
+    /// # Errors
+    /// No server ever applied some part of the history.
     pub fn history(&self, last: Zxid) -> Result<Vec<&Link>, String> {
         let mut links = Vec::new();
         let mut at = self.resolve(last);

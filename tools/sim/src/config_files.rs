@@ -65,7 +65,8 @@ impl ConfigFiles {
     /// Reads the files as a process does that begins: the active configuration, and the proposed one if there is
     /// one.
     ///
-    /// # Errors The files cannot be used; the text says why.
+    /// # Errors
+    /// The files cannot be used; the text says why.
     pub fn open(&mut self) -> Result<(Config, Option<Config>), String> {
         let config = self.examine()?;
         self.keeper = Some(Keeper::new(&config, Some(Path::new(STATIC_FILE))));
@@ -74,7 +75,8 @@ impl ConfigFiles {
 
     /// Reads the files without beginning a process.
     ///
-    /// # Errors The files cannot be used; the text says why.
+    /// # Errors
+    /// The files cannot be used; the text says why.
     pub fn look(&self) -> Result<(Config, Option<Config>), String> {
         let config = self.examine()?;
         Ok((config.quorum.ensemble(), config.quorum.last_seen))

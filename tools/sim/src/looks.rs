@@ -10,7 +10,8 @@ use super::model::Model;
 
 /// Checks that a read shows the state of the zxid that it names.
 ///
-/// # Errors The read shows another state.
+/// # Errors
+/// The read shows another state.
 pub fn read(model: &Model, call: &Call, who: &Who) -> Result<(), String> {
     let Outcome::Replied { zxid, err, answer, .. } = &call.outcome else { return Ok(()) };
     let wrong = |expected: &dyn std::fmt::Debug| {

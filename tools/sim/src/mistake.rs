@@ -29,7 +29,8 @@ pub struct Served {
 impl Served {
     /// Notes that a server serves a tree of this digest.
     ///
-    /// # Errors Another server served another tree at this zxid.
+    /// # Errors
+    /// Another server served another tree at this zxid.
     pub fn state(&mut self, server: ServerId, zxid: Zxid, digest: i64) -> Result<(), String> {
         let (known, first) = *self.states.entry(zxid).or_insert((digest, server));
         if known == digest {

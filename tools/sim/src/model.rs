@@ -203,7 +203,8 @@ impl Model {
     /// Carries out a transaction. Returns the paths whose data or existence changed, and those whose
     /// children did.
     ///
-    /// # Errors The transaction does not fit, or breaks a rule about sessions, ephemeral nodes or sequential names.
+    /// # Errors
+    /// The transaction does not fit, or breaks a rule about sessions, ephemeral nodes or sequential names.
     pub fn apply(&mut self, txn: &Txn) -> Result<(), String> {
         let header = txn.header();
         let (zxid, time) = (header.zxid, header.time);

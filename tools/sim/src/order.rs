@@ -60,7 +60,8 @@ fn age_max(plan: &Plan) -> u64 {
 
 /// A read shows every write that was acknowledged long before it was asked for.
 ///
-/// # Errors A read is older than the state of any server that still serves may be.
+/// # Errors
+/// A read is older than the state of any server that still serves may be.
 pub fn age_of_reads(history: &History, by_request: &ByRequest, plan: &Plan) -> Result<(), String> {
     let age = age_max(plan);
     let mut acknowledged = returned(history, by_request);
@@ -136,7 +137,8 @@ impl Ends {
 
 /// Checks that error replies are true: the request had no effect, and the history explains the error.
 ///
-/// # Errors A request was carried out although its client was told otherwise, or an error has no reason.
+/// # Errors
+/// A request was carried out although its client was told otherwise, or an error has no reason.
 pub fn errors(
     history: &History,
     by_request: &ByRequest,
@@ -191,7 +193,8 @@ pub fn errors(
 /// Checks that a client is told of the end of its session only when some server has applied that end. Other servers
 /// know nothing of a local session that becomes a global one until that is applied.
 ///
-/// # Errors A client was told before.
+/// # Errors
+/// A client was told before.
 pub fn told_after_the_end(history: &History, links: &[&Link]) -> Result<(), String> {
     let mut began: BTreeMap<SessionId, u64> = BTreeMap::new();
     let mut ended: BTreeMap<SessionId, u64> = BTreeMap::new();
@@ -220,7 +223,8 @@ pub fn told_after_the_end(history: &History, links: &[&Link]) -> Result<(), Stri
 
 /// Runs all checks of this file.
 ///
-/// # Errors As each of the checks.
+/// # Errors
+/// As each of the checks.
 pub fn check(
     history: &History,
     by_request: &ByRequest,

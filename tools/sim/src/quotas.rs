@@ -189,7 +189,8 @@ pub fn errors(
 
 /// Checks that the figures of a server are those of the history.
 ///
-/// # Errors The figures differ.
+/// # Errors
+/// The figures differ.
 pub fn agree(model: &Model, server: ServerId, database: &Database) -> Result<(), String> {
     for path in limited(model) {
         let path = format!("{ROOT}{path}/{FIGURES}");

@@ -15,7 +15,8 @@ use super::plan::Plan;
 
 /// Checks every call of a connection to a server without a leader, and returns the number of reads.
 ///
-/// # Errors A write was carried out or was not refused, or a read shows a state that no server ever had.
+/// # Errors
+/// A write was carried out or was not refused, or a read shows a state that no server ever had.
 pub fn check(plan: &Plan, known: &Known<'_>, chain: &Chain) -> Result<usize, String> {
     let Known { history, of_zxid, askers, .. } = *known;
     let written: BTreeSet<usize> = of_zxid.values().copied().collect();

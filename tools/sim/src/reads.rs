@@ -30,7 +30,8 @@ impl Reads {
 
     /// Opens an existing file.
     ///
-    /// # Errors The file cannot be opened.
+    /// # Errors
+    /// The file cannot be opened.
     pub fn open(&self, content: Vec<u8>) -> io::Result<Content> {
         let mut readable = u64::MAX;
         if let Some((rng, per_mille)) = &mut *self.chance.borrow_mut()

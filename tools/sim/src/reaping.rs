@@ -18,7 +18,8 @@ fn patience(plan: &Plan) -> u64 {
 /// Looks for nodes that should be gone. No fault has happened since the true time `quiet_since`; the present time is
 /// `now`, and the date of the servers is `wall`.
 ///
-/// # Errors Such a node exists.
+/// # Errors
+/// Such a node exists.
 pub fn check(
     model: &Model,
     chain: &Chain,

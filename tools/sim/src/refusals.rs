@@ -70,7 +70,8 @@ impl Refusals {
 
     /// Checks that nothing is left.
     ///
-    /// # Errors No state explains a refusal, or a write let pass.
+    /// # Errors
+    /// No state explains a refusal, or a write let pass.
     pub fn end(self, history: &History) -> Result<(), String> {
         let Some(Open { place, from, to, wanted }) = self.open.first() else { return Ok(()) };
         Err(format!(

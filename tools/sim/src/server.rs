@@ -152,7 +152,8 @@ impl Server {
 
     /// Reads its configuration files. A server without such files knows its configuration all the same.
     ///
-    /// # Errors The files cannot be used; the text says why.
+    /// # Errors
+    /// The files cannot be used; the text says why.
     pub fn read_config(&mut self, plan: &Plan) -> Result<(), String> {
         if plan.wild.config_files {
             let (config, next) = self.config_files.open()?;
@@ -164,7 +165,8 @@ impl Server {
 
     /// Reads the folder and begins a process.
     ///
-    /// # Errors The folder cannot be used; the error says why.
+    /// # Errors
+    /// The folder cannot be used; the error says why.
     pub fn start(&mut self, now: Now, plan: &Plan) -> Result<(), RecoveryError> {
         self.life += 1;
         let recovered = self.recover(plan)?;
@@ -185,7 +187,8 @@ impl Server {
 
     /// Recovers the state in the folder.
     ///
-    /// # Errors The folder cannot be used; the error says why.
+    /// # Errors
+    /// The folder cannot be used; the error says why.
     pub fn recover(&mut self, plan: &Plan) -> Result<Recovered, RecoveryError> {
         let options = recovery_options(plan, self.rng.word());
         recover(&self.disk, &options, &mut |_| ())

@@ -15,7 +15,8 @@ use super::server::{FRAME_BYTES_MAX, txn_bytes_max};
 /// Checks that no server carries out a request that is longer than a frame may be, nor any request behind it on its
 /// connection.
 ///
-/// # Errors Such a request was carried out.
+/// # Errors
+/// Such a request was carried out.
 pub fn frames(history: &History, by_request: &ByRequest) -> Result<(), String> {
     let mut over: BTreeSet<(usize, u64)> = BTreeSet::new();
     for (place, call) in history.calls.iter().enumerate() {

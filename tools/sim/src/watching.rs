@@ -218,7 +218,9 @@ impl Connection {
 /// Checks every frame of every connection. `again` has the watches that each setWatches set and that the missed
 /// changes did not use up.
 ///
-/// # Errors A client got an event for which no watch waited, or one came twice, too late, out of order or not at all, or a question about watches got a wrong answer.
+/// # Errors
+/// A client got an event for which no watch waited, or one came twice, too late, out of order or not at all, or a
+/// question about watches got a wrong answer.
 pub fn check(
     history: &History,
     changes: &Changes,

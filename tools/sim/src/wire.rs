@@ -242,7 +242,8 @@ fn multi_op<'a>(part: &'a Part, acl: AclVector<'a>) -> MultiOp<'a> {
 
 /// Reads the body of a reply without an error.
 ///
-/// # Errors The body is cut short.
+/// # Errors
+/// The body is cut short.
 pub fn answer(request: &Request, input: &mut Decoder<'_>) -> Result<Answer, DecodeError> {
     let text = |input: &mut Decoder<'_>| {
         let text: Option<&str> = Jute::decode(input)?;

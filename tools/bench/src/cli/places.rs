@@ -52,7 +52,8 @@ impl Results {
 impl Places {
     /// The definition of the workload with this name.
     ///
-    /// # Errors There is no such workload, or a definition cannot be read.
+    /// # Errors
+    /// There is no such workload, or a definition cannot be read.
     pub fn definition(&self, name: &str) -> Result<Definition, String> {
         let mut found = select(self.definitions.as_deref(), &[name.to_owned()], None)?;
         Ok(found.pop().expect("a name that was found"))

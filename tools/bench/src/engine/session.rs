@@ -168,7 +168,8 @@ impl Session {
     /// Handles the answer to the handshake, and returns whether it grants the session. If it does not, the next
     /// handshake asks for a new session.
     ///
-    /// # Errors The frame is no such answer.
+    /// # Errors
+    /// The frame is no such answer.
     pub fn on_handshake(&mut self, frame: &[u8]) -> Result<bool, DecodeError> {
         let response = ConnectResponse::from_bytes(frame)?;
         if response.session_id == SessionId::NONE || response.timeout_ms <= 0 {

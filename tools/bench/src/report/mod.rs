@@ -23,7 +23,8 @@ use crate::result::Line;
 
 /// The lines of a results file. Empty lines are skipped.
 ///
-/// # Errors The file cannot be read, is empty, or a line is no result; the text names the line.
+/// # Errors
+/// The file cannot be read, is empty, or a line is no result; the text names the line.
 pub fn read(path: &Path) -> Result<Vec<Line>, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());

@@ -29,7 +29,8 @@ pub struct Notes {
 impl Notes {
     /// Reads the notes.
     ///
-    /// # Errors The file cannot be read, or is not of this form; the text names the place.
+    /// # Errors
+    /// The file cannot be read, or is not of this form; the text names the place.
     pub fn read(path: &Path) -> Result<Notes, String> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("{}: {error}", path.display()))?;

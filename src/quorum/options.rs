@@ -1,4 +1,5 @@
-//! Options of a member of an ensemble: plain values, made once from the configuration.
+//! The options of a member of an ensemble: plain values, made once by `server::options` from the configuration, and
+//! shared by the agreement modules. They never change while the server runs.
 
 use super::Config;
 use crate::id::ServerId;

@@ -172,7 +172,7 @@ impl Connections {
         if let Some(length) = refused {
             tracing::warn!(
                 server = id.0, %remote, length,
-                "closing an election connection: no such length"
+                "closing an election connection: a message cannot have this length"
             );
             self.close_open(id);
             self.on_failed(now, id, arrivals);

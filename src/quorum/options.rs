@@ -16,8 +16,7 @@ pub struct PeerOptions {
     pub init_limit: u64,
     /// Ticks that a learner may be silent (`syncLimit`).
     pub sync_limit: u64,
-    /// Ticks that a learner tries to reach its leader (`connectToLearnerMasterLimit`); 0: as
-    /// `initLimit`.
+    /// Ticks that a learner tries to reach its leader (`connectToLearnerMasterLimit`); 0: as `initLimit`.
     pub connect_limit: u64,
     /// If the configuration does not name this server, it observes (`peerType=observer`).
     pub is_observer: bool,

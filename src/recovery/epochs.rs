@@ -59,8 +59,8 @@ pub(super) fn recover(
             notes.push(format!("currentEpoch is {value}, from {temporary}"));
             current = value;
         } else if promised.is_some_and(|promised| of_zxid <= promised) {
-            // The server stopped while it received the history of a leader. It logs that history before it adopts
-            // the epoch, and what it has logged is safe to keep.
+            // The server stopped while it received the history of a leader. It logs that history before it adopts the
+            // epoch, and what it has logged is safe to keep.
             // ZooKeeper: refuses to start.
             notes.push(format!(
                 "the last zxid, {zxid}, is of a later epoch than the current one, {current}: the \

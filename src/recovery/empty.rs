@@ -34,7 +34,7 @@ pub(super) fn begin(
     let lost = if options.ensemble { epochs::claimed(folder)? } else { None };
     let had_none = options.ensemble.then(|| files.snapshot_of_no_data()).flatten();
     if initialize || (options.autocreate && lost.is_none() && had_none.is_none()) {
-        // The operator knows that the data are lost. A currentEpoch that stays would let the empty history beat
+        // The operator knows that the data is lost. A currentEpoch that stays would let the empty history beat
         // others.
         if lost.is_some() {
             epochs::forget_current(folder)?;

@@ -48,7 +48,7 @@ use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::txnlog::plan;
 
-/// Options of recovery. Names in code quotes are ZooKeeper's keys.
+/// Options of recovery. Names in brackets are ZooKeeper's keys.
 #[derive(Clone, Debug)]
 pub struct RecoveryOptions {
     /// Options of the database.

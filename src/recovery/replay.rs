@@ -33,7 +33,7 @@ use crate::txnlog::{self, Entry, Reader, Verdict, plan};
 pub(super) struct Repair {
     /// The name of the log.
     name: String,
-    /// The offset at which the file is cut, the end of its last whole group. `None`: it holds no transaction, and is
+    /// The offset at which the file is cut, the end of its last whole record. `None`: it holds no transaction, and is
     /// removed.
     cut: Option<u64>,
     /// What is wrong with what is cut, for the operator.

@@ -1,8 +1,8 @@
 //! The snapshots of a data folder: finding the newest one that can be read, and writing the first one (`FileSnap`).
 //!
-//! A snapshot that was never finished has no end mark and is skipped without being read. A finished one that cannot
-//! be read is skipped as well, but then the log must reach its zxid: otherwise this server would come back with less
-//! than it had ([`check_reached`]).
+//! A snapshot that was never finished has no end mark, and is skipped without being read. A finished one that cannot
+//! be read is skipped as well. In both cases the log must reach its zxid: otherwise this server would come back with
+//! less than it had ([`check_reached`]).
 
 use std::io::{self, Read, Seek, SeekFrom};
 

@@ -1,6 +1,6 @@
 //! Warns about folders that a start would create, and about a database that would begin empty: the path may be wrong,
-//! or a disk not mounted. The start logs these sentences, and `config check` prints them; nothing here creates a
-//! folder.
+//! or a disk not mounted. `config check` prints these sentences, and the start logs those about missing folders;
+//! nothing here creates a folder.
 // ZooKeeper: FileTxnSnapLog creates the folders silently, unless zookeeper.datadir.autocreate=false.
 // ZooKeeper: FileTxnSnapLog creates the folders silently, unless zookeeper.datadir.autocreate=false.
 

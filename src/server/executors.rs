@@ -41,7 +41,8 @@ pub enum News {
     NotMade(usize),
 }
 
-/// Everything that the executors need to start. The replica's executor gets all but what the session cores share.
+/// Everything that the executors need to start. Each session core gets a clone of `clients`; the replica's executor
+/// gets the rest.
 pub struct Start {
     /// One socket for each session core, at least one.
     pub sockets: Vec<TcpListener>,

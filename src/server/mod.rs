@@ -8,7 +8,7 @@
 //! ```
 //! `main` calls [`run`] once in a process, and [`environment`] for `config check`; [`purge`] also serves the
 //! simulation. This module decides no question of the protocol, of storage or of what a client may do: it makes the
-//! parts with the options that the configuration gives them ([`options`]), moves events between them, and says to the
+//! parts with the options that the configuration gives them (`options`), moves events between them, and says to the
 //! operator what happens.
 
 mod again;

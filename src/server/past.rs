@@ -1,9 +1,9 @@
 //! Reads the files of the log for learners that are far behind, on a thread of its own, so that the replica does not
 //! wait for the disk.
 //!
-//! A leader asks for a range of zxids ([`LogRead`]); the thread reads it from the log's files, and rings the bell of
-//! the replica. Reads are done one after the other, and only so many wait. Whatever goes wrong has one result,
-//! `None`: the learner gets the whole tree.
+//! A leader, or a follower for its observers, asks for a range of zxids ([`LogRead`]); the thread reads it from the
+//! log's files, and rings the bell of the replica. Reads are done one after the other, and only so many wait.
+//! Whatever goes wrong has one result, `None`: the learner gets the whole tree.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -81,7 +81,7 @@ impl Past {
 }
 
 /// A share in whole percent, rounded down, from 0 to 100. With 0, only the bound of one read applies
-/// ([`log_read_bytes_max`]); a negative factor never gets here, because a leader then asks for no reads.
+/// ([`log_read_bytes_max`]); a negative factor never gets here, because the peer then asks for no reads.
 fn percent(factor: f64) -> u64 {
     (0..=100u32).rev().find(|percent| f64::from(*percent) <= factor * 100.0).unwrap_or(0).into()
 }

@@ -52,8 +52,8 @@ const ATTEMPT_STALE_MS: u64 = 200;
 /// A connection younger than this, in ms, to a server with a smaller id stays when that server asks for one: its
 /// request and the connection have crossed.
 const CROSSING_MS: u64 = 100;
-/// A server that sent something within this time, in ms, is alive: no connection of another server with its id
-/// replaces its connection.
+/// A server that sent a message within this time, in ms, is alive: no other connection that claims its id replaces
+/// its connection.
 const ALIVE_MS: u64 = 1000;
 /// How many times, within [`DISPLACED_MS`], a connection over which a server was heard must be replaced until a line
 /// is logged. An operator who restarts a server twice in a minute does not get the line.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Op::LogWrite ─▶ ring (io_uring) ────────────────────▶ Completion ┐
-//! other Op     ─▶ worker (a thread) ─ opened segments ▶ Completion ├─▶ Replica
+//! other Op     ─▶ worker (threads) ── opened segments ▶ Completion ├─▶ Replica
 //! LogRead      ─▶ past (a thread) ────────────────────▶ transactions┘
 //! ```
 //! The replica decides what is written and in which order; this file starts it and hands back what is done. The rule

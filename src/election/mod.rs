@@ -89,7 +89,7 @@ enum ElectionPhase {
 
 /// Finds a leader for this server, and tells other servers which leader it has (`FastLeaderElection`).
 ///
-/// Every method is given the time and returns at once; what the network shall do leaves with [`Election::take`].
+/// No method waits: what the network shall do leaves with [`Election::take`], and time comes in as an argument.
 #[derive(Debug)]
 pub struct Election {
     /// The options that concern elections. They never change.
@@ -103,8 +103,8 @@ pub struct Election {
     /// The connections to the other servers (`QuorumCnxManager`).
     connections: Connections,
     /// The last round in which this server has taken part (`FastLeaderElection.logicalclock`). Each search begins a
-    /// later round, and joins a still later one when another server is ahead. Only a server that votes for no server
-    /// may go back to an older one.
+    /// later round, and joins a still later one when another server is ahead. The round falls only if this server
+    /// joins a leader of an older round, or has voted for no server in its own.
     ///
     /// Invariant: after each event of a search, the round of that search.
     round: i64,

@@ -128,7 +128,8 @@ pub(super) enum Consequence {
 #[derive(Debug)]
 pub(super) struct Round {
     /// The round. It rises when a voter is in a later one, and becomes the leader's round when this server joins an
-    /// established leader. It falls only if this server does not stand for election and has voted for no server.
+    /// established leader. Otherwise it falls only if this server does not stand for election and has voted for no
+    /// server.
     pub(super) number: i64,
     /// The vote with which this server begins each round: for itself, or for no server.
     initial: Vote,

@@ -146,8 +146,8 @@ impl Peer {
         }
     }
 
-    /// Appends the effects to `ready`. Returns whether there are more, which may be taken only when the order of
-    /// these is certain.
+    /// Puts the next effects into `ready`, which must be empty. Returns whether there are more, which may be taken
+    /// only when the order of these is certain.
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         match self {
             Peer::Standalone(standalone) => {

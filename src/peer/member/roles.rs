@@ -1,7 +1,7 @@
 //! The steps from one role to another: what follows from each event, until nothing more does.
 //!
-//! The rule that is easy to break: a consequence is drawn here, never where its cause is found. So a role is never
-//! replaced while one of its methods runs, and each event ends in a state that [`Member::check`] accepts.
+//! The rule that is easy to break: a role notes that it is over, and is ended here. So a role is never replaced while
+//! one of its methods runs, and each event ends in a state that [`Member::check`] accepts.
 
 use std::rc::Rc;
 

@@ -200,8 +200,8 @@ fn an_empty_folder_of_a_server_that_has_accepted_an_epoch_has_no_vote() {
 
 /// 1. A server without data gets a tree of epoch 1.
 /// 2. A power cut comes before it writes currentEpoch.
-/// 3. If the file then held the number that means "do not count me" to every leader, no leader would ever count the
-///    server again.
+/// 3. If the file then held the number that means "do not count me" to every leader, no leader would ever count the server
+///    again.
 #[test]
 fn a_server_that_stopped_behind_its_first_tree_has_an_epoch_that_counts() {
     let options = RecoveryOptions { autocreate: false, ..member() };

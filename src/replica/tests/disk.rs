@@ -9,8 +9,7 @@ use crate::proto::connect::ConnectRequest;
 use crate::proto::request::RequestBody;
 use crate::replica::ReplicaOptions;
 
-/// A harness whose log has room for little: one segment holds a few large writes. Whatever comes in one moment has
-/// room in one turn.
+/// A harness whose log has room for little: one segment holds a few large writes. Whatever comes in one moment has room in one turn.
 fn small_log() -> Harness {
     let options = ReplicaOptions { turn_work_units: 1_000_000, ..ReplicaOptions::default() };
     let mut h = Harness::with(options);
@@ -249,11 +248,8 @@ fn what_was_on_its_way_to_a_full_disk_is_taken_back_in_order() {
     assert_eq!(reply.decode::<Option<&str>>(), Some(name.as_str()));
 }
 
-/// It went like this:
-///
-/// 1. A write got a zxid, and a sync waited for it, or a client that had reopened its session.
-/// 2. The write was taken back.
-/// 3. What waited for its zxid waited until there was room and somebody wrote.
+/// It went like this: 1. A write got a zxid, and a sync waited for it, or a client that had reopened its session. 2. The write
+/// was taken back. 3. What waited for its zxid waited until there was room and somebody wrote.
 #[test]
 fn nobody_waits_for_what_a_full_disk_had_no_room_for() {
     let refused = ErrorCode::SystemError.code();

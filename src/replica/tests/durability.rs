@@ -486,11 +486,8 @@ fn epoch_file(harness: &Harness, name: &str) -> i64 {
     String::from_utf8(harness.file(name).unwrap()).unwrap().parse().unwrap()
 }
 
-/// It goes like this:
-///
-/// 1. An observer without a log is in epoch 2, and its disk is at 1:2.
-/// 2. It becomes a voter.
-/// 3. Nothing that it says then may be untrue after a crash.
+/// It goes like this: 1. An observer without a log is in epoch 2, and its disk is at 1:2. 2. It becomes a voter. 3. Nothing
+/// that it says then may be untrue after a crash.
 #[test]
 fn an_observer_without_a_log_vouches_for_nothing_before_it_has_a_tree_on_the_disk() {
     for done in 0..40 {

@@ -125,8 +125,8 @@ fn lists_that_many_short_identities_make_long_take_their_part_of_a_turn() {
     create_a_hundred(60, 2, 1..=16, 20..90);
 }
 
-/// A client is so many users with names of so many bytes, and creates a hundred nodes for all of them with each of
-/// these permissions: how many in one turn.
+/// A client is so many users with names of so many bytes, and creates a hundred nodes for all of them with each of these
+/// permissions: how many in one turn.
 fn create_a_hundred(
     users: usize,
     name_bytes: usize,

@@ -139,8 +139,7 @@ fn questions_of_a_link_that_is_over_are_gone() {
 fn short_transactions_are_proposed_within_bounds() {
     let mut harness = leader();
     harness.serves_all = false;
-    // Of one link, whose server nobody knows: an operation that there is not, in the name of one session after the
-    // other.
+    // Of one link, whose server nobody knows: an operation that there is not, in the name of one session after the other.
     let mut asked = 0;
     while !harness.replica.has_enough_of(LINK) {
         asked += 1;

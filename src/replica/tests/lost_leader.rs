@@ -258,12 +258,9 @@ fn a_leader_whose_epoch_is_used_up_lets_writes_wait_for_the_next_one() {
     assert!(!harness.is_closed(conn));
 }
 
-/// It went like this:
-///
-/// 1. A leader has proposed the end of a session, which its client asked for on an earlier connection to another
-///    server, and drops what comes on the connection here.
-/// 2. It loses the lead, and the end is cut off.
-/// 3. The session lives, and the client got the answer to its next request.
+/// It went like this: 1. A leader has proposed the end of a session, which its client asked for on an earlier connection
+/// to another server, and drops what comes on the connection here. 2. It loses the lead, and the end is cut off. 3. The
+/// session lives, and the client got the answer to its next request.
 #[test]
 fn a_connection_whose_request_was_dropped_ends_with_the_lead() {
     let mut harness = leader();

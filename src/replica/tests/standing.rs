@@ -389,11 +389,8 @@ fn a_local_session_that_becomes_global_with_the_last_zxid_writes_in_the_next_epo
     }
 }
 
-/// It went like this:
-///
-/// 1. A server that has become leader takes up what a connection waits for.
-/// 2. The epoch has one zxid, for the first write.
-/// 3. The second write waits for the next leader, and the read behind it was answered before it.
+/// It went like this: 1. A server that has become leader takes up what a connection waits for. 2. The epoch has one zxid, for the
+/// first write. 3. The second write waits for the next leader, and the read behind it was answered before it.
 #[test]
 fn what_comes_behind_a_write_that_waits_for_the_next_leader_waits_with_it() {
     let mut harness = follower();
@@ -425,12 +422,9 @@ fn what_comes_behind_a_write_that_waits_for_the_next_leader_waits_with_it() {
     assert!(!harness.is_closed(client.conn));
 }
 
-/// It went like this:
-///
-/// 1. A client reopens a session that this leader does not know, and the question waits for a quorum.
-/// 2. The session becomes known.
-/// 3. The client reopens it once more, and has it at once.
-/// 4. The quorum answers the first question, and the connection that lived was closed.
+/// It went like this: 1. A client reopens a session that this leader does not know, and the question waits for a quorum.
+/// 2. The session becomes known. 3. The client reopens it once more, and has it at once. 4. The quorum answers the first
+/// question, and the connection that lived was closed.
 #[test]
 fn a_question_that_is_answered_late_does_not_end_the_connection_that_lives() {
     let mut harness = leader();

@@ -133,11 +133,8 @@ fn the_end_of_an_epoch_begins_another() {
     it.recover();
 }
 
-/// It goes like this:
-///
-/// 1. A server at 1:2 got the tree as of 1:9 from a leader that then did not lead.
-/// 2. The next leader is at 1:7.
-/// 3. Cut at 1:7 it would stand at 1:2, and believe to be at 1:7. It says nothing of 1:7, so it gets the tree.
+/// It goes like this: 1. A server at 1:2 got the tree as of 1:9 from a leader that then did not lead. 2. The next leader
+/// is at 1:7. 3. Cut at 1:7 it would stand at 1:2, and believe to be at 1:7. It says nothing of 1:7, so it gets the tree.
 #[test]
 fn a_tree_ahead_of_the_leader_is_replaced_and_not_cut() {
     let mut it = Ensemble::new(10, 3, 0);

@@ -1,4 +1,13 @@
 //! The first bytes on a connection of the election port (`QuorumCnxManager.InitialMessage`).
+//!
+//! ```text
+//! before 3.5   i64 id ≥ 0
+//! since 3.5    i64 version │ i64 id │ i32 n │ n bytes: host:port, in version 2 several with | between them
+//!              0             8        16      20
+//! ```
+//! Numbers are big-endian; the version is -65536 (one address) or -65535 (several). `connections` reads one handshake
+//! from each accepted connection and writes one on each connection that it opens. This file does not judge whether
+//! the sender is the server that it claims to be.
 
 use bytes::Bytes;
 
@@ -9,36 +18,42 @@ use crate::link::Endpoint;
 use crate::proto::quorum::{ELECTION_PROTOCOL_V1, ELECTION_PROTOCOL_V2, ElectionHandshake, packet};
 use crate::quorum::{bracketed, host_and_ports, is_wildcard};
 
-/// The server that has connected.
+/// What a handshake says of its sender.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Caller {
-    /// Its id; `i64::MAX`: an observer that has none.
+    /// The id; `i64::MAX` from an observer that has none.
+    ///
+    /// Invariant: not negative.
     pub(super) id: ServerId,
-    /// The addresses at which it can be reached, as it says; may be empty.
+    /// The election addresses at which the sender can be reached, as it says, without wildcards; may be empty.
     pub(super) addresses: Vec<Endpoint>,
 }
 
 /// The result of reading the first bytes of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Not enough bytes yet.
+    /// Too few bytes to tell.
     Partial,
-    /// A handshake of this many bytes; messages follow it.
+    /// A handshake that takes this many bytes; messages follow it.
     Whole(Caller, usize),
-    /// The first packet of a learner with this id: it takes this port for the quorum port.
+    /// The first packet of a learner with this id: its server takes this port for the quorum port.
     Learner(ServerId),
-    /// Not a handshake.
+    /// No handshake, for this reason.
     Refused(String),
 }
 
-/// The offset of the id in a learner's first packet: after type, zxid and the length of the data.
+/// The offset of the id in a learner's first packet: after the type, the zxid and the length of the data.
 const LEARNER_ID_AT: usize = 4 + 8 + 4;
 
+/// The length of the old form, which is only an id.
 const VERSION_BYTES: usize = 8;
+/// The offset of the length of the addresses.
 const LENGTH_AT: usize = 16;
+/// The offset of the addresses.
 const ADDRESS_AT: usize = 20;
 
-/// Reads the beginning of a connection.
+/// Reads the beginning of a connection. `bytes` is everything received so far; bytes after the handshake are left
+/// alone.
 pub(super) fn read(bytes: &[u8]) -> Reading {
     let Some(version) = i64_at(bytes, 0) else { return Reading::Partial };
     if is_learner(version) {
@@ -52,6 +67,8 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
     } else {
         let Some(length) = bytes.get(LENGTH_AT..ADDRESS_AT) else { return Reading::Partial };
         let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
+        // Checked before the address has come, so that a stranger cannot make this server wait for, and keep, many
+        // bytes.
         if !(1..=ELECTION_ADDRESS_BYTES_MAX).contains(&length) {
             return Reading::Refused(format!("its address has {length} bytes"));
         }
@@ -77,18 +94,24 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
     }
 }
 
-/// Whether these eight bytes are the type of a learner's first packet followed by an epoch; as the id of a
+/// Whether these eight bytes are the type of a learner's first packet and the epoch that follows it. As the id of a
 /// server they would be above 2^35.
 fn is_learner(first: i64) -> bool {
     let kind = first >> 32;
     kind == i64::from(packet::FOLLOWERINFO) || kind == i64::from(packet::OBSERVERINFO)
 }
 
+/// The big-endian number at this offset; `None`: it has not come yet.
 fn i64_at(bytes: &[u8], at: usize) -> Option<i64> {
     let bytes = bytes.get(at..at + 8)?;
     Some(i64::from_be_bytes(bytes.try_into().expect("eight bytes")))
 }
 
+/// The addresses in the text of a handshake.
+///
+/// # Errors
+/// An address without a port, with a port that is none, or with a host that is empty or longer than
+/// [`HOST_BYTES_MAX`].
 fn read_addresses(text: &str) -> Result<Vec<Endpoint>, String> {
     let mut endpoints = Vec::new();
     for address in text.trim_end_matches('|').split('|') {
@@ -99,7 +122,8 @@ fn read_addresses(text: &str) -> Result<Vec<Endpoint>, String> {
         if host.is_empty() || host.len() > HOST_BYTES_MAX {
             return Err(format!("{address:?} has no usable host"));
         }
-        // A wildcard is no address to connect to; it only means that the server listens on every address.
+        // ZooKeeper: InitialMessage.parse. Nobody can connect to a wildcard; it only says that the server listens on
+        // every address.
         if !is_wildcard(host) {
             endpoints.push(Endpoint { host: host.to_owned(), port });
         }
@@ -107,8 +131,8 @@ fn read_addresses(text: &str) -> Result<Vec<Endpoint>, String> {
     Ok(endpoints)
 }
 
-/// The handshake of this server. `addresses` are its own election addresses; without one it uses the old
-/// form, which has only its id.
+/// The handshake of this server. `addresses` are its own election addresses; only the first is sent unless
+/// `multi_address`. Without one, or with more than fits, it is in the old form, which has only the id.
 pub(super) fn write(me: ServerId, addresses: &[Endpoint], multi_address: bool) -> Bytes {
     let shown = if multi_address { addresses } else { &addresses[..addresses.len().min(1)] };
     let text: Vec<String> =

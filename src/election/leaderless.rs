@@ -1,8 +1,8 @@
-//! The log lines while there is no leader: for how long, which voters are heard, and how many are
-//! needed.
+//! The log lines while there is no leader: since when, which voters this server hears, and how many it needs.
 //!
-//! A line is logged each time the server repeats its vote, which happens ever less often, but at least
-//! once in [`LEADERLESS_SAID_MS_MAX`]. A short election causes no warning.
+//! The election logs a line each time it repeats its vote, which happens ever less often, but at least once in
+//! [`LEADERLESS_SAID_MS_MAX`]. The line is a warning only after [`LEADERLESS_WARN_MS`], so a short election causes
+//! none. This file decides nothing about the election.
 
 use std::collections::BTreeSet;
 
@@ -11,50 +11,58 @@ use crate::id::ServerId;
 use crate::limits::{LEADERLESS_SAID_MS_MAX, LEADERLESS_WARN_MS};
 use crate::time::MonoUs;
 
-/// When the election began, and when it was last logged.
+/// When the search began, and when it last logged a line.
 #[derive(Debug)]
 pub(super) struct Leaderless {
+    /// The beginning of the search.
     since: MonoUs,
+    /// The time of the last line; `since` before the first one.
+    ///
+    /// Invariant: not before `since`.
     said_at: MonoUs,
 }
 
-/// Which of the voters a server hears. The lists are texts for the log.
+/// Which voters this server hears. The lists are texts for the log: ids separated by commas, or [`NONE`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Heard {
-    /// Number of voters heard, the server itself included.
+    /// The number of voters heard, this server included.
     pub(super) count: usize,
-    /// Number of voters.
+    /// The number of voters, under the active and the next configuration together.
+    ///
+    /// Invariant: `count ≤ of`.
     pub(super) of: usize,
-    /// Number of voters needed.
+    /// The number of voters that a quorum of the active configuration needs, or a phrase where groups decide.
     pub(super) needed: String,
-    /// Voters to which no connection can be made.
+    /// The voters to which no connection can be made.
     pub(super) unreachable: String,
-    /// Voters that can be reached, and have not voted in this election.
+    /// The voters that this server has not failed to reach, and that have sent no vote in this search.
     pub(super) silent: String,
 }
 
 impl Leaderless {
+    /// The lines of a search that begins now.
     pub(super) fn new(now: MonoUs) -> Leaderless {
         Leaderless { since: now, said_at: now }
     }
 
-    /// Whether a line is due although nothing happens.
+    /// Whether a line is due even though the vote is not repeated now.
     pub(super) fn is_due(&self, now: MonoUs) -> bool {
         self.said_at.plus_ms(LEADERLESS_SAID_MS_MAX) <= now
     }
 
-    /// Logs the line.
+    /// Logs the line. `interval_ms` is the time between two repetitions of the vote.
     pub(super) fn say(&mut self, now: MonoUs, interval_ms: u64, heard: &Heard) {
         assert!(self.said_at <= now, "time does not go back");
         self.said_at = now;
         let Heard { count, of, needed, unreachable, silent } = heard;
         let ms = now.since_us(self.since) / 1000;
+        // A healthy ensemble elects a leader within this time, so an operator need not see a warning.
         if ms < LEADERLESS_WARN_MS {
             tracing::info!(interval_ms, unreachable, silent, "no leader yet: voting again");
             return;
         }
         let seconds = ms / 1000;
-        // A server that does not answer has logged the reason.
+        // A server that is reached and stays silent refuses this one, and only its own log has the reason.
         let hint = if silent == NONE {
             ""
         } else {
@@ -73,10 +81,12 @@ impl Leaderless {
     }
 }
 
+/// The text for an empty list.
 const NONE: &str = "none";
 
 impl Heard {
-    /// Builds the lists from the state of each voter.
+    /// Compiles the lists. `has_heard`: whether a server has voted in this search; `is_unreachable`: whether an
+    /// attempt to connect to it has failed.
     pub(super) fn new(
         electorate: &Electorate,
         has_heard: impl Fn(ServerId) -> bool,

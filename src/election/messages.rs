@@ -1,8 +1,12 @@
-//! What a server does with the messages of the others.
+//! What a server does with the notifications of others (`FastLeaderElection.Messenger.WorkerReceiver`).
+//!
+//! Each notification is for one of three: a server that looks for a leader counts a voter's vote; a server that has a
+//! leader answers those that look for one; and either answers a server without a vote that asks for the leader.
 
 use super::*;
 
 impl Election {
+    /// Handles one message of a server. A malformed one costs a line in the log, not the connection.
     pub(super) fn on_message(&mut self, now: MonoUs, from: ServerId, bytes: &[u8]) {
         let Some((ballot, config)) = notification::read(bytes) else {
             tracing::warn!(server = from.0, bytes = bytes.len(), "malformed election message");
@@ -43,7 +47,7 @@ impl Election {
     fn ignore_ballot(&mut self, now: MonoUs, ballot: Ballot) -> bool {
         let Ballot { state, vote, .. } = ballot;
         match self.phase {
-            // No search has begun, or a newer configuration is being taken over: the vote will be repeated.
+            // The sender repeats its vote, so it counts when a search begins.
             ElectionPhase::Idle => true,
             ElectionPhase::Looking(_) => {
                 // A server that already leads may have other followers, so its vote counts.
@@ -56,15 +60,16 @@ impl Election {
                 }
                 is_avoided
             }
-            // A server that has a leader needs no answer of another one that has.
+            // Both servers have a leader: neither needs the other's vote.
             ElectionPhase::Settled { .. } => state != ServerState::Looking,
         }
     }
 
-    /// Whether another server has a newer configuration. Then nothing else in its message counts, because
-    /// the votes under the newer configuration decide.
+    /// Whether another server has a newer configuration, while this one looks for a leader. Then the search ends, and
+    /// nothing else in the message counts, because the votes under the newer configuration decide. Only a server that
+    /// is a member may announce one, if addresses are checked.
     fn finds_newer_config(&mut self, from: ServerId, config: Option<&[u8]>) -> bool {
-        // Servers before 3.5 say no configuration.
+        // Servers before 3.5 send no configuration.
         let Some(config) = config.filter(|config| !config.is_empty()) else { return false };
         if !self.options.reconfig || !matches!(self.phase, ElectionPhase::Looking(_)) {
             return false;
@@ -99,17 +104,19 @@ impl Election {
         }
     }
 
-    /// Answers a server that does not vote: it wants to know the leader.
+    /// Answers a server without a vote, which wants to know the leader.
     fn answer_stranger(&mut self, now: MonoUs, from: ServerId, state: ServerState) {
         match &mut self.phase {
             ElectionPhase::Idle => return,
-            // Two servers that take each other for strangers would answer each other's answers for ever.
+            // Two servers that both take the other for a stranger would answer each other's answers without end, so
+            // this one answers only once in an interval.
             ElectionPhase::Looking(search) => {
                 let interval_ms = self.options.interval_ms.0.max(1);
                 let answered = search.strangers.get(&from);
                 if answered.is_some_and(|at| now < at.plus_ms(interval_ms)) {
                     return;
                 }
+                // Beyond the bound, a server gets its answers, but not the result of the search.
                 if search.strangers.len() < 2 * ELECTION_STRANGERS_MAX || answered.is_some() {
                     search.strangers.insert(from, now);
                 }
@@ -121,11 +128,13 @@ impl Election {
         self.connections.tell(now, from);
     }
 
+    /// Answers a voter that looks for a leader while this server has one. If the voter is the elected server, this
+    /// server may be deserted: it should not wait for a leader that has given up.
     fn on_looker(&mut self, now: MonoUs, from: ServerId, ballot: Ballot) {
         assert_eq!(ballot.state, ServerState::Looking, "it says that it looks for a leader");
         self.looking.insert(from);
         self.connections.tell(now, from);
-        // With no leader of its own, this server cannot be deserted.
+        // A server without a leader cannot be deserted.
         let ElectionPhase::Settled { state, vote } = &self.phase else { return };
         // An elected server that no longer stands for election votes for no server, in a later round.
         let stands_no_more = ballot.vote == NOBODY && ballot.round > self.round;
@@ -144,6 +153,7 @@ impl Election {
         }
     }
 
+    /// Does what follows from a vote that was counted, and then decides.
     fn on_consequence(&mut self, now: MonoUs, from: ServerId, consequence: Consequence) {
         let ElectionPhase::Looking(search) = &self.phase else {
             unreachable!("only a server that looks for a leader counts votes")

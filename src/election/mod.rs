@@ -1,11 +1,23 @@
-//! Leader election: the votes of a round, and the connections on which servers send them.
+//! Leader election: the votes of a round, and the connections over which servers exchange them.
 //!
-//! An [`Election`] combines two classes of ZooKeeper: `FastLeaderElection`, which decides, and
-//! `QuorumCnxManager`, which keeps one connection to each other server. It lives as long as the server: a
-//! server that has a leader still answers those that look for one.
+//! An [`Election`] combines two classes of ZooKeeper: `FastLeaderElection`, which decides, and `QuorumCnxManager`,
+//! which keeps one connection to each other server. It lives as long as the server, because a server that has a
+//! leader still answers the servers that look for one.
 //!
-//! A vote is ordered by epoch, then zxid, then server: the winner has the newest history in a quorum. The
-//! round number separates votes of different elections.
+//! Votes are ordered by epoch, then zxid, then server id: the winner has the newest history among a quorum. The round
+//! number separates the votes of different elections.
+//!
+//! `peer::Member` owns the one `Election` of the process. It starts a search ([`Election::look`]), passes on the
+//! events of the election port ([`Election::handle_link`]) and the time ([`Election::handle_timeout`]), and takes the
+//! outcome ([`Election::take`]). The election writes nothing to the disk, and does not check that the winner can
+//! lead: the discovery phase of `zab` does that.
+//!
+//! ```text
+//!        look                 a quorum agrees                 look
+//! Idle ───────▶ Looking ──────────────────────────▶ Settled ───────▶ Looking …
+//!   ◀────────────┘ a voter has a newer configuration   ▲
+//!   └───────────────── settle, designate ──────────────┘
+//! ```
 
 mod connections;
 mod handshake;
@@ -38,83 +50,103 @@ use leaderless::{Heard, Leaderless};
 use notification::Ballot;
 use round::{Agreement, Consequence, Electorate, Round};
 
-/// A server that looks for a leader.
+/// The state of a server while it looks for a leader.
 #[derive(Debug)]
 struct Search {
     /// The votes of this round.
     round: Round,
-    /// When silent connections are checked next.
+    /// The time of the next check for silent connections ([`SILENCE_MS`]).
     probe_at: MonoUs,
-    /// When the vote is repeated to all servers.
+    /// The time at which this server next repeats its vote to all voters.
     repeat_at: MonoUs,
-    /// Time between repetitions; it doubles.
+    /// The time between two repetitions, in ms. It doubles with each repetition, up to the second value of
+    /// [`ElectionOptions::interval_ms`].
+    ///
+    /// Invariant: positive.
     interval_ms: u64,
-    /// A quorum agrees on this vote; it becomes final at this time.
+    /// The vote on which a quorum agrees, and the time at which it becomes final unless a better vote comes
+    /// (`finalizeWait`). `None` while no quorum agrees.
     finalize: Option<(Vote, MonoUs)>,
-    /// Non-voters that have asked, and when they were answered. They get the result.
+    /// The servers without a vote that have asked for the leader, and when this server last answered each of them.
+    /// They get the result of the search.
+    ///
+    /// Invariant: at most `2 * ELECTION_STRANGERS_MAX`.
     strangers: BTreeMap<ServerId, MonoUs>,
 }
 
-/// The state of an election.
+/// What this server does about elections at present.
 #[derive(Debug)]
 enum ElectionPhase {
-    /// Before the first search, and while a newer configuration is taken over.
+    /// The server ignores votes: before its first search, and while a newer configuration is taken over.
     Idle,
-    /// This server looks for a leader.
+    /// The server looks for a leader.
     Looking(Search),
-    /// There is a leader; this is the vote that others get.
+    /// The server has a leader, or leads. Servers that look for a leader get `vote` and `state`.
+    ///
+    /// Invariant: `state` is not LOOKING.
     Settled { state: ServerState, vote: Vote },
 }
 
-/// Finds a leader, and tells other servers which leader this server has.
+/// Finds a leader for this server, and tells other servers which leader it has (`FastLeaderElection`).
+///
+/// No method waits: what the network shall do leaves with [`Election::take`], and time comes in as an argument.
 #[derive(Debug)]
 pub struct Election {
-    /// How this server behaves in elections.
+    /// The options that concern elections. They never change.
     options: ElectionOptions,
-    /// The voters under both configurations, and the rule for a quorum.
+    /// The servers that vote under the active and the next configuration, and the rule for a quorum.
     electorate: Electorate,
-    /// The configuration that others are told, if the active one is known only from a vote: others would
-    /// trust it if this server repeated it.
+    /// The configuration that this server sends in its notifications in place of the active one. It is set while this
+    /// server knows the active one only from a vote: other servers would trust that configuration if this server
+    /// repeated it.
     vouched: Option<Rc<Config>>,
-    /// The connections to the other servers.
+    /// The connections to the other servers (`QuorumCnxManager`).
     connections: Connections,
-    /// The last round in which this server has taken part (`logicalclock`). Each search begins a later one, and joins a
-    /// later one when another server is ahead.
+    /// The last round in which this server has taken part (`FastLeaderElection.logicalclock`). Each search begins a
+    /// later round, and joins a still later one when another server is ahead. The round falls only if this server
+    /// joins a leader of an older round, or has voted for no server in its own.
     ///
-    /// Invariant: the round of the present search.
+    /// Invariant: after each event of a search, the round of that search.
     round: i64,
-    /// The state of the election, which decides what other servers are told.
+    /// What this server does at present, which decides what it tells other servers.
     phase: ElectionPhase,
-    /// The log of the present election.
+    /// Writes the log lines of the present search, or of the last one.
     leaderless: Leaderless,
-    /// The outcome that was not taken yet.
+    /// The outcome that the owner has not taken yet.
     ///
-    /// Invariant: none while this server looks for a leader.
+    /// Invariant: `None` while this server looks for a leader.
     outcome: Option<Outcome>,
-    /// The servers that have looked for a leader since the last [`Election::take_looking`], while this one did not.
+    /// The voters that have said since the last [`Election::take_looking`] that they look for a leader, while this
+    /// server did not.
     looking: BTreeSet<ServerId>,
-    /// The witness's answer has changed: an election may be over.
+    /// Whether the witness's answer has changed since the last timeout. If so, a timeout is due at once, because the
+    /// answer may end the search.
     is_oracle_news: bool,
-    /// The same events repeat, and were logged.
+    /// Whether the lines that repeat with each search are logged only at the debug level ([`Election::set_quiet`]).
     is_quiet: bool,
-    /// The arrivals of the present event.
+    /// A buffer for the arrivals of one event, kept so that each event need not allocate one.
     ///
-    /// Invariant: none between two events.
+    /// Invariant: empty between two events.
     arrivals: Vec<Arrival>,
-    /// The servers that this server could not follow, and until when it does not help to elect them.
+    /// The servers that this server could not follow, and the time until which it gives them no vote
+    /// ([`Election::avoid`]).
     avoided: BTreeMap<ServerId, MonoUs>,
 }
 
-/// During an election, the connection of a server from which nothing was received for this time, in ms, is
-/// replaced: for one that has sent nothing in this election, and for one that has. A dead connection would
-/// be noticed only by the kernel, after minutes.
+/// The silence, in ms, after which a server that looks for a leader replaces a connection: first for a server that
+/// has sent no vote in this search, second for one that has. Without this, only the kernel would notice a dead
+/// connection, after minutes.
 const SILENCE_MS: (u64, u64) = (2000, 30_000);
 
+/// The vote of a server that votes for no server. ZooKeeper: FastLeaderElection gives `Long.MIN_VALUE` as the id,
+/// zxid and epoch of a server without a vote.
 const NOBODY: Vote =
     Vote { leader: ServerId(i64::MIN), zxid: Zxid(i64::MIN), peer_epoch: Epoch(i64::MIN) };
 
 impl Election {
-    /// An idle election, which answers only servers that connect.
+    /// An idle election. It accepts connections, and connects back to a server that asks for that, but ignores votes.
+    ///
+    /// `ids` names the links that the election opens; every part of the process that opens links shares it.
     pub fn new(options: ElectionOptions, config: Rc<Config>, ids: LinkIds) -> Election {
         let mut connections = Connections::new(&options, ids);
         connections.set_members(&config, &config);
@@ -138,34 +170,40 @@ impl Election {
         }
     }
 
-    /// This server cannot follow `leader`, and does not vote for it until `until`. If its vote elected a
-    /// leader that it then cannot follow, the servers that can follow one would be kept from electing it:
+    /// Gives `leader` no vote until `until`, because this server cannot follow it. If this server helped to elect a
+    /// leader that it then cannot follow, it would keep the others from electing one that they can follow:
     ///
-    /// 1. Servers 1 and 3 have one history, server 2 has another. 1 and 2 elect 1, which waits for a
-    ///    second server for `initLimit`.
-    /// 2. Server 3 finds two servers that look or wait, and no quorum that follows; 2 and 3 elect 3.
-    /// 3. Server 1 gives up, and is in the position of 3 before; 1 and 2 elect 1, and so on.
+    /// 1. Servers 1 and 3 have the same history, server 2 has another. Servers 1 and 2 elect server 1, which waits
+    ///    for a follower for `initLimit`.
+    /// 2. Server 3 finds two servers that look or wait, and no quorum that follows. Servers 2 and 3 elect server 3.
+    /// 3. Server 1 gives up, and is now where server 3 was before. Servers 1 and 2 elect server 1, and so on.
     pub fn avoid(&mut self, leader: ServerId, until: MonoUs) {
         self.avoided.insert(leader, until);
     }
 
+    /// Whether this server gives `leader` no vote at `now`. Forgets the servers whose time is over.
     fn avoids(&mut self, now: MonoUs, leader: ServerId) -> bool {
         self.avoided.retain(|_, until| now < *until);
         self.avoided.contains_key(&leader)
     }
 
-    /// The same events repeat, and were logged: further ones are logged only at the debug level.
+    /// Sets whether the lines of each search are logged only at the debug level. The owner sets it while the same
+    /// events repeat and are already in the log.
     pub fn set_quiet(&mut self, is_quiet: bool) {
         self.is_quiet = is_quiet;
     }
 
-    /// Whether repeated events are logged only at the debug level.
+    /// Whether the lines of each search are logged only at the debug level.
     pub fn is_quiet(&self) -> bool {
         self.is_quiet
     }
 
-    /// Starts an election: a new round begins, with a vote for this server and its history. A server that
-    /// does not vote learns which leader the others have elected.
+    /// Starts a search (`FastLeaderElection.lookForLeader`). A new round begins, in which this server votes for
+    /// itself with its history, which ends at `zxid` in `epoch`. A server without a vote only learns which leader the
+    /// others have elected.
+    ///
+    /// `zxid` is [`Zxid::NONE`] for a server without a trusted database: it gets no votes, and waits until the others
+    /// have a leader.
     pub fn look(&mut self, now: MonoUs, zxid: Zxid, epoch: Epoch) {
         let me = self.options.me;
         // The role in the configuration overrides the role with which this server was started
@@ -185,8 +223,8 @@ impl Election {
         self.search(now, Round::new(&self.electorate, self.round, initial));
     }
 
-    /// The same for a server that could not lead: it votes for another one whose history is not older than
-    /// its own, which ends at `zxid`; until there is one, it votes for no server.
+    /// Starts a search in which this server cannot be elected. It votes only for another server whose history is not
+    /// older than its own, which ends at `zxid` in `epoch`, and votes for no server until it hears of one.
     pub fn look_without_standing(&mut self, now: MonoUs, zxid: Zxid, epoch: Epoch) {
         self.round = self.round.saturating_add(1);
         tracing::info!(
@@ -198,6 +236,8 @@ impl Election {
         self.search(now, round);
     }
 
+    /// Makes `round` the present search: tells every voter this server's vote, and decides at once if it is the only
+    /// voter.
     fn search(&mut self, now: MonoUs, round: Round) {
         let interval_ms = self.options.interval_ms.0.max(1);
         self.phase = ElectionPhase::Looking(Search {
@@ -218,8 +258,11 @@ impl Election {
         self.decide(now);
     }
 
-    /// Ends the election: this server follows, leads or observes. Servers that look for a leader get the
-    /// vote that was agreed on.
+    /// Ends the search: from now on this server follows, leads or observes, as `state` says. Servers that look for a
+    /// leader get the vote that was agreed on.
+    ///
+    /// # Panics
+    /// If `state` is LOOKING.
     pub fn settle(&mut self, state: ServerState) {
         assert!(state != ServerState::Looking, "a server that settles does not look for a leader");
         let vote = self.vote();
@@ -229,8 +272,12 @@ impl Election {
         self.connections.settle();
     }
 
-    /// A reconfiguration has named the leader: this server follows or leads without an election
-    /// (`QuorumPeer.updateVote`).
+    /// Ends the search, or replaces its result, because a reconfiguration has named the leader: this server takes
+    /// `state` under the leader of `vote` without an election.
+    ///
+    /// # Panics
+    /// If `state` is LOOKING.
+    // ZooKeeper: QuorumPeer.updateVote.
     pub fn designate(&mut self, state: ServerState, vote: Vote) {
         assert!(
             state != ServerState::Looking,
@@ -242,7 +289,10 @@ impl Election {
         self.connections.settle();
     }
 
-    /// The leader's new epoch goes into the vote that others get (`QuorumPeer.updateElectionVote`).
+    /// Puts the leader's new epoch into the vote that others get. It changes nothing while this server looks for a
+    /// leader.
+    // ZooKeeper: QuorumPeer.updateElectionVote. Established votes then agree, although they were cast in different
+    // epochs.
     pub fn set_vote_epoch(&mut self, epoch: Epoch) {
         if let ElectionPhase::Settled { vote, .. } = &mut self.phase {
             vote.peer_epoch = epoch;
@@ -250,8 +300,8 @@ impl Election {
         }
     }
 
-    /// The configuration that is active, and the last one that was proposed or seen. While they
-    /// differ, a leader needs a quorum of both. An election in progress should start again.
+    /// Sets the active configuration, and the last one that was proposed or seen. While the second is newer, a leader
+    /// needs a quorum of both. The votes of a search in progress stay, so its owner should start it again.
     pub fn set_config(&mut self, active: Rc<Config>, last_seen: Rc<Config>) {
         self.connections.set_members(&active, &last_seen);
         self.electorate.active = active;
@@ -259,7 +309,8 @@ impl Election {
         self.refresh_message();
     }
 
-    /// Sets the answer of the outside witness (`oraclePath`). A yes may end an election at the next timeout.
+    /// Sets the answer of the outside witness (`oraclePath`); no effect on a server without one. A yes may end a
+    /// search at the next timeout, which is then due at once.
     pub fn set_oracle(&mut self, says_yes: bool) {
         if self.options.has_oracle {
             self.is_oracle_news |= self.electorate.oracle != Some(says_yes);
@@ -267,18 +318,18 @@ impl Election {
         }
     }
 
-    /// Sets the configuration that others are told, if it differs from the one that this election uses.
+    /// Sets the configuration that notifications carry in place of the active one. `None`: they carry the active one.
     pub fn set_vouched(&mut self, vouched: Option<Rc<Config>>) {
         self.vouched = vouched;
         self.refresh_message();
     }
 
-    /// The answer of the witness; `None`: there is no witness.
+    /// The last answer of the witness; `None`: this server has no witness.
     pub fn oracle(&self) -> Option<bool> {
         self.electorate.oracle
     }
 
-    /// Handles an event on a link that was accepted on the election port, or that this election opened.
+    /// Handles an event on a link that the election port accepted, or that this election opened.
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         assert!(arrivals.is_empty(), "every arrival was handled in its event");
@@ -293,7 +344,8 @@ impl Election {
         self.arrivals = arrivals;
     }
 
-    /// Time has passed.
+    /// Does what is due at `now`: gives up connections without a handshake, opens connections, repeats the vote,
+    /// replaces silent connections, and makes a vote final.
     pub fn handle_timeout(&mut self, now: MonoUs) {
         self.connections.handle_timeout(now);
         self.is_oracle_news = false;
@@ -317,7 +369,8 @@ impl Election {
         self.decide(now);
     }
 
-    /// When [`Election::handle_timeout`] has something to do.
+    /// The next time at which [`Election::handle_timeout`] has something to do; time 0 means at once. `None`: not
+    /// before another event.
     pub fn next_timeout(&self) -> Option<MonoUs> {
         let search = match &self.phase {
             ElectionPhase::Looking(_) if self.is_oracle_news => Some(MonoUs(0)),
@@ -333,25 +386,26 @@ impl Election {
         search.into_iter().chain(self.connections.next_timeout()).min()
     }
 
-    /// The operations for the network, and the outcome since the last call.
+    /// Moves the operations for the network to `ops`, and returns the outcome since the last call, if there is one.
     pub fn take(&mut self, ops: &mut Vec<LinkOp>) -> Option<Outcome> {
         self.connections.take(ops);
         self.outcome.take()
     }
 
-    /// Servers that have reported since the last call that they look for a leader, while this one did not
-    /// (`Leader.reportLookingSid`).
+    /// The voters that have said since the last call that they look for a leader, while this server did not. A leader
+    /// that has waited long for the epochs of a quorum steps down when it hears of one.
+    // ZooKeeper: Leader.reportLookingSid.
     pub fn take_looking(&mut self) -> BTreeSet<ServerId> {
         std::mem::take(&mut self.looking)
     }
 
-    /// Whether the link is one of this election.
+    /// Whether this election opened or accepted the link, and has not closed it.
     #[cfg(test)]
     pub(crate) fn owns(&self, link: LinkId) -> bool {
         self.connections.owns(link)
     }
 
-    /// The vote that others get.
+    /// The vote that other servers get.
     pub fn vote(&self) -> Vote {
         match &self.phase {
             ElectionPhase::Idle => NOBODY,
@@ -360,11 +414,12 @@ impl Election {
         }
     }
 
-    /// The last round in which this server has taken part (`electionEpoch`).
+    /// The last round in which this server has taken part; notifications carry it as `electionEpoch`.
     pub fn round(&self) -> i64 {
         self.round
     }
 
+    /// The state that notifications carry. An idle server says LOOKING, because it has no leader.
     fn state(&self) -> ServerState {
         match self.phase {
             ElectionPhase::Idle | ElectionPhase::Looking(_) => ServerState::Looking,
@@ -372,7 +427,8 @@ impl Election {
         }
     }
 
-    /// The vote that this server sends has changed.
+    /// Encodes the notification again after the vote, the state, the round or the configuration has changed. It is
+    /// sent only with the next [`Connections::tell`].
     fn refresh_message(&mut self) {
         let (state, vote) = (self.state(), self.vote());
         let config = self.vouched.as_ref().unwrap_or(&self.electorate.active);
@@ -380,6 +436,7 @@ impl Election {
         self.connections.set_message(message);
     }
 
+    /// Sends the present vote to every other voter (`FastLeaderElection.sendNotifications`).
     fn tell_voters(&mut self, now: MonoUs) {
         for id in self.electorate.voters() {
             if id != self.options.me {
@@ -403,7 +460,8 @@ impl Election {
         self.leaderless.say(now, *interval_ms, &heard);
     }
 
-    /// A new connection: the other side may have missed a message on the last one.
+    /// A connection was established. The other side may have missed what was sent over the connection before, so a
+    /// voter gets the vote again.
     fn on_up(&mut self, now: MonoUs, id: ServerId) {
         if !matches!(self.phase, ElectionPhase::Idle) && self.electorate.is_voter(id) {
             self.connections.tell(now, id);
@@ -412,6 +470,7 @@ impl Election {
         }
     }
 
+    /// Replaces the connections over which a voter was silent for too long.
     fn probe(&mut self, now: MonoUs) {
         for id in self.electorate.voters() {
             let ElectionPhase::Looking(search) = &self.phase else {
@@ -423,7 +482,7 @@ impl Election {
         }
     }
 
-    /// Ends the election if a quorum agrees and no better vote can come, or none has come in time.
+    /// Ends the search if a quorum agrees and no better vote can come, or none came within `finalizeWait`.
     fn decide(&mut self, now: MonoUs) {
         // Something has failed or come after the election.
         let ElectionPhase::Looking(search) = &mut self.phase else { return };
@@ -432,6 +491,7 @@ impl Election {
             return;
         };
         assert_eq!(agreement.vote, search.round.proposed, "this server agrees");
+        // A quorum that agrees on another vote than before waits anew: a still better vote may be under way.
         let at = match search.finalize {
             Some((vote, at)) if vote == agreement.vote => at,
             _ => now.plus_ms(self.options.finalize_wait_ms),
@@ -444,11 +504,14 @@ impl Election {
         }
     }
 
+    /// Whether this server observes: as the active configuration says, or, if that does not name it, as its options
+    /// say.
     fn is_observer(&self) -> bool {
         let role = self.electorate.active.members.get(&self.options.me).map(|member| member.role);
         role.map_or(self.options.is_observer, |role| role == PeerType::Observer)
     }
 
+    /// Settles on the leader of `agreement`, and makes it the outcome.
     fn on_elected(&mut self, now: MonoUs, agreement: Agreement) {
         let Agreement { vote, round, supporters } = agreement;
         let leader = vote.leader;

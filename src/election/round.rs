@@ -4,10 +4,13 @@
 //! received  votes of this round: of servers that look, and of those that have just decided in it
 //! outside   votes of servers that have a leader, of any round (ZooKeeper's `outofelection`)
 //! ```
-//! A newer round replaces an older one and its votes; a vote of an older round is answered, not
-//! counted. While a new configuration is proposed, its members vote too, but only those of the
-//! active one can be elected. An established leader is joined when a quorum follows it *and it says
-//! itself that it leads*: otherwise a leader that has just died would be elected over and over.
+//! A newer round replaces an older one and its votes. A vote of an older round is answered, not counted. While a new
+//! configuration is proposed, its members vote too, but only members of the active configuration can be elected. A
+//! server joins an established leader when a quorum follows that leader *and the leader itself says that it leads*:
+//! otherwise servers would elect a leader that has just died over and over.
+//!
+//! A [`Round`] decides from votes alone: it knows no connection and no time. [`Election`](super::Election) owns it,
+//! and acts on the [`Consequence`] of each vote.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -18,40 +21,45 @@ use crate::id::{Epoch, ServerId, Zxid};
 use crate::proto::quorum::ServerState;
 use crate::quorum::{AckTracker, Config, Oracle};
 
-/// The voters, and the rule for a quorum.
+/// The servers that vote, and the rule for a quorum. It is the same for all rounds until the configuration changes.
 #[derive(Debug, Clone)]
 pub(super) struct Electorate {
+    /// This server, which need not be a voter.
     pub(super) me: ServerId,
+    /// The active configuration: only its voters can be elected.
     pub(super) active: Rc<Config>,
-    /// Counts besides `active` while it is newer.
+    /// The last configuration that was proposed or seen. While it is newer than `active`, an election needs its
+    /// quorum, too.
     pub(super) last_seen: Rc<Config>,
-    /// The answer of the outside witness, if there is one.
+    /// The answer of the outside witness; `None`: there is no witness.
     pub(super) oracle: Option<bool>,
 }
 
 impl Electorate {
+    /// The configuration that shall replace the active one, if there is one.
     fn next(&self) -> Option<&Config> {
         (self.last_seen.version > self.active.version).then_some(&*self.last_seen)
     }
 
-    /// Whether the server votes in the active or in the next configuration.
+    /// Whether the server votes, in the active or in the next configuration (`FastLeaderElection.validVoter`).
     pub(super) fn is_voter(&self, id: ServerId) -> bool {
         self.active.is_voter(id) || self.next().is_some_and(|next| next.is_voter(id))
     }
 
-    /// Whether the server can be elected: only by the configuration that is active. A proposed
-    /// configuration is not known to all voters, and the others would never vote for a server that it
-    /// adds: this server would wait for them for ever.
+    /// Whether the server can be elected: only if it votes in the active configuration. Not every voter knows a
+    /// proposed configuration, and those that do not would never vote for a server that it adds: this server would
+    /// wait for them for ever.
     fn may_lead(&self, id: ServerId) -> bool {
         self.active.is_voter(id)
     }
 
-    /// All of them, this server included.
+    /// The voters of the active and the next configuration, this server included if it votes.
     pub(super) fn voters(&self) -> BTreeSet<ServerId> {
         let next = self.next().into_iter().flat_map(Config::voters);
         self.active.voters().chain(next).collect()
     }
 
+    /// The weight of a server: as in the active configuration, or, if only the next one has the server, as in that.
     fn weight(&self, id: ServerId) -> i64 {
         match self.next() {
             Some(next) if !self.active.members.contains_key(&id) => next.weight(id),
@@ -59,14 +67,15 @@ impl Electorate {
         }
     }
 
-    /// Whether `new` beats `old`: the newer history wins, the larger id among equals
-    /// (`totalOrderPredicate`). A server without weight never wins, and always loses, so that it does
-    /// not keep voting for itself when its history happens to be the newest.
+    /// Whether `new` beats `old`: the newer history wins, and the larger id among equal histories
+    /// (`FastLeaderElection.totalOrderPredicate`). A server without weight never wins, and always loses, so that it
+    /// does not keep voting for itself when its history happens to be the newest.
     pub(super) fn is_better(&self, new: Vote, old: Vote) -> bool {
         let rank = |vote: Vote| (vote.peer_epoch, vote.zxid, vote.leader);
         self.weight(new.leader) != 0 && (self.weight(old.leader) == 0 || rank(new) > rank(old))
     }
 
+    /// The given servers, to be counted under both configurations.
     fn tracker(&self, agreeing: impl Iterator<Item = ServerId>) -> AckTracker {
         let mut tracker = AckTracker::of_both(&self.active, &self.last_seen);
         for id in agreeing {
@@ -75,55 +84,72 @@ impl Electorate {
         tracker
     }
 
+    /// Whether the tracked servers are a quorum of each configuration, or the witness replaces the second of two
+    /// voters.
     fn has_all_quorums(&self, tracker: &AckTracker) -> bool {
         // While a server looks for a leader, it has no followers: the witness is needed.
         let oracle = self.oracle.map(|says_yes| Oracle { needed: true, says_yes });
         tracker.has_all_quorums_with(oracle)
     }
 
-    /// Whether a witness exists, decides here, and has chosen the other server.
+    /// Whether there is a witness that decides here, and it has chosen the other server.
     fn oracle_is_with_the_other(&self) -> bool {
         self.oracle == Some(false) && self.voters().len() <= 2
     }
 }
 
-/// A leader, and the servers that support it.
+/// A leader on which a quorum agrees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Agreement {
+    /// The vote for the leader.
     pub(super) vote: Vote,
+    /// The round in which the quorum has elected it.
     pub(super) round: i64,
+    /// The servers that agree.
+    ///
+    /// Invariant: not empty.
     pub(super) supporters: BTreeSet<ServerId>,
 }
 
-/// The consequence of a vote.
+/// What the election shall do after a vote was counted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Consequence {
-    /// None, except that the vote may count.
+    /// Nothing but decide again, because the vote may complete a quorum.
     Noted,
-    /// It is of an older round: the sender gets ours.
+    /// Send our vote to the sender, because its vote is of an older round.
     Answer,
-    /// Our own vote has changed: all servers get it.
+    /// Send our vote to all voters, because it or its round has changed.
     Proposes,
-    /// There already is a leader.
+    /// Follow, or lead, the established leader.
     Joins(Agreement),
 }
 
-/// One search. See the module.
+/// The votes that count in one search, and this server's own vote.
 #[derive(Debug)]
 pub(super) struct Round {
+    /// The round. It rises when a voter is in a later one, and becomes the leader's round when this server joins an
+    /// established leader. Otherwise it falls only if this server does not stand for election and has voted for no
+    /// server.
     pub(super) number: i64,
-    /// The initial vote of this server.
+    /// The vote with which this server begins each round: for itself, or for no server.
     initial: Vote,
-    /// Its present vote.
+    /// This server's present vote.
+    ///
+    /// Invariant: `initial`, or one that [`Round::may_vote`] allows.
     pub(super) proposed: Vote,
-    /// This server does not stand for election, and votes only for a server with at least this
+    /// Set if this server does not stand for election: then it votes only for another server with at least this
     /// history.
     floor: Option<(Epoch, Zxid)>,
+    /// The newest vote of each voter in this round, its own included.
+    ///
+    /// Invariant: every key is a voter.
     received: BTreeMap<ServerId, Ballot>,
+    /// The newest vote of each voter that has a leader, whatever its round. It stays when a newer round begins.
     outside: BTreeMap<ServerId, Ballot>,
 }
 
 impl Round {
+    /// A round in which this server votes `initial`.
     pub(super) fn new(electorate: &Electorate, number: i64, initial: Vote) -> Round {
         let (received, outside) = (BTreeMap::new(), BTreeMap::new());
         let mut round =
@@ -132,8 +158,8 @@ impl Round {
         round
     }
 
-    /// A round in which this server votes, and cannot be elected. Until it hears of a server whose
-    /// history is not older than its own, given as epoch and zxid, it votes for `nobody`.
+    /// A round in which this server votes, and cannot be elected. It votes for `nobody` until it hears of a server
+    /// whose history is not older than `floor`, its own history.
     pub(super) fn without_standing(
         electorate: &Electorate,
         number: i64,
@@ -143,19 +169,19 @@ impl Round {
         Round { floor: Some(floor), ..Round::new(electorate, number, nobody) }
     }
 
-    /// Whether this server may cast this vote.
+    /// Whether this server may cast this vote: any, unless it does not stand for election.
     fn may_vote(&self, electorate: &Electorate, vote: Vote) -> bool {
         self.floor.is_none_or(|floor| {
             vote.leader != electorate.me && (vote.peer_epoch, vote.zxid) >= floor
         })
     }
 
-    /// Changes its vote, and records it.
+    /// Makes `vote` this server's vote, and counts it.
     fn propose(&mut self, electorate: &Electorate, vote: Vote) {
         assert!(self.may_vote(electorate, vote) || vote == self.initial, "a vote that it may cast");
         self.proposed = vote;
-        // ZooKeeper sends its own vote to itself. Only a voter does so, and its vote for no server
-        // would not be accepted.
+        // ZooKeeper: FastLeaderElection sends a server its own vote. Here the vote is counted at once. Only a voter
+        // does so, and the others would not accept its vote for no server.
         if electorate.is_voter(electorate.me) && electorate.may_lead(vote.leader) {
             let (state, round) = (ServerState::Looking, self.number);
             let own = Ballot { state, vote, round, is_versioned: true };
@@ -163,7 +189,7 @@ impl Round {
         }
     }
 
-    /// Begins a newer round: votes of older rounds are void.
+    /// Begins a newer round with `vote`. The votes of the older round are void.
     fn begin(&mut self, electorate: &Electorate, number: i64, vote: Vote) {
         self.number = number;
         self.received.clear();
@@ -171,7 +197,8 @@ impl Round {
         assert!(self.received.len() <= 1, "votes of older rounds are void");
     }
 
-    /// Handles the vote of a voter.
+    /// Counts the vote of another server (the loop of `FastLeaderElection.lookForLeader`), and says what follows from
+    /// it.
     pub(super) fn consider(
         &mut self,
         electorate: &Electorate,
@@ -192,8 +219,8 @@ impl Round {
             ServerState::Following => self.consider_established(electorate, from, ballot),
             ServerState::Leading => {
                 let consequence = self.consider_established(electorate, from, ballot);
-                // ZooKeeper: FastLeaderElection.receivedLeadingNotification (ZOOKEEPER-3922). The
-                // witness has chosen the other one of two servers, which leads without a quorum.
+                // ZooKeeper: FastLeaderElection.receivedLeadingNotification (ZOOKEEPER-3922). Of two servers, the
+                // witness has chosen the other one, which leads without a quorum.
                 if consequence == Consequence::Noted && electorate.oracle_is_with_the_other() {
                     let supporters = BTreeSet::from([from]);
                     let Ballot { vote, round, .. } = ballot;
@@ -205,13 +232,14 @@ impl Round {
         }
     }
 
-    /// A voter names no server that could lead. Its vote does not count, but its round does:
+    /// Handles the vote of a voter for a server that cannot lead, such as the vote for no server. The vote does not
+    /// count, but its round does:
     ///
-    /// 1. A server that only the proposed configuration names looks for a leader for the second time,
-    ///    and votes for no server. This server is in round 1, and needs a quorum of that
-    ///    configuration.
-    /// 2. For that server, the vote of this server is of an older round: it is answered, not counted.
-    /// 3. If the answer changed nothing here, as in ZooKeeper, both would look for a leader for ever.
+    /// 1. A server that only the proposed configuration names looks for a leader for the second time, and votes for
+    ///    no server. This server is in round 1, and needs a quorum of that configuration.
+    /// 2. For that server, the vote of this server is of an older round, so it answers the vote and does not count
+    ///    it.
+    /// 3. If its answer changed nothing here, as in ZooKeeper, both would look for a leader for ever.
     fn consider_undecided(&mut self, electorate: &Electorate, ballot: Ballot) -> Consequence {
         if ballot.state != ServerState::Looking || ballot.round <= self.number {
             return Consequence::Noted;
@@ -220,6 +248,8 @@ impl Round {
         Consequence::Proposes
     }
 
+    /// Counts the vote of a server that looks for a leader. A vote of a newer round makes this server join that
+    /// round; a better vote of the same round becomes its own vote.
     fn consider_looking(
         &mut self,
         electorate: &Electorate,
@@ -231,17 +261,17 @@ impl Round {
             if self.floor.is_none() || !is_undecided || !self.may_vote(electorate, ballot.vote) {
                 return Consequence::Answer;
             }
-            // A server that voted for no server has not voted in its round. ZooKeeper:
-            // FastLeaderElection ignores such votes, and their round with them: it would not reach
-            // the newer round.
+            // A server that votes for no server has not voted in its round, so it may go back to an older one.
+            // ZooKeeper: FastLeaderElection ignores votes of older rounds; the server would wait until the others
+            // reach its round.
             self.begin(electorate, ballot.round, self.initial);
         }
-        // A server without a database votes for no server, and gets no votes; it waits until others
-        // have a leader.
+        // A server without a database votes for no server and gets no votes; it waits until the others have a leader.
         if self.initial.zxid == Zxid::NONE || ballot.vote.zxid == Zxid::NONE {
             return Consequence::Noted;
         }
         let may_vote = self.may_vote(electorate, ballot.vote);
+        // As in a new search, this server compares the vote with its initial one, not with one of the older round.
         let proposes = if ballot.round > self.number {
             let better = may_vote && electorate.is_better(ballot.vote, self.initial);
             let vote = if better { ballot.vote } else { self.initial };
@@ -259,6 +289,8 @@ impl Round {
         if proposes { Consequence::Proposes } else { Consequence::Noted }
     }
 
+    /// Counts the vote of a server that has a leader. If a quorum agrees on that leader, and the leader confirms it,
+    /// this server joins: first by the votes of its own round, then by those of servers that have a leader.
     fn consider_established(
         &mut self,
         electorate: &Electorate,
@@ -274,8 +306,8 @@ impl Round {
                 if other.state == ServerState::Looking {
                     other.vote == vote && other.round == round
                 } else {
-                    // ZooKeeper: it stores these votes without their version, and then compares
-                    // with Vote.equals, which compares the epoch only if the versions agree.
+                    // ZooKeeper: FastLeaderElection stores these votes without their version and then compares with
+                    // Vote.equals, which compares the epoch only if the versions agree.
                     other.vote.leader == vote.leader
                         && (ballot.is_versioned || other.vote.peer_epoch == vote.peer_epoch)
                 }
@@ -289,17 +321,17 @@ impl Round {
             }
         }
         self.outside.insert(from, ballot);
-        // ZooKeeper: Vote.equals. Zxids and rounds of established votes differ for good reasons
-        // (ZOOKEEPER-1805), and so do epochs of servers before ZOOKEEPER-1732.
+        // ZooKeeper: Vote.equals. Zxids and rounds of established votes differ for good reasons (ZOOKEEPER-1805), and
+        // so do epochs of servers before ZOOKEEPER-1732.
         let agree = self.outside.iter().filter(|(_, other)| {
             other.vote.leader == vote.leader
                 && (other.is_versioned != ballot.is_versioned
                     || other.vote.peer_epoch == vote.peer_epoch)
         });
-        // A configuration that was proposed to this server need not count here, as it does in
-        // ZooKeeper. If no leader completed it, the present leader and followers do not know it, and
-        // it may need the vote of this very server, which would look for a leader for ever. If a
-        // leader did complete it, a leader without its quorum gets no further than discovery.
+        // ZooKeeper: FastLeaderElection needs a quorum of the proposed configuration here, too; this server does not.
+        // If no leader completed the proposal, the present leader and followers do not know it, and its quorum may
+        // need the vote of this very server, which would look for a leader for ever. If a leader did complete it, a
+        // leader without its quorum gets no further than discovery.
         let mut tracker = AckTracker::new(electorate.active.clone());
         for (id, _) in agree {
             tracker.add(*id);
@@ -315,7 +347,7 @@ impl Round {
         Consequence::Noted
     }
 
-    /// Whether the leader itself says that it leads (`checkLeader`).
+    /// Whether the leader itself says that it leads (`FastLeaderElection.checkLeader`).
     fn leader_confirms(
         &self,
         electorate: &Electorate,
@@ -324,8 +356,8 @@ impl Round {
     ) -> bool {
         let leader = ballot.vote.leader;
         if leader == electorate.me {
-            // All the others take this server for the leader. It is, if they mean this round, and if
-            // it has a history.
+            // All the others take this server for the leader. It is, if they mean this round, if it has a history,
+            // and if it stands for election.
             return ballot.round == self.number
                 && self.initial.zxid != Zxid::NONE
                 && self.floor.is_none();
@@ -333,7 +365,7 @@ impl Round {
         votes.get(&leader).is_some_and(|vote| vote.state == ServerState::Leading)
     }
 
-    /// The agreement of a quorum on this server's own vote, if there is one (`termPredicate`).
+    /// The agreement of a quorum with this server's own vote, if there is one (`FastLeaderElection.termPredicate`).
     pub(super) fn agreement(&self, electorate: &Electorate) -> Option<Agreement> {
         if self.initial.zxid == Zxid::NONE {
             return None;
@@ -345,7 +377,7 @@ impl Round {
         let tracker = electorate.tracker(agree.map(|(id, _)| *id));
         let (vote, round) = (self.proposed, self.number);
         assert!(tracker.acks().len() <= self.received.len(), "every supporter has voted");
-        // The outside witness replaces a second vote, and never the first.
+        // The witness replaces a second vote, never the first.
         let agrees = !tracker.acks().is_empty() && electorate.has_all_quorums(&tracker);
         (electorate.may_lead(vote.leader) && agrees).then(|| Agreement {
             vote,
@@ -354,8 +386,8 @@ impl Round {
         })
     }
 
-    /// Whether no better vote can come: every server that could win has voted in this round, or
-    /// `is_unreachable` holds for it.
+    /// Whether no better vote can come: every voter that could win has voted in this round, or `is_unreachable` holds
+    /// for it. ZooKeeper: FastLeaderElection does not check this, and waits for `finalizeWait` each time.
     pub(super) fn is_complete(
         &self,
         electorate: &Electorate,
@@ -369,7 +401,7 @@ impl Round {
         })
     }
 
-    /// Whether the server has voted in this round, or sent the leader that it has elected.
+    /// Whether the server has voted in this round, or has sent the leader that it has.
     pub(super) fn has_heard(&self, id: ServerId) -> bool {
         self.received.contains_key(&id) || self.outside.contains_key(&id)
     }

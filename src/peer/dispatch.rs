@@ -1,4 +1,6 @@
-//! The calls of the replica that only a member of an ensemble gets. A standalone server gets none of them.
+//! The calls of the replica that concern only a member of an ensemble. A standalone server gets none of the events
+//! here, and panics if it does; it answers the questions here as a server that has no ensemble. In tests, a scripted
+//! peer writes down each event.
 
 use std::rc::Rc;
 
@@ -13,9 +15,10 @@ use crate::session::Tenure;
 use crate::time::MonoUs;
 use crate::zab::PassedRequest;
 
+/// The text of the panic.
 const ALONE: &str = "a standalone server has no ensemble";
 
-/// Passes a call on to the member; in tests a scripted one writes it down.
+/// Passes an event on to the member. In tests a scripted one writes it down. A standalone server panics.
 macro_rules! to_member {
     ($peer:expr, $member:ident => $call:expr, $($words:tt)+) => {
         match $peer {
@@ -28,24 +31,25 @@ macro_rules! to_member {
 }
 
 impl Peer {
-    /// See [`Member::handle_link`](super::Member::handle_link).
+    /// Handles an event of the network. See [`Member::handle_link`](super::Member::handle_link).
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
         to_member!(self, m => m.handle_link(now, event), "link {event:?}");
     }
 
-    /// Time has passed. A standalone server has nothing to do.
+    /// Does what is due at `now`. A standalone server has nothing to do.
     pub fn handle_timeout(&mut self, now: MonoUs) {
         if let Peer::Member(member) = self {
             member.handle_timeout(now);
         }
     }
 
-    /// See [`Member::handle_durable`](super::Member::handle_durable).
+    /// Everything up to the token `token` is durable. See [`Member::handle_durable`](super::Member::handle_durable).
     pub fn handle_durable(&mut self, now: MonoUs, token: u64) {
         to_member!(self, m => m.handle_durable(now, token), "durable {token}");
     }
 
-    /// See [`Member::handle_not_cut`](super::Member::handle_not_cut).
+    /// The log cannot be cut where a leader wants it cut, and ends at `last`. See
+    /// [`Member::handle_not_cut`](super::Member::handle_not_cut).
     pub fn handle_not_cut(&mut self, now: MonoUs, last: Zxid) {
         #[cfg(test)]
         if let Peer::Scripted(scripted) = self {
@@ -54,34 +58,37 @@ impl Peer {
         to_member!(self, m => m.handle_not_cut(now, last), "not cut, ends at {last}");
     }
 
-    /// See [`Member::handle_log_read`](super::Member::handle_log_read).
+    /// The transactions of a read of the log's files have come. See
+    /// [`Member::handle_log_read`](super::Member::handle_log_read).
     pub fn handle_log_read(&mut self, now: MonoUs, id: u64, txns: Option<Vec<Txn>>) {
         to_member!(self, m => m.handle_log_read(now, id, txns), "log read {id} {}", txns.is_some());
     }
 
-    /// See [`Member::set_oracle`](super::Member::set_oracle).
+    /// Sets the answer of the outside witness. See [`Member::set_oracle`](super::Member::set_oracle).
     pub fn set_oracle(&mut self, now: MonoUs, says_yes: bool) {
         to_member!(self, m => m.set_oracle(now, says_yes), "oracle {says_yes}");
     }
 
-    /// See [`Member::leave`](super::Member::leave).
+    /// Ends the role, because the disk cannot write. See [`Member::leave`](super::Member::leave).
     pub fn leave(&mut self, now: MonoUs, reason: &str) {
         to_member!(self, m => m.leave(now, reason), "leave: {reason}");
     }
 
-    /// See [`Member::leave_unwritten`](super::Member::leave_unwritten).
+    /// Ends the role, because the effects of these tokens were given up. See
+    /// [`Member::leave_unwritten`](super::Member::leave_unwritten).
     pub fn leave_unwritten(&mut self, now: MonoUs, reason: &str, tokens: &[u64]) {
         to_member!(
             self, m => m.leave_unwritten(now, reason, tokens), "leave without {tokens:?}: {reason}"
         );
     }
 
-    /// See [`Member::set_room`](super::Member::set_room).
+    /// Sets whether the disk has room. See [`Member::set_room`](super::Member::set_room).
     pub fn set_room(&mut self, now: MonoUs, has_room: bool) {
         to_member!(self, m => m.set_room(now, has_room), "room {has_room}");
     }
 
-    /// See [`Member::is_behind_others`](super::Member::is_behind_others).
+    /// Whether others have logged what this server, which leads, has not; never on a standalone server. See
+    /// [`Member::is_behind_others`](super::Member::is_behind_others).
     pub fn is_behind_others(&self) -> bool {
         match self {
             Peer::Standalone(_) => false,
@@ -91,12 +98,14 @@ impl Peer {
         }
     }
 
-    /// See [`Member::has_enough_of`](super::Member::has_enough_of).
+    /// Whether nothing more should be read from this link for now. See
+    /// [`Member::has_enough_of`](super::Member::has_enough_of).
     pub fn has_enough_of(&self, link: LinkId) -> bool {
         matches!(self, Peer::Member(member) if member.has_enough_of(link))
     }
 
-    /// See [`Member::awaits_ack_over`](super::Member::awaits_ack_over).
+    /// Whether a commit waits for what the voter at the other end of this link acknowledges. See
+    /// [`Member::awaits_ack_over`](super::Member::awaits_ack_over).
     pub fn awaits_ack_over(&self, link: LinkId) -> bool {
         match self {
             Peer::Standalone(_) => false,
@@ -106,17 +115,18 @@ impl Peer {
         }
     }
 
-    /// See [`Member::answer_sync`](super::Member::answer_sync).
+    /// Answers a learner's sync. See [`Member::answer_sync`](super::Member::answer_sync).
     pub fn answer_sync(&mut self, link: LinkId) {
         to_member!(self, m => m.answer_sync(link), "answer sync {link:?}");
     }
 
-    /// See [`Member::answer_fence`](super::Member::answer_fence).
+    /// Answers a learner's fence. See [`Member::answer_fence`](super::Member::answer_fence).
     pub fn answer_fence(&mut self, link: LinkId) {
         to_member!(self, m => m.answer_fence(link), "answer fence {link:?}");
     }
 
-    /// See [`Member::answer_revalidate`](super::Member::answer_revalidate).
+    /// Answers a learner's question about a session. See
+    /// [`Member::answer_revalidate`](super::Member::answer_revalidate).
     pub fn answer_revalidate(&mut self, link: LinkId, session: SessionId, owns: Option<Tenure>) {
         to_member!(
             self, m => m.answer_revalidate(link, session, owns),
@@ -124,7 +134,8 @@ impl Peer {
         );
     }
 
-    /// See [`Member::confirm_lead`](super::Member::confirm_lead). `None`: no other server can lead.
+    /// Asks a quorum whether this server still leads, and returns the number of the question. See
+    /// [`Member::confirm_lead`](super::Member::confirm_lead). `None`: no other server can lead.
     pub fn confirm_lead(&mut self) -> Option<u64> {
         match self {
             Peer::Standalone(_) => None,
@@ -134,12 +145,13 @@ impl Peer {
         }
     }
 
-    /// See [`Member::refuse_questions`](super::Member::refuse_questions).
+    /// Sends a learner away that asks about too many sessions. See
+    /// [`Member::refuse_questions`](super::Member::refuse_questions).
     pub fn refuse_questions(&mut self, link: LinkId) {
         to_member!(self, m => m.refuse_questions(link), "refuse questions {link:?}");
     }
 
-    /// See [`Member::wants_snapshot`](super::Member::wants_snapshot).
+    /// Whether a learner waits for the whole tree. See [`Member::wants_snapshot`](super::Member::wants_snapshot).
     pub fn wants_snapshot(&self) -> bool {
         match self {
             Peer::Standalone(_) => false,
@@ -149,7 +161,8 @@ impl Peer {
         }
     }
 
-    /// See [`Member::snapshot_begins`](super::Member::snapshot_begins).
+    /// The database is held as of `zxid` for learners that wait for the tree. See
+    /// [`Member::snapshot_begins`](super::Member::snapshot_begins).
     pub fn snapshot_begins(&mut self, zxid: Zxid, digest: Option<i64>) {
         #[cfg(test)]
         if let Peer::Scripted(scripted) = self {
@@ -159,7 +172,8 @@ impl Peer {
         to_member!(self, m => m.snapshot_begins(zxid, digest), "snapshot begins {zxid}");
     }
 
-    /// See [`Member::wants_snapshot_piece`](super::Member::wants_snapshot_piece).
+    /// Whether learners have room for more of the tree. See
+    /// [`Member::wants_snapshot_piece`](super::Member::wants_snapshot_piece).
     pub fn wants_snapshot_piece(&self) -> bool {
         match self {
             Peer::Standalone(_) => false,
@@ -169,7 +183,7 @@ impl Peer {
         }
     }
 
-    /// See [`Member::sends_snapshot`](super::Member::sends_snapshot).
+    /// Whether any learner still gets the tree. See [`Member::sends_snapshot`](super::Member::sends_snapshot).
     pub fn sends_snapshot(&self) -> bool {
         match self {
             Peer::Standalone(_) => false,
@@ -179,7 +193,7 @@ impl Peer {
         }
     }
 
-    /// See [`Member::snapshot_piece`](super::Member::snapshot_piece).
+    /// Sends the next piece of the tree. See [`Member::snapshot_piece`](super::Member::snapshot_piece).
     pub fn snapshot_piece(&mut self, bytes: Bytes) {
         match self {
             Peer::Standalone(_) => panic!("{ALONE}"),
@@ -189,7 +203,7 @@ impl Peer {
         }
     }
 
-    /// See [`Member::snapshot_ends`](super::Member::snapshot_ends).
+    /// The tree is complete. See [`Member::snapshot_ends`](super::Member::snapshot_ends).
     pub fn snapshot_ends(&mut self) {
         #[cfg(test)]
         if let Peer::Scripted(scripted) = self {
@@ -198,7 +212,7 @@ impl Peer {
         to_member!(self, m => m.snapshot_ends(), "snapshot ends");
     }
 
-    /// See [`Member::forward`](super::Member::forward).
+    /// Passes a client's request on to the leader. See [`Member::forward`](super::Member::forward).
     pub fn forward(&mut self, request: &PassedRequest<'_>) {
         to_member!(
             self, m => m.forward(request),
@@ -206,7 +220,8 @@ impl Peer {
         );
     }
 
-    /// Transactions that are accepted and not known to be committed, of a member that does not lead.
+    /// The transactions that are accepted and not known to be committed, oldest first, of a member that does not
+    /// lead; none on a standalone server.
     pub fn pending(&self) -> impl Iterator<Item = &Txn> {
         let (member, scripted): (_, &[Txn]) = match self {
             Peer::Standalone(_) => (None, &[]),
@@ -217,7 +232,7 @@ impl Peer {
         member.into_iter().flatten().chain(scripted)
     }
 
-    /// See [`Member::revalidate`](super::Member::revalidate).
+    /// Asks the leader whether a session is alive. See [`Member::revalidate`](super::Member::revalidate).
     pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, kept: Option<Tenure>) {
         to_member!(
             self, m => m.revalidate(session, timeout_ms, kept),
@@ -225,7 +240,8 @@ impl Peer {
         );
     }
 
-    /// See [`Member::keeps_tenures`](super::Member::keeps_tenures).
+    /// Whether the leader distinguishes connections that are kept from new ones. See
+    /// [`Member::keeps_tenures`](super::Member::keeps_tenures).
     pub fn keeps_tenures(&self) -> bool {
         match self {
             Peer::Standalone(_) => true,
@@ -235,7 +251,8 @@ impl Peer {
         }
     }
 
-    /// See [`Member::answer_ping`](super::Member::answer_ping).
+    /// Answers the leader's ping with the sessions that were heard. See
+    /// [`Member::answer_ping`](super::Member::answer_ping).
     pub fn answer_ping(&mut self, zxid: Zxid, touched: impl Iterator<Item = (SessionId, i32)>) {
         to_member!(
             self, m => m.answer_ping(zxid, touched),
@@ -243,7 +260,8 @@ impl Peer {
         );
     }
 
-    /// See [`Member::snapshot_received`](super::Member::snapshot_received).
+    /// The tree from the leader is complete in the database. See
+    /// [`Member::snapshot_received`](super::Member::snapshot_received).
     pub fn snapshot_received(&mut self, now: MonoUs, digest: Option<i64>, rest: &[u8]) {
         to_member!(
             self, m => m.snapshot_received(now, digest, rest),
@@ -251,12 +269,12 @@ impl Peer {
         );
     }
 
-    /// See [`Member::snapshot_refused`](super::Member::snapshot_refused).
+    /// The tree from the leader cannot be read. See [`Member::snapshot_refused`](super::Member::snapshot_refused).
     pub fn snapshot_refused(&mut self, now: MonoUs, reason: &str) {
         to_member!(self, m => m.snapshot_refused(now, reason), "snapshot refused: {reason}");
     }
 
-    /// The active configuration of the ensemble.
+    /// The active configuration of the ensemble; `None` for a standalone server.
     pub fn config(&self) -> Option<&Rc<Config>> {
         self.as_member().map(super::Member::config)
     }

@@ -125,8 +125,11 @@ enum MemberRole {
 }
 
 impl MemberRole {
+    /// Why a role has a state that outlives it. Only [`MemberRole::end`] leaves a role without one, and its callers
+    /// put the next role in its place at once.
     const KEPT: &str = "the present role owns what outlives it";
 
+    /// The state that outlives the role.
     fn lasting(&self) -> &Lasting {
         match self {
             MemberRole::Looking(lasting) => lasting.as_ref().expect(MemberRole::KEPT),
@@ -136,6 +139,7 @@ impl MemberRole {
         }
     }
 
+    /// The same, to be changed.
     fn lasting_mut(&mut self) -> &mut Lasting {
         match self {
             MemberRole::Looking(lasting) => lasting.as_mut().expect(MemberRole::KEPT),
@@ -155,10 +159,12 @@ impl MemberRole {
         }
     }
 
+    /// Ends this role: the server looks for a leader.
     fn look(&mut self) {
         *self = MemberRole::Looking(Some(self.end()));
     }
 
+    /// Ends this role: the server waits until it joins `leader`.
     fn wait(&mut self, leader: ServerId) {
         *self = MemberRole::Waiting { leader, lasting: self.end() };
     }
@@ -175,6 +181,9 @@ enum Promise {
 
 impl Member {
     /// A member that begins to look for a leader. `seed` is any number that differs from run to run.
+    ///
+    /// A proposed configuration in `options` counts besides `config` if it is newer: this server may have missed that
+    /// it became active.
     pub fn new(
         options: PeerOptions,
         config: Config,
@@ -183,6 +192,7 @@ impl Member {
         seed: u64,
     ) -> Member {
         let config = Rc::new(config);
+        // A proposal that is not newer was replaced by the active configuration, or became it.
         let newer = options.last_seen.clone().filter(|seen| seen.version > config.version);
         let last_seen = newer.map_or_else(|| config.clone(), Rc::new);
         let ids = LinkIds::default();
@@ -224,6 +234,7 @@ impl Member {
             now,
             link_ops: Vec::new(),
         };
+        // The network must know where to listen before the first vote asks anyone to connect back.
         member.listen();
         member.look();
         member.settle();
@@ -232,8 +243,7 @@ impl Member {
 
     // ---- events, from the replica
 
-    /// Whether others have logged what this server, which leads, has not: one of them can lead as
-    /// well.
+    /// Whether others have logged what this server, which leads, has not: one of them can lead as well.
     pub fn is_behind_others(&self) -> bool {
         self.leader().is_some_and(Leader::is_behind_others)
     }
@@ -264,6 +274,7 @@ impl Member {
         let epochs = ready.epochs.map(Promise::Epochs);
         if cut.is_some() || epochs.is_some() {
             assert!(cut.is_none() || epochs.is_none(), "a cut is durable before anything else");
+            // The replica reports one token for all that a `Ready` makes durable, so its promises share it.
             let token = *ready.durable.get_or_insert_with(|| self.numbers.next());
             self.promises.extend(cut.into_iter().chain(epochs).map(|promise| (token, promise)));
         }
@@ -284,6 +295,7 @@ impl Member {
 
     /// `leader`, `follower`, `observer`; `leaderelection` while looking.
     pub fn mode(&self) -> &'static str {
+        // A role may exist without its standing, but never a standing without its role.
         match self.standing {
             Standing::Looking => "leaderelection",
             Standing::Leading { .. } => "leader",
@@ -320,12 +332,12 @@ impl Member {
         self.role.lasting().options.standalone_enabled
     }
 
-    /// Whether a server may have several addresses.
+    /// Whether a server may have several addresses (`multiAddress.enabled`).
     pub fn multi_address(&self) -> bool {
         self.role.lasting().options.multi_address
     }
 
-    /// This server.
+    /// The id of this server.
     pub fn me(&self) -> ServerId {
         self.role.lasting().options.me
     }
@@ -360,6 +372,7 @@ impl Member {
         );
     }
 
+    /// The leader that this server is, if it leads or tries to.
     fn leader(&self) -> Option<&Leader> {
         match &self.role {
             MemberRole::Leading(leader) => Some(leader),
@@ -367,6 +380,10 @@ impl Member {
         }
     }
 
+    /// The leader that this server is.
+    ///
+    /// # Panics
+    /// If it does not lead, or does not serve yet.
     fn leader_mut(&mut self) -> &mut Leader {
         match &mut self.role {
             MemberRole::Leading(leader) => {

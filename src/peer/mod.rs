@@ -7,6 +7,9 @@
 //! ```text
 //! synced ≤ submitted ≤ accepted        committed ≤ accepted
 //! ```
+//! The replica owns the one [`Peer`] of the process. It calls it with each event that concerns the agreement, and
+//! after the events of a turn takes and carries out what the peer wants done. [`Peer`] only selects the kind of peer:
+//! the decisions are in `standalone`, in `member`, and in the modules `election` and `zab` that a member uses.
 
 mod dispatch;
 mod member;
@@ -39,16 +42,16 @@ pub enum Peer {
     Scripted(Box<Scripted>),
 }
 
-/// The state on a member's disk, with which it begins.
+/// The state on a member's disk, with which it begins. `recovery` has read it.
 #[derive(Debug)]
 pub struct History {
-    /// The last transaction in log and database; -1: the member must not vote before it is brought up to date.
+    /// The last transaction in log and database; -1: the member must not vote before a leader has sent it the data.
     pub last: Zxid,
     /// The last transactions, oldest first, up to `last` and without a gap.
     pub recent: VecDeque<Txn>,
-    /// The epoch files.
+    /// What the epoch files hold.
     pub epochs: Epochs,
-    /// The digest of the tree at `last`, if it is sure.
+    /// The digest of the tree at `last`; `None` if it is not sure.
     pub digest: Option<i64>,
 }
 
@@ -58,7 +61,8 @@ impl Peer {
         Peer::Standalone(Standalone::new(last))
     }
 
-    /// A member of the ensemble `config`. `seed` is any number that differs from run to run.
+    /// A member of the ensemble `config`, which looks for a leader from `now` on. `seed` is any number that differs
+    /// from run to run: delays and the name of a new history follow from it.
     pub fn member(
         options: PeerOptions,
         config: Config,
@@ -103,7 +107,10 @@ impl Peer {
         }
     }
 
-    /// Proposes the next transaction.
+    /// Proposes the next transaction, whose zxid must be the one that [`Peer::zxid_after`] gave.
+    ///
+    /// # Panics
+    /// On a member that does not lead, and if the zxids do not rise.
     pub fn propose(&mut self, txn: Txn) {
         match self {
             Peer::Standalone(standalone) => standalone.propose(txn),
@@ -121,13 +128,15 @@ impl Peer {
     pub fn take_back(&mut self, zxid: Zxid) {
         match self {
             Peer::Standalone(standalone) => standalone.take_back(zxid),
+            // A member whose log lacks room leaves its role instead (`Member::leave`).
             Peer::Member(_) => panic!("other servers have seen what would be taken back"),
             #[cfg(test)]
             Peer::Scripted(_) => panic!("other servers have seen what would be taken back"),
         }
     }
 
-    /// Everything up to `zxid` is durable in this server's log.
+    /// Everything up to `zxid` is durable in this server's log. A standalone server commits it with the next
+    /// [`Peer::take_ready`].
     pub fn handle_synced(&mut self, zxid: Zxid) {
         match self {
             Peer::Standalone(standalone) => standalone.handle_synced(zxid),
@@ -137,8 +146,8 @@ impl Peer {
         }
     }
 
-    /// Appends the effects to `ready`. True: there are more, which may be taken only when the order of these is
-    /// certain.
+    /// Puts the next effects into `ready`, which must be empty. Returns whether there are more, which may be taken
+    /// only when the order of these is certain.
     pub fn take_ready(&mut self, ready: &mut Ready) -> bool {
         match self {
             Peer::Standalone(standalone) => {
@@ -151,7 +160,7 @@ impl Peer {
         }
     }
 
-    /// When [`Member::handle_timeout`] has something to do.
+    /// The next time at which [`Member::handle_timeout`] has something to do; `None`: not before another event.
     pub fn next_timeout(&self) -> Option<MonoUs> {
         match self {
             Peer::Standalone(_) => None,
@@ -213,7 +222,7 @@ impl Peer {
         }
     }
 
-    /// ZooKeeper's word for the role (`mntr`, `stat`).
+    /// ZooKeeper's word for the role, in `mntr` and `stat` (`ServerStats.Provider.getState`).
     pub fn mode(&self) -> &'static str {
         match self {
             Peer::Standalone(_) => "standalone",

@@ -47,6 +47,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
+    /// Writes down a call.
     pub(super) fn tell(&mut self, what: String) {
         self.told.push(what);
     }
@@ -56,6 +57,7 @@ impl Scripted {
         std::mem::take(&mut self.told)
     }
 
+    /// Hands out the next decision of the test. Returns whether there are more.
     pub(super) fn take_ready(&mut self, ready: &mut Ready) -> bool {
         assert!(ready.is_empty(), "a Ready is carried out before the next is taken");
         if let Some(next) = self.readys.pop_front() {
@@ -80,6 +82,7 @@ impl Scripted {
         !self.readys.is_empty()
     }
 
+    /// The zxid after `last`, as a leader of the epoch [`Scripted::leads`] gives it.
     pub(super) fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
         let leads = self.leads.is_some_and(|epoch| last.epoch() == epoch);
         let is_used_up = self.last_zxid.is_some_and(|end| last >= end);

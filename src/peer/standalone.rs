@@ -1,4 +1,11 @@
 //! A standalone server: what is durable is committed.
+//!
+//! ```text
+//! pending   ┌── to be committed ──┬── being written ──┬── to be appended ──┐
+//!       committed              synced             submitted            accepted
+//! ```
+//! It has no epoch, no votes and no messages. It hands transactions out to be appended in the order of their
+//! proposal, and hands them out for commit in the same order when [`Standalone::handle_synced`] has reported them.
 
 use std::collections::VecDeque;
 
@@ -23,11 +30,12 @@ pub struct Standalone {
     committed: Zxid,
     /// The transactions that are not committed, oldest first.
     pending: VecDeque<Txn>,
-    /// How many of `pending` were handed over to be appended.
+    /// How many of `pending` were handed over to be appended: always the first ones.
     submitted_count: usize,
 }
 
 impl Standalone {
+    /// A server whose log and database end at `last`.
     pub(super) fn new(last: Zxid) -> Standalone {
         Standalone {
             accepted: last,
@@ -39,12 +47,17 @@ impl Standalone {
         }
     }
 
+    /// The zxid of the transaction after `last`; `None` only after 2^63 - 1.
     // ZooKeeper: a standalone server counts on beyond the end of the epoch (`hzxid` is just a long); the next epoch
     // then begins with counter 0. An ensemble must not, and elects a new leader.
     pub(super) fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
         last.0.checked_add(1).map(Zxid)
     }
 
+    /// Accepts the next transaction; [`Standalone::take_ready`] hands it out.
+    ///
+    /// # Panics
+    /// If its zxid is not above that of the last one.
     pub(super) fn propose(&mut self, txn: Txn) {
         assert!(txn.zxid() > self.accepted, "zxids rise: {} after {}", txn.zxid(), self.accepted);
         self.accepted = txn.zxid();
@@ -52,12 +65,20 @@ impl Standalone {
         assert!(self.pending.len() > self.submitted_count, "it is still to be appended");
     }
 
+    /// Everything up to `zxid` is durable.
+    ///
+    /// # Panics
+    /// If `zxid` falls, or was not handed out to be appended.
     pub(super) fn handle_synced(&mut self, zxid: Zxid) {
         assert!(zxid >= self.synced, "durability is never lost: {zxid} after {}", self.synced);
         assert!(zxid <= self.submitted, "{zxid} was never submitted, only {}", self.submitted);
         self.synced = zxid;
     }
 
+    /// Forgets the proposals after `zxid`, because the log has no room for them. Their zxids are given again.
+    ///
+    /// # Panics
+    /// If one of them is durable.
     // ZooKeeper: it has no such step; its log fails, and its server with it.
     pub(super) fn take_back(&mut self, zxid: Zxid) {
         while self.pending.back().is_some_and(|txn| txn.zxid() > zxid) {
@@ -71,12 +92,14 @@ impl Standalone {
         assert!(self.submitted_count <= self.pending.len(), "what was taken back is not pending");
     }
 
+    /// Adds to `ready` what is to be appended, and what is to be committed.
     pub(super) fn take_ready(&mut self, ready: &mut Ready) {
         for txn in self.pending.iter().skip(self.submitted_count) {
             ready.append.push(txn.clone());
         }
         self.submitted_count = self.pending.len();
         self.submitted = self.accepted;
+        // Committed only by what the disk has reported, even if a later transaction is appended in the same step.
         while self.pending.front().is_some_and(|txn| txn.zxid() <= self.synced) {
             let txn = self.pending.pop_front().expect("there is a front");
             assert!(self.submitted_count > 0, "what is durable was submitted");
@@ -90,10 +113,12 @@ impl Standalone {
         assert_eq!(self.submitted_count, self.pending.len(), "all was submitted");
     }
 
+    /// The newest proposal.
     pub(super) fn accepted(&self) -> Zxid {
         self.accepted
     }
 
+    /// The newest transaction handed out for commit.
     pub(super) fn committed(&self) -> Zxid {
         self.committed
     }

@@ -1,39 +1,46 @@
-//! The ensemble: its members, their roles, and the rule for a quorum.
+//! The ensemble: its members, their roles, and the version of its configuration. `text` reads and writes it,
+//! `verifier` has the rule for a quorum, and `reconfig` derives the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{ServerId, Zxid};
 use crate::link::Endpoint;
 
-/// A member's role.
+/// A member's role (`QuorumPeer.LearnerType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PeerType {
-    /// Votes.
+    /// It votes, in elections and on proposals, and can lead.
     #[default]
     Participant,
-    /// Does not vote.
+    /// It learns what is committed, and does not vote.
     Observer,
 }
 
-/// One address of a member: a host with the port of the leader and that of elections.
+/// One address of a member: a host with the port of the leader and that of elections (`QuorumPeer.QuorumServer`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberAddress {
-    /// Name or address, without brackets.
+    /// Name or address, an IPv6 address without brackets; at most [`HOST_BYTES_MAX`](crate::limits::HOST_BYTES_MAX)
+    /// bytes.
     pub host: String,
-    /// Port on which a leader waits for learners.
+    /// The port on which a leader waits for learners.
     pub quorum_port: u16,
-    /// Port of elections.
+    /// The port of elections.
+    ///
+    /// Invariant: not `quorum_port`.
     pub election_port: u16,
 }
 
-/// A member of the ensemble.
+/// A member of the ensemble, as its `server.N` line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Its addresses; at least one.
+    /// Its addresses.
+    ///
+    /// Invariant: from 1 to [`MEMBER_ADDRESSES_MAX`](crate::limits::MEMBER_ADDRESSES_MAX), no two of which have the
+    /// same text.
     pub addresses: Vec<MemberAddress>,
     /// Its role.
     pub role: PeerType,
-    /// The address for its clients, if its line has one; host `None`: every address.
+    /// The host and port for its clients, if its line has one; host `None`: every address of the machine.
     pub client: Option<(Option<String>, u16)>,
 }
 
@@ -45,7 +52,7 @@ impl Member {
         self.addresses.iter().map(endpoint).collect()
     }
 
-    /// Its addresses for elections.
+    /// The addresses on which it waits for the votes of others.
     pub fn election_endpoints(&self) -> Vec<Endpoint> {
         assert!(!self.addresses.is_empty(), "a member has an address");
         let endpoint = |a: &MemberAddress| Endpoint { host: a.host.clone(), port: a.election_port };
@@ -54,15 +61,21 @@ impl Member {
 }
 
 /// The ensemble as of one version of its configuration (`QuorumMaj`, `QuorumHierarchical`).
+///
+/// Invariant: when [`Config::parse`] made it, it has a voter; if it is hierarchical, every voter has a group and a
+/// weight.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
     /// All members, observers included.
     pub members: BTreeMap<ServerId, Member>,
-    /// Groups of a hierarchical quorum; empty: a majority decides.
+    /// The groups of a hierarchical quorum by number; empty if a majority of the voters decides. A server is in at
+    /// most one.
     pub groups: BTreeMap<i64, BTreeSet<ServerId>>,
-    /// Weights in a hierarchical quorum; 1 where there is none.
+    /// The weights in a hierarchical quorum, none of them negative. Reading a configuration gives 1 to each voter
+    /// whose weight it does not name; a server without an entry weighs nothing.
     pub weights: BTreeMap<ServerId, i64>,
-    /// The zxid of the reconfiguration that made it; 0 before the first.
+    /// The zxid of the reconfiguration that made it. Before the first one: 0, or the first zxid of an epoch, which
+    /// the leader of that epoch gave to it.
     pub version: i64,
 }
 
@@ -79,12 +92,12 @@ impl Config {
         version > self.version && !(is_first(version) && is_first(self.version))
     }
 
-    /// Whether the server votes.
+    /// Whether the server votes in this configuration. A server that is not a member does not.
     pub fn is_voter(&self, id: ServerId) -> bool {
         self.members.get(&id).is_some_and(|member| member.role == PeerType::Participant)
     }
 
-    /// The voting members.
+    /// The voting members, by id.
     pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.members.iter().filter(|(_, m)| m.role == PeerType::Participant).map(|(id, _)| *id)
     }

@@ -1,4 +1,9 @@
 //! The members of the ensemble, and when enough of them have agreed (`QuorumVerifier`).
+//!
+//! A [`Config`] is one version of the ensemble: its members, their roles and addresses, and the rule for a quorum. It
+//! is a value that never changes; a reconfiguration makes a new one. The agreement modules share configurations, ask
+//! them for quorums, and exchange them as text ([`Config::parse`], [`Config::to_text`]). This module does not know
+//! which servers are connected, and does not decide when a configuration becomes active.
 
 mod config;
 mod options;

@@ -1,4 +1,5 @@
-//! Options of a member of an ensemble: plain values, made once from the configuration.
+//! The options of a member of an ensemble: plain values, made once by `server::options` from the configuration, and
+//! shared by the agreement modules. They never change while the server runs.
 
 use super::Config;
 use crate::id::ServerId;
@@ -15,8 +16,7 @@ pub struct PeerOptions {
     pub init_limit: u64,
     /// Ticks that a learner may be silent (`syncLimit`).
     pub sync_limit: u64,
-    /// Ticks that a learner tries to reach its leader (`connectToLearnerMasterLimit`); 0: as
-    /// `initLimit`.
+    /// Ticks that a learner tries to reach its leader (`connectToLearnerMasterLimit`); 0: as `initLimit`.
     pub connect_limit: u64,
     /// If the configuration does not name this server, it observes (`peerType=observer`).
     pub is_observer: bool,

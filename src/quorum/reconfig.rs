@@ -1,4 +1,8 @@
-//! The configuration that results from a reconfiguration (`PrepRequestProcessor`, case reconfig).
+//! The configuration that results from a reconfiguration (`PrepRequestProcessor.pRequest2Txn`, case reconfig).
+//!
+//! The result is a pure function of the present configuration and the request. The caller checks what depends on the
+//! rest of the server: the permission, the expected version, another reconfiguration in progress, and whether a
+//! quorum of the result is present.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +11,26 @@ use super::{Config, Member};
 use crate::id::ServerId;
 use crate::limits::CONFIG_MEMBERS_MAX;
 
-/// The request of a client. With new members the other fields are ignored.
+/// A client's request (`ReconfigRequest`). If `new_members` is present, the other two are ignored.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reconfiguration<'a> {
-    /// Servers to be added or changed: `server.N=…`, separated by commas.
+    /// The servers to be added or changed, as `server.N=…`, separated by commas.
     pub joining: Option<&'a str>,
-    /// Ids of servers to be removed, separated by commas.
+    /// The ids of the servers to be removed, separated by commas. A server that leaves and joins in one request has
+    /// joined.
     pub leaving: Option<&'a str>,
-    /// The whole configuration, separated by commas or line ends.
+    /// The whole configuration, its lines separated by commas or line ends. A version in it is ignored.
     pub new_members: Option<&'a str>,
 }
 
-/// Why a reconfiguration is refused, with an explanation for the log.
+/// Why a reconfiguration is refused. The client gets the code; the text is for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReconfigError {
-    /// ZooKeeper's `BadArguments`.
+    /// The request does not describe an ensemble that can work (`KeeperException.BadArgumentsException`).
     #[error("{0}")]
     BadArguments(String),
-    /// ZooKeeper's `MarshallingError`: Java throws it for an invalid number.
+    /// ZooKeeper answers `MarshallingError` because Java throws another exception than `ConfigException`, such as for
+    /// an invalid number.
     #[error("{0}")]
     Marshalling(String),
 }
@@ -32,12 +38,16 @@ pub enum ReconfigError {
 use ReconfigError::{BadArguments, Marshalling};
 
 impl Config {
-    /// The configuration after the change; `version` is the zxid of its transaction. It is the
-    /// configuration as other servers read it from its text: a text that they cannot read would stop
-    /// them, and the leader with them.
+    /// The configuration after the change; `version` is the zxid of its transaction. It is the configuration as other
+    /// servers read it from its text: a text that they cannot read would stop them, and the leader with them.
     ///
     /// # Errors
-    /// As ZooKeeper refuses it. The caller has to check whether a quorum of the result is present.
+    /// If a text cannot be read, more than [`CONFIG_MEMBERS_MAX`] servers join, two servers would use one address, too
+    /// few voters remain (two are needed if `standalone_enabled`, otherwise one), a hierarchical configuration is to
+    /// change without naming all members, or others could not read the result.
+    ///
+    /// # Panics
+    /// If the text of the result reads as a configuration that breaks one of these rules.
     pub fn reconfigured(
         &self,
         change: Reconfiguration<'_>,
@@ -66,12 +76,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether only the version differs.
+    /// Whether the two differ in nothing but their version.
     pub fn has_same_members(&self, other: &Config) -> bool {
         let Config { members, groups, weights, version: _ } = self;
         (members, groups, weights) == (&other.members, &other.groups, &other.weights)
     }
 
+    /// The members after servers have left and joined. Servers leave first.
     fn changed(
         &self,
         change: Reconfiguration<'_>,
@@ -80,6 +91,7 @@ impl Config {
         for leaving in words(change.leaving, ',') {
             members.remove(&server_id(leaving)?);
         }
+        // Each joining server is compared with all members, so a request without this bound would be quadratic.
         if words(change.joining, ',').nth(CONFIG_MEMBERS_MAX).is_some() {
             let reason = format!("more than {CONFIG_MEMBERS_MAX} servers join at once");
             return Err(BadArguments(reason));
@@ -92,6 +104,7 @@ impl Config {
             // ZooKeeper: takes the text after the last dot, whatever is before it.
             let id = server_id(key.rsplit('.').next().unwrap_or(key))?;
             let member = Member::parse(value).map_err(BadArguments)?;
+            // ZooKeeper: PrepRequestProcessor refuses a joining server without a port for clients, too.
             if member.client.is_none() {
                 return Err(BadArguments(format!("server {id} needs a port for clients")));
             }
@@ -127,6 +140,7 @@ fn whole(members: &str, standalone_enabled: bool) -> Result<Config, ReconfigErro
     }
 }
 
+/// The words between separators, without white space around them, and without empty ones.
 // ZooKeeper: StringUtils.split.
 fn words(text: Option<&str>, separator: char) -> impl Iterator<Item = &str> {
     text.into_iter()
@@ -135,6 +149,7 @@ fn words(text: Option<&str>, separator: char) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
+/// The id of a server in a request.
 fn server_id(text: &str) -> Result<ServerId, ReconfigError> {
     let id: i64 = text.parse().map_err(|_| Marshalling(format!("{text:?} is no server id")))?;
     // A negative id would be taken for that of an observer without an id.
@@ -142,21 +157,21 @@ fn server_id(text: &str) -> Result<ServerId, ReconfigError> {
 }
 
 impl Member {
-    /// The addresses that only this member may use. Wildcard and loopback addresses may be used by
-    /// all.
+    /// The addresses that only this member may use. All members may use wildcard and loopback addresses.
     fn own_sockets(&self) -> Vec<(&str, u16)> {
         self.sockets().filter(|(host, _)| !is_wildcard(host) && !is_loopback(host)).collect()
     }
 
-    /// An address that it also uses, if there is one (`QuorumServer.checkAddressDuplicate`).
-    ///
-    /// ZooKeeper compares resolved addresses; here names are compared as they are.
+    /// An address that this member uses and that is also one of `others`, if there is one.
+    // ZooKeeper: QuorumServer.checkAddressDuplicate compares resolved addresses; here names are compared as they are
+    // written.
     fn common_socket<'a>(&'a self, others: &[(&str, u16)]) -> Option<(&'a str, u16)> {
         self.sockets().find(|(host, port)| {
             others.iter().any(|(h, p)| p == port && h.eq_ignore_ascii_case(host))
         })
     }
 
+    /// All its addresses with their ports: for learners, for elections, and for clients if that one has a host.
     fn sockets(&self) -> impl Iterator<Item = (&str, u16)> {
         let servers = self.addresses.iter().flat_map(|address| {
             [(&*address.host, address.quorum_port), (&*address.host, address.election_port)]

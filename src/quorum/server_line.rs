@@ -3,7 +3,9 @@
 //! ```text
 //! host:quorumPort:electionPort[:role][|host:quorumPort:electionPort[:role]]…[;[clientHost:]clientPort]
 //! ```
-//! The output is that of ZooKeeper, byte for byte, because the text is in a znode and in packets.
+//! The role is `participant`, also if there is none, or `observer`; a host that contains colons stands in brackets.
+//! The output is that of ZooKeeper, byte for byte, because the text is in a znode and in packets. `text` and `config`
+//! read such lines; nothing here resolves a name.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,11 +14,15 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::{Member, MemberAddress, PeerType};
 use crate::limits::{HOST_BYTES_MAX, MEMBER_ADDRESSES_MAX};
 
+/// What an error says about a line of another form.
 const SERVER_FORM: &str = "allowed: host:quorumPort:electionPort[:participant|:observer]\
                            [|host:port:port…][;[host:]clientPort]";
 
 impl Member {
     /// Reads the value of a `server.N` line.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong. The caller adds the line.
     pub fn parse(text: &str) -> Result<Member, String> {
         // Java's split drops trailing empty parts, so "a:1:2;" has no client part.
         let parts = java_split(text, ';');
@@ -32,6 +38,7 @@ impl Member {
     }
 }
 
+/// Reads the part before the `;`: the addresses, and the role, which is the same for all of them.
 fn member_addresses(text: &str) -> Result<(Vec<MemberAddress>, PeerType), String> {
     let mut addresses: Vec<MemberAddress> = Vec::new();
     let mut role: Option<PeerType> = None;
@@ -54,6 +61,8 @@ fn member_addresses(text: &str) -> Result<(Vec<MemberAddress>, PeerType), String
             return Err("quorum port and election port must be different".to_owned());
         }
         let address = MemberAddress { host: checked_host(host)?, quorum_port, election_port };
+        // An address that is written twice would be read back once, and the text of a configuration must stay the
+        // same.
         if !addresses.iter().any(|known| is_written_alike(known, &address)) {
             addresses.push(address);
         }
@@ -69,6 +78,9 @@ fn member_addresses(text: &str) -> Result<(Vec<MemberAddress>, PeerType), String
 }
 
 /// Reads the value of a `group.N` line: server ids separated by colons.
+///
+/// # Errors
+/// If one of them is not a number from 0.
 pub fn parse_group(text: &str) -> Result<Vec<u64>, String> {
     java_split(text, ':')
         .into_iter()
@@ -76,6 +88,7 @@ pub fn parse_group(text: &str) -> Result<Vec<u64>, String> {
         .collect()
 }
 
+/// Reads a role, in upper or lower case.
 fn parse_role(word: &str) -> Result<PeerType, String> {
     match word.trim().to_ascii_lowercase().as_str() {
         "participant" => Ok(PeerType::Participant),
@@ -84,6 +97,7 @@ fn parse_role(word: &str) -> Result<PeerType, String> {
     }
 }
 
+/// Reads the part after the `;`. The host `0.0.0.0` counts as none, as it is written again.
 fn client_address(text: &str) -> Result<(Option<String>, u16), String> {
     match host_and_ports(text)?[..] {
         [text] => Ok((None, port(text)?)),
@@ -93,7 +107,11 @@ fn client_address(text: &str) -> Result<(Option<String>, u16), String> {
     }
 }
 
-/// Splits at colons; a host in brackets may contain some.
+/// Splits an address at its colons; a host in brackets, which may contain colons, is one field, without the brackets.
+///
+/// # Errors
+/// If a bracket is not closed, or nothing follows it.
+// ZooKeeper: ConfigUtils.getHostAndPort.
 pub fn host_and_ports(text: &str) -> Result<Vec<&str>, String> {
     let Some(rest) = text.strip_prefix('[') else {
         return Ok(java_split(text, ':'));
@@ -105,6 +123,7 @@ pub fn host_and_ports(text: &str) -> Result<Vec<&str>, String> {
     Ok(fields)
 }
 
+/// The host, if it is one that the text of a configuration can hold.
 fn checked_host(host: &str) -> Result<String, String> {
     if host.is_empty() {
         return Err("there is no host before the port".to_owned());
@@ -120,12 +139,13 @@ fn checked_host(host: &str) -> Result<String, String> {
     Ok(host.to_owned())
 }
 
+/// Reads a port, from 0 to 65535.
 fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| format!("the port {text:?} is not a number from 0 to 65535"))
 }
 
-/// Java's `String.split` by one character: trailing empty parts are dropped, but a text without the
-/// separator is one part even when it is empty.
+/// Java's `String.split` by one character. It drops trailing empty parts, but a text without the separator is one
+/// part, even an empty text.
 fn java_split(text: &str, separator: char) -> Vec<&str> {
     let mut parts: Vec<&str> = text.split(separator).collect();
     if parts.len() > 1 {
@@ -154,29 +174,30 @@ fn java_host(host: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether two addresses have the same text, so that only one of them could be read back.
+/// Whether two addresses have the same text, so that only one of them would be read back.
 fn is_written_alike(one: &MemberAddress, other: &MemberAddress) -> bool {
     let ports = |address: &MemberAddress| (address.quorum_port, address.election_port);
     ports(one) == ports(other) && java_host(&one.host) == java_host(&other.host)
 }
 
-/// The host in the form that may precede a port.
+/// The host as it may precede a port: an IPv6 address in full and in brackets, anything else as it is.
 pub fn bracketed(host: &str) -> Cow<'_, str> {
     let host = java_host(host);
     if host.contains(':') { format!("[{host}]").into() } else { host }
 }
 
-/// Whether the host stands for all addresses of a machine. No server can be reached at such a host.
+/// Whether the host stands for all addresses of a machine (`0.0.0.0`, `::`). Nobody can connect to such a host.
 pub fn is_wildcard(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_unspecified())
 }
 
-/// Whether the host is the machine itself.
+/// Whether the host is the machine itself: `localhost`, `127.0.0.0/8` or `::1`.
 pub(super) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
+/// Writes the role as in a `server.N` line.
 impl fmt::Display for PeerType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -186,6 +207,7 @@ impl fmt::Display for PeerType {
     }
 }
 
+/// Writes the value of the `server.N` line, which [`Member::parse`] reads.
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // ZooKeeper: QuorumServer.toString sorts by host, and names the role once.

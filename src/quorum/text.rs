@@ -1,4 +1,4 @@
-//! The text of a configuration: in the znode, in NEWLEADER, in notifications, in files.
+//! The text of a configuration: in the znode `/zookeeper/config`, in NEWLEADER, in notifications, in files.
 //!
 //! ```text
 //! server.1=zk1:2888:3888:participant;0.0.0.0:2181
@@ -6,9 +6,10 @@
 //! weight.1=1
 //! version=400000003
 //! ```
-//! Servers first, by id, then groups and weights where the quorum is hierarchical, and the version in
+//! Servers first, by id, then groups and weights where the quorum is hierarchical, and last the version in
 //! hexadecimal digits, without a line end. It is read as Java reads properties
-//! (`QuorumPeerConfig.parseDynamicConfig`); it comes from other servers, so every field is checked.
+//! (`QuorumPeerConfig.parseDynamicConfig`). Because it comes from other servers and from clients, every field is
+//! checked.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,15 +23,16 @@ use crate::limits::{CONFIG_BYTES_MAX, CONFIG_MEMBERS_MAX};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the configuration, {text:?}: {reason}")]
 pub struct ConfigError {
-    /// From 1; 0: the text as a whole.
+    /// The number of the line, from 1; 0 if the text as a whole is wrong.
     pub line: usize,
-    /// The line.
+    /// The line, cut off after 200 characters; empty if `line` is 0.
     pub text: String,
     /// What is wrong, and which values are allowed.
     pub reason: String,
 }
 
 impl ConfigError {
+    /// An error about the text as a whole.
     fn whole(reason: String) -> ConfigError {
         ConfigError { line: 0, text: String::new(), reason }
     }
@@ -38,6 +40,10 @@ impl ConfigError {
 
 impl Config {
     /// Reads a configuration that can elect a leader: it has at least one voter.
+    ///
+    /// # Errors
+    /// If a line is not one of a configuration, the text or the number of members is beyond its bound, a voter of a
+    /// hierarchical configuration is in no group, or there is no voter.
     pub fn parse(text: &str) -> Result<Config, ConfigError> {
         let config = Config::parse_any(text)?;
         if config.voters().next().is_none() {
@@ -48,7 +54,10 @@ impl Config {
         Ok(config)
     }
 
-    /// The same from bytes that came from another server.
+    /// Reads the same from bytes that came from another server.
+    ///
+    /// # Errors
+    /// As [`Config::parse`], and if the bytes are not UTF-8.
     pub fn from_bytes(bytes: &[u8]) -> Result<Config, ConfigError> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| ConfigError::whole(format!("no UTF-8: {error}")))?;
@@ -70,6 +79,9 @@ impl Config {
     }
 
     /// Reads a configuration, which may be without participants.
+    ///
+    /// # Errors
+    /// As [`Config::parse`], except for that.
     pub(super) fn parse_any(text: &str) -> Result<Config, ConfigError> {
         if text.len() > CONFIG_BYTES_MAX {
             let reason = format!("{} bytes are too many, allowed: {CONFIG_BYTES_MAX}", text.len());
@@ -95,6 +107,7 @@ impl Config {
         Ok(config)
     }
 
+    /// Adds what one line says. `group_of` has the group of each server so far.
     fn add(
         &mut self,
         group_of: &mut BTreeMap<ServerId, i64>,
@@ -129,7 +142,8 @@ impl Config {
         Ok(())
     }
 
-    /// In a hierarchical quorum every voter has a group and a weight.
+    /// Completes a hierarchical configuration after the last line: every voter needs a group, and has weight 1 unless
+    /// a line says otherwise (`QuorumHierarchical.parse`).
     fn complete(&mut self, group_of: &BTreeMap<ServerId, i64>) -> Result<(), String> {
         if self.groups.is_empty() && self.weights.is_empty() {
             return Ok(());
@@ -156,6 +170,7 @@ impl Config {
     }
 }
 
+/// Writes the text of the configuration, which [`Config::parse`] reads.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (id, member) in &self.members {
@@ -177,24 +192,31 @@ fn parse_hex(text: &str) -> Option<i64> {
     i64::from_str_radix(text, 16).ok().filter(|version| *version >= 0)
 }
 
+/// The number in a key such as `group.2`.
 fn number_of(key: &str) -> Result<i64, String> {
     // ZooKeeper takes the text after the first dot.
     let number = key.split_once('.').and_then(|(_, number)| number.parse().ok());
     number.filter(|number| *number >= 0).ok_or_else(|| format!("{key:?} names no number from 0"))
 }
 
+/// The server id in a key such as `weight.2`.
 fn server_of(key: &str) -> Result<ServerId, String> {
     number_of(key).map(ServerId)
 }
 
+/// The last line of a key.
 struct Line<'a> {
+    /// Its number, from 1.
     number: usize,
+    /// The line as it is written.
     text: &'a str,
+    /// The value, without backslashes that precede special characters.
     value: String,
 }
 
-/// Java's `Properties.load`, as far as configurations go: comments, `key=value`, `key:value` and
-/// `key value`, a backslash before a special character. The last line of a key counts.
+/// Java's `Properties.load`, as far as configurations go: comments, `key=value`, `key:value` and `key value`, a
+/// backslash before a special character. The last line of a key counts. A line that continues on the next one is not
+/// supported.
 fn last_of_each_key(text: &str) -> BTreeMap<String, Line<'_>> {
     let mut lines = BTreeMap::new();
     for (index, text) in text.split(['\n', '\r']).enumerate() {
@@ -208,6 +230,7 @@ fn last_of_each_key(text: &str) -> BTreeMap<String, Line<'_>> {
     lines
 }
 
+/// Splits a line at its first separator that no backslash precedes.
 fn key_and_value(line: &str) -> (String, String) {
     let mut key = String::new();
     let mut chars = line.char_indices();

@@ -1,4 +1,7 @@
 //! When enough members have agreed (`QuorumMaj`, `QuorumHierarchical`, `QuorumOracleMaj`).
+//!
+//! The rule that is easy to break: two quorums of one configuration have a voter in common. So servers without a vote
+//! never count; and the witness of [`Oracle`], which can replace the second of two voters, must not say yes to both.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -9,14 +12,14 @@ use crate::id::ServerId;
 /// The answer of an outside witness in an ensemble of two (`QuorumOracleMaj`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Oracle {
-    /// The other server is absent, so the witness counts. True until a leader has a follower.
+    /// Whether the witness counts, because the other server is absent. True until a leader has a follower.
     pub needed: bool,
-    /// This server may continue alone.
+    /// Whether the witness says that this server may continue alone.
     pub says_yes: bool,
 }
 
 impl Config {
-    /// Whether these servers are a quorum. Those that do not vote do not count.
+    /// Whether these servers are a quorum. Servers that do not vote do not count.
     pub fn has_quorum(&self, servers: &BTreeSet<ServerId>) -> bool {
         self.has_quorum_of(|id| servers.contains(&id))
     }
@@ -35,7 +38,8 @@ impl Config {
         agreeing > voters / 2
     }
 
-    /// The same with a witness that decides between two. `None`: there is none.
+    /// Whether these servers are a quorum, or the witness replaces the second of two voters. `None`: there is no
+    /// witness.
     pub fn has_quorum_with(&self, servers: &BTreeSet<ServerId>, oracle: Option<Oracle>) -> bool {
         if self.has_quorum(servers) {
             return true;
@@ -44,7 +48,8 @@ impl Config {
         !self.is_hierarchical() && self.voters().count() <= 2 && needed && says_yes
     }
 
-    /// More than half of the weight in each of a majority of the groups that have any weight.
+    /// Whether the servers have more than half of the weight in each of a majority of the groups; groups without any
+    /// weight do not count (`QuorumHierarchical.containsQuorum`).
     fn has_groups_of(&self, agrees: impl Fn(ServerId) -> bool) -> bool {
         let (mut groups, mut agreeing) = (0, 0);
         for servers in self.groups.values() {
@@ -65,7 +70,7 @@ impl Config {
         agreeing > groups / 2
     }
 
-    /// How many voters a quorum needs at least, for an operator; `None`: groups and weights decide.
+    /// How many voters a quorum needs, for an operator; `None`: groups and weights decide.
     pub fn majority(&self) -> Option<usize> {
         let voters = self.voters().count();
         let majority = voters / 2 + 1;
@@ -78,7 +83,7 @@ impl Config {
         !self.groups.is_empty() || !self.weights.is_empty()
     }
 
-    /// The weight of a server's vote; a server with weight 0 never leads.
+    /// The weight of a server's vote: 1 if a majority decides. A server with weight 0 never leads.
     pub fn weight(&self, id: ServerId) -> i64 {
         // ZooKeeper: QuorumMaj.getWeight is 1 for every server.
         let weight =
@@ -88,21 +93,25 @@ impl Config {
     }
 }
 
-/// The servers that have agreed to something, under one configuration, or under two while one
-/// replaces the other (`SyncedLearnerTracker`).
+/// The servers that have agreed to something, under one configuration, or under two while one replaces the other
+/// (`SyncedLearnerTracker`). The default has no configuration and counts as complete.
 #[derive(Debug, Clone, Default)]
 pub struct AckTracker {
+    /// The configurations whose quorums are needed.
     configs: Vec<Rc<Config>>,
+    /// The servers that have agreed.
+    ///
+    /// Invariant: each votes in one of `configs`.
     acks: BTreeSet<ServerId>,
 }
 
 impl AckTracker {
-    /// A tracker without acknowledgements. Without a configuration it counts as complete.
+    /// A tracker for one configuration, without acknowledgements.
     pub fn new(config: Rc<Config>) -> AckTracker {
         AckTracker { configs: vec![config], acks: BTreeSet::new() }
     }
 
-    /// A tracker for the active configuration, and also for the last one seen if that is newer.
+    /// A tracker for the active configuration and, if that is newer, also for the last one seen.
     pub fn of_both(active: &Rc<Config>, last_seen: &Rc<Config>) -> AckTracker {
         let mut tracker = AckTracker::new(active.clone());
         if last_seen.version > active.version {
@@ -113,13 +122,16 @@ impl AckTracker {
     }
 
     /// Adds a configuration whose quorum is also needed.
+    ///
+    /// # Panics
+    /// If a server has agreed already.
     pub fn add_config(&mut self, config: Rc<Config>) {
         assert!(self.acks.is_empty(), "earlier agreement does not cover this configuration");
         self.configs.push(config);
     }
 
-    /// Adds the agreement of a server. False: it votes in none of the configurations, and does not
-    /// count.
+    /// Adds the agreement of a server. Returns whether it counts: not if the server votes in none of the
+    /// configurations.
     pub fn add(&mut self, id: ServerId) -> bool {
         let counts = self.configs.iter().any(|config| config.is_voter(id));
         if counts {
@@ -134,12 +146,12 @@ impl AckTracker {
         self.configs.iter().all(|config| config.is_voter(id))
     }
 
-    /// Whether every configuration has its quorum.
+    /// Whether the servers are a quorum of every configuration.
     pub fn has_all_quorums(&self) -> bool {
         self.configs.iter().all(|config| config.has_quorum(&self.acks))
     }
 
-    /// The same with a witness.
+    /// Whether, for every configuration, they are a quorum, or the witness replaces the second of two voters.
     pub fn has_all_quorums_with(&self, oracle: Option<Oracle>) -> bool {
         self.configs.iter().all(|config| config.has_quorum_with(&self.acks, oracle))
     }

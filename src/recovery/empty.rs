@@ -1,4 +1,9 @@
-//! What recovery does with a folder without data: it begins a new database, or waits for a leader.
+//! What recovery does with a folder without data: it begins a new database, or waits for a leader
+//! (`FileTxnSnapLog.restore`, the part after "no snapshot found").
+//!
+//! The rule that is easy to break: a server that has lost its data must not vote, because its empty history would
+//! count as that of a server that has acknowledged nothing. So any trace of an earlier life, an epoch or a snapshot
+//! that says "no data", makes the zxid -1.
 
 use super::files::Files;
 use super::folder::Folder;
@@ -11,7 +16,12 @@ use crate::io::Place;
 const INITIALIZE_FILE: &str = "initialize";
 
 /// Decides what a folder without data is, and returns the zxid of the server: 0 if a new database begins, -1 if the
-/// folder may have lost its data.
+/// folder may have lost its data. `initialize` says whether the operator has declared the ensemble new.
+///
+/// A new database gets its `snapshot.0` at once, which is durable when this returns.
+///
+/// # Errors
+/// The system's, or an epoch file that holds no epoch.
 pub(super) fn begin(
     folder: &dyn Folder,
     files: &Files,
@@ -24,6 +34,8 @@ pub(super) fn begin(
     let lost = if options.ensemble { epochs::claimed(folder)? } else { None };
     let had_none = options.ensemble.then(|| files.snapshot_of_no_data()).flatten();
     if initialize || (options.autocreate && lost.is_none() && had_none.is_none()) {
+        // The operator knows that the data is lost. A currentEpoch that stays would let the empty history beat
+        // others.
         if lost.is_some() {
             epochs::forget_current(folder)?;
         }
@@ -54,6 +66,9 @@ pub(super) fn begin(
 }
 
 /// Whether the operator says that the ensemble is new.
+///
+/// # Errors
+/// The system's.
 pub(super) fn has_initialize(folder: &dyn Folder) -> Result<bool, RecoveryError> {
     folder.has_initialize().map_err(|error| RecoveryError::Io {
         what: "look for",
@@ -63,6 +78,9 @@ pub(super) fn has_initialize(folder: &dyn Folder) -> Result<bool, RecoveryError>
 }
 
 /// Removes the operator's file: it must not make a folder that loses its data later look new.
+///
+/// # Errors
+/// The system's.
 pub(super) fn remove_initialize(folder: &dyn Folder) -> Result<(), RecoveryError> {
     folder.remove_initialize().map_err(|error| RecoveryError::Io {
         what: "remove",

@@ -1,4 +1,14 @@
-//! The epoch files of a member of an ensemble (`QuorumPeer.loadDataBase`).
+//! The epoch files of a member of an ensemble (`QuorumPeer.loadDataBase`, `readLongFromFile`).
+//!
+//! ```text
+//! acceptedEpoch  the highest epoch that this server has promised to a leader    a decimal number, no line end
+//! currentEpoch   the epoch of the leader whose history this server has          the same
+//! ```
+//! Both are in the folder of the snapshots. A third file, of Ringkeeper's own, says where the history of
+//! `currentEpoch` began ([`OriginFile`]). Recovery reads them after the log, because the last zxid shows whether they
+//! can be right.
+//!
+//! Invariant: what [`recover`] returns has `current ≤ accepted`.
 
 use std::io::{self, Read};
 
@@ -21,7 +31,10 @@ const NO_NUMBER: &str = "While the other servers have a quorum, move log.* and s
     version-2 folders (in dataDir and dataLogDir) aside, write into acceptedEpoch and currentEpoch what \
     currentEpoch of the leader says, and start it: it gets everything from the leader, and does not vote before";
 
-/// Reads both files. Creates a missing one with the epoch of the last zxid.
+/// Reads the files, and creates a missing epoch file with the epoch of the last zxid.
+///
+/// # Errors
+/// The system's, or the files contradict the log or each other ([`RecoveryError::Epoch`]).
 pub(super) fn recover(
     folder: &dyn Folder,
     zxid: Zxid,
@@ -46,8 +59,8 @@ pub(super) fn recover(
             notes.push(format!("currentEpoch is {value}, from {temporary}"));
             current = value;
         } else if promised.is_some_and(|promised| of_zxid <= promised) {
-            // The server stopped while it received the history of a leader. It logs that history before it adopts
-            // the epoch, and what it has logged is safe to keep.
+            // The server stopped while it received the history of a leader. It logs that history before it adopts the
+            // epoch, and what it has logged is safe to keep.
             // ZooKeeper: refuses to start.
             notes.push(format!(
                 "the last zxid, {zxid}, is of a later epoch than the current one, {current}: the \
@@ -135,6 +148,7 @@ pub(super) fn forget_current(folder: &dyn Folder) -> Result<(), RecoveryError> {
     write(folder, Epochs::CURRENT_FILE, Epoch::ZERO)
 }
 
+/// The epoch in a file. If the file is missing, it is created with `default`, and a note says so.
 fn read_or_create(
     folder: &dyn Folder,
     name: &str,
@@ -149,6 +163,7 @@ fn read_or_create(
     Ok(default)
 }
 
+/// Replaces a file by one with this epoch, which is then durable.
 fn write(folder: &dyn Folder, name: &str, epoch: Epoch) -> Result<(), RecoveryError> {
     folder.replace(Place::Snapshots, name, epoch.to_string().as_bytes()).map_err(|error| {
         RecoveryError::Io { what: "write", file: folder.describe(Place::Snapshots, name), error }
@@ -173,6 +188,10 @@ fn read_text(folder: &dyn Folder, name: &str) -> Result<Option<String>, Recovery
     }
 }
 
+/// The epoch in a file, from 0 to [`i32::MAX`]; `None`: the file does not exist.
+///
+/// # Errors
+/// The system's, or the file holds no epoch.
 fn read(folder: &dyn Folder, name: &str) -> Result<Option<Epoch>, RecoveryError> {
     let Some(text) = read_text(folder, name)? else { return Ok(None) };
     let file = folder.describe(Place::Snapshots, name);

@@ -1,5 +1,5 @@
 //! The files of a data folder by their names: which belong where, which must be durable, which an earlier run left
-//! unfinished.
+//! unfinished. Nothing here reads a file.
 
 use super::RecoveryError;
 use super::folder::{FileInfo, Folder};
@@ -8,9 +8,11 @@ use crate::io::{Place, is_segment_temporary};
 use crate::snapshot::SNAPSHOT_TEMPORARY;
 use crate::txnlog::plan;
 
-/// The files of both folders.
+/// The regular files of both folders, those included that are neither logs nor snapshots.
 pub(super) struct Files {
+    /// The files of the folder of snapshots, in any order.
     pub snapshots: Vec<FileInfo>,
+    /// The files of the folder of logs, in any order. Invariant: the same as `snapshots` if both share a folder.
     pub logs: Vec<FileInfo>,
 }
 
@@ -56,7 +58,8 @@ impl Files {
             })
         };
         let files = Files { snapshots: list(Place::Snapshots)?, logs: list(Place::Logs)? };
-        // ZooKeeper: FileTxnSnapLog.checkLogDir, checkSnapDir.
+        // ZooKeeper: FileTxnSnapLog.checkLogDir, checkSnapDir. A wrong dataLogDir would otherwise look like a lost
+        // log.
         if folder.logs_apart() {
             let misplaced = |files: &[FileInfo], kind: fn(&str) -> Option<Zxid>, place, what| {
                 let found = files.iter().find(|file| kind(&file.name).is_some());
@@ -109,7 +112,11 @@ pub(super) fn sync_read(
     Ok(())
 }
 
-/// Removes the files that an earlier run prepared or did not finish.
+/// Removes the files that an earlier run prepared or did not finish: `prepared-segment-N` and the unfinished
+/// snapshot. Each removal makes a line in `news`.
+///
+/// # Errors
+/// The system's.
 pub(super) fn remove_temporaries(
     folder: &dyn Folder,
     files: &Files,

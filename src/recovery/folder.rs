@@ -1,4 +1,7 @@
-//! The trait through which recovery reaches a data folder, and a folder in memory.
+//! The trait [`Folder`], through which recovery reaches a data folder, and [`MemoryFolder`], a folder in memory.
+//!
+//! `runtime::FileFolder` implements the trait with files, and the simulation with its own disk. The trait judges no
+//! content: it lists, reads, and changes files, and its callers know what the files mean.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,7 +10,7 @@ use std::io::{self, Cursor, Read, Seek};
 use crate::io::Place;
 use crate::txnlog::{Entry, Reader, Verdict};
 
-/// An open file.
+/// A file that is open for reading.
 pub trait ReadSeek: Read + Seek {}
 
 impl<T: Read + Seek> ReadSeek for T {}

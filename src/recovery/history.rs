@@ -1,5 +1,4 @@
-//! Reading old transactions from the log, for learners that are far behind
-//! (`ZKDatabase.getProposalsFromTxnLog`).
+//! Reading old transactions from the log, for learners that are far behind (`ZKDatabase.getProposalsFromTxnLog`).
 //!
 //! The rule that is easy to break: successive files may have a hole between them. If a server got the whole tree from a
 //! leader, its log continues after the zxid of that tree, and the transactions in between were never logged here.

@@ -48,21 +48,21 @@ use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::txnlog::plan;
 
-/// Options of recovery.
+/// Options of recovery. Names in brackets are ZooKeeper's keys.
 #[derive(Clone, Debug)]
 pub struct RecoveryOptions {
     /// Options of the database.
     pub database: DatabaseOptions,
-    /// `snapshot.trust.empty`: logs without any snapshot are replayed from nothing.
+    /// Whether logs without any snapshot are replayed from nothing (`snapshot.trust.empty`).
     pub trust_empty: bool,
-    /// `db.autocreate`: an empty folder is a new, empty database.
+    /// Whether an empty folder is a new, empty database (`db.autocreate`).
     pub autocreate: bool,
     /// Whether the server is a member of an ensemble: then it reads, creates and checks the epoch files, and leaves
     /// sessions to the leader.
     pub ensemble: bool,
     /// Whether recovery continues where transactions are missing in the middle of the log.
     pub allow_gaps: bool,
-    /// The number of the last transactions that are kept for followers that lag a little.
+    /// How many of the last transactions are kept for followers that lag a little; 0: none.
     pub recent_txns_max: usize,
     /// A bug that is switched on; only in a build for tests.
     pub planted: Option<PlantedBug>,
@@ -82,27 +82,30 @@ impl Default for RecoveryOptions {
     }
 }
 
-/// The state that a folder holds.
+/// The state that a folder holds, after the repairs.
 #[derive(Debug)]
 pub struct Recovered {
     /// The tree, the sessions and the ACLs.
     pub database: Database,
     /// The last transaction in it; -1 if the folder may have lost its data: then the server may not vote.
     pub zxid: Zxid,
-    /// The epochs; `None` for a standalone server.
+    /// The epochs.
+    ///
+    /// Invariant: `None` exactly for a standalone server.
     pub epochs: Option<Epochs>,
-    /// The zxid of the snapshot from which replay began.
+    /// The zxid of the snapshot from which replay began; `None`: there was none.
     pub snapshot: Option<Zxid>,
     /// The number of transactions replayed after the snapshot.
     pub txns: u64,
     /// Whether transactions are missing between those that were replayed
     /// ([`RecoveryOptions::allow_gaps`]): each start finds the same gaps until there is a later snapshot.
     pub gaps: bool,
-    /// The last transactions, without a gap and each zxid once.
+    /// The last transactions, oldest first, without a gap and each zxid once; at most
+    /// [`RecoveryOptions::recent_txns_max`].
     pub recent: VecDeque<Txn>,
-    /// Lines about what an operator should look at: what recovery skipped or cut, and what is lost.
+    /// Lines for warnings: what recovery skipped or cut, and what is lost.
     pub notes: Vec<String>,
-    /// Lines about what is as it should be.
+    /// Lines about what an operator may want to know, and need not act on.
     pub news: Vec<String>,
 }
 
@@ -131,15 +134,17 @@ pub enum RecoveryProgress<'a> {
     },
 }
 
-/// Reads the folder, repairs what may be repaired, and returns the state that it holds.
+/// Reads the folder, repairs what may be repaired, and returns the state that it holds. `progress` is called now and
+/// then, and may do nothing.
 ///
 /// # Errors
-/// See [`RecoveryError`]. After an error no log and no snapshot is changed.
+/// See [`RecoveryError`]. After an error other than [`RecoveryError::Io`], every log and every snapshot is as it was.
 pub fn recover(
     folder: &dyn Folder,
     options: &RecoveryOptions,
     progress: &mut dyn FnMut(RecoveryProgress<'_>),
 ) -> Result<Recovered, RecoveryError> {
+    // First everything is read and judged; only `empty::begin` and what follows it changes the folder.
     let files = Files::list(folder)?;
     let (mut notes, mut news) = (Vec::new(), Vec::new());
     notes.extend(files.foreign_note(folder.logs_apart()));
@@ -152,6 +157,8 @@ pub fn recover(
         Some((database, zxid)) => (database, Some(zxid)),
         None => (Database::new(options.database), None),
     };
+    // ZooKeeper: FileTxnSnapLog.restore. Without a snapshot the beginning of the log may have been purged, and
+    // nothing would show it.
     if snapshot.is_none()
         && !options.trust_empty
         && let Some(name) = replay::first_with_entries(folder, &logs)?
@@ -171,6 +178,7 @@ pub fn recover(
         zxid,
         error,
     })?;
+    // From here on this server vouches for what it has read, so it must not depend on what a power cut can take away.
     if !planted::is(options.planted, PlantedBug::ReadNotSynced) {
         files::sync_read(folder, name, plan::logs_from(&logs, snapshot.unwrap_or(Zxid::ZERO)))?;
     }
@@ -195,9 +203,11 @@ pub fn recover(
         true => Some(epochs::recover(folder, zxid, &mut notes, &mut news)?),
         false => None,
     };
+    // Cut only after the epoch files have been judged: an error there must leave the log as it was found.
     replay::repair(folder, &repairs, &mut notes)?;
     files::remove_temporaries(folder, &files, &mut news)?;
 
+    // In an ensemble, the leader decides which sessions have ended. ZooKeeper: ZooKeeperServer.loadData.
     if !options.ensemble {
         let orphans = database.remove_orphaned_ephemerals();
         if orphans > 0 {

@@ -1,4 +1,16 @@
-//! Replays the logs after a snapshot.
+//! Replays the logs after a snapshot (`FileTxnSnapLog.fastForwardFromEdits`).
+//!
+//! ```text
+//!  logs      log.1 ─────────────┬ log.80 ──────────────────────┬ log.200 ───────▒ torn tail
+//!  snapshot              ▲ base │ `zxid`: applied up to here   │
+//! ```
+//! Replay applies each transaction after the snapshot once, in order. It refuses a log that is damaged, goes back, or
+//! lacks transactions in the middle, because a state that misses a committed transaction would differ from that of
+//! all other servers. It changes no file: [`Repair`] says what has to be done when everything else is known to be
+//! right.
+//!
+//! The rule that is easy to break: only the last log may have a torn tail that is cut. A tail in an earlier log is
+//! damage, unless ZooKeeper went on after it in another file.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -19,18 +31,23 @@ use crate::txnlog::{self, Entry, Reader, Verdict, plan};
 /// A change to a log after which ZooKeeper could read it as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Repair {
+    /// The name of the log.
     name: String,
-    /// The offset at which the file is cut. `None`: it holds no transaction, and is removed.
+    /// The offset at which the file is cut, the end of its last whole record. `None`: it holds no transaction, and is
+    /// removed.
     cut: Option<u64>,
+    /// What is wrong with what is cut, for the operator.
     reason: String,
 }
 
-/// Problems of one kind in the logs, for an operator.
+/// Problems of one kind in the logs, for an operator. The lines are bounded, the count is not.
 #[derive(Debug)]
 pub(super) struct Places {
+    /// How many places there are.
     count: u64,
+    /// A line for each of the first [`Places::NOTES_MAX`] places.
     notes: Vec<String>,
-    /// What is wrong at each place.
+    /// What is wrong at each place, as the beginning of a sentence.
     what: &'static str,
 }
 
@@ -39,10 +56,12 @@ impl Places {
     /// places must not fill the memory.
     const NOTES_MAX: usize = 20;
 
+    /// No places yet.
     fn new(what: &'static str) -> Places {
         Places { count: 0, notes: Vec::new(), what }
     }
 
+    /// Counts a place. `note` makes its line, if there is room for one.
     fn note(&mut self, note: impl FnOnce() -> String) {
         self.count += 1;
         if self.notes.len() < Places::NOTES_MAX {
@@ -50,6 +69,7 @@ impl Places {
         }
     }
 
+    /// Whether there is no such place.
     pub fn is_none(&self) -> bool {
         self.count == 0
     }
@@ -66,14 +86,20 @@ impl Places {
 }
 
 /// The state during replay.
+///
+/// Invariant: `database` holds everything up to `zxid`.
 pub(super) struct Replay<'a> {
+    /// The tree, the sessions and the ACLs.
     pub database: Database,
-    /// The last transaction that was applied, or the zxid of the snapshot.
+    /// The last transaction that was applied, or the zxid of the snapshot; 0 without one. It never falls.
     pub zxid: Zxid,
+    /// The number of transactions that were applied.
     pub txns: u64,
+    /// The last of them, for followers, without a gap; within the bounds on number and bytes.
     pub recent: VecDeque<Txn>,
-    /// The bytes of the recent transactions.
+    /// The bytes of the recent transactions. Invariant: the sum over `recent`.
     recent_bytes: usize,
+    /// What is to be changed after everything was read.
     pub repairs: Vec<Repair>,
     /// Places where transactions are missing, which the operator has allowed.
     pub gaps: Places,
@@ -81,10 +107,11 @@ pub(super) struct Replay<'a> {
     pub misplaced: Places,
     /// The path of the log with the last transaction that was applied; `None`: the snapshot holds it.
     last_file: Option<String>,
-    /// The zxid of the snapshot: transactions up to it are not applied again.
+    /// The zxid of the snapshot: transactions up to it are not applied again. `None`: there is no snapshot.
     base: Option<Zxid>,
-    /// The zxids of newer snapshots, which cannot be read.
+    /// The zxids of newer snapshots, which cannot be read. A hole in the log may hide behind one of them.
     passed_over: Vec<Zxid>,
+    /// What the caller wants.
     options: &'a RecoveryOptions,
 }
 
@@ -95,7 +122,8 @@ const WARMED_TOGETHER: usize = 8;
 const PROGRESS_TXNS: u64 = 10_000;
 
 impl<'a> Replay<'a> {
-    /// `snapshots` are the zxids of all snapshots in the folder.
+    /// A replay that begins with the state of the snapshot at `base`; without one, `database` is new. `snapshots` are
+    /// the zxids of all snapshots in the folder.
     pub fn new(
         database: Database,
         base: Option<Zxid>,
@@ -121,6 +149,10 @@ impl<'a> Replay<'a> {
     }
 
     /// Replays the transactions after the snapshot. `logs` are all logs, the oldest first.
+    ///
+    /// # Errors
+    /// The system's; or a log is damaged, misnamed, goes back, or lacks transactions ([`RecoveryError::Gap`]) without
+    /// permission.
     pub fn run(
         &mut self,
         folder: &dyn Folder,
@@ -134,6 +166,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
+    /// Replays one log. The last one may end in a torn tail, which becomes a repair.
     fn file(
         &mut self,
         folder: &dyn Folder,
@@ -251,12 +284,16 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
+    /// The error about transactions that are missing before `before`.
     fn gap(&self, before: Zxid, path: &str, offset: u64) -> RecoveryError {
         RecoveryError::Gap { after: self.zxid, before, file: path.to_owned(), offset }
     }
 
+    /// Applies one record, if it is after the snapshot and may follow the one before it.
     fn entry(&mut self, entry: Entry, path: &str) -> Result<(), RecoveryError> {
         let zxid = entry.txn.zxid();
+        // The snapshot holds this transaction whole, also a fuzzy one of ZooKeeper's, whose name has the zxid at
+        // which it began.
         if self.base.is_some_and(|base| zxid <= base) {
             return Ok(());
         }
@@ -335,7 +372,11 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// The name of the first log with a transaction in it.
+/// The name of the first log with a transaction in it. Empty logs prove nothing: ZooKeeper leaves one if it crashes
+/// just after it has created the file.
+///
+/// # Errors
+/// The system's.
 pub(super) fn first_with_entries<'n>(
     folder: &dyn Folder,
     logs: &[(Zxid, &'n str)],
@@ -354,7 +395,10 @@ pub(super) fn first_with_entries<'n>(
     Ok(None)
 }
 
-/// Carries the repairs out.
+/// Carries the repairs out. Each is durable before the next one, and each makes a line in `notes`.
+///
+/// # Errors
+/// The system's. The repairs before the one that failed are done, and the next start finds the others again.
 pub(super) fn repair(
     folder: &dyn Folder,
     repairs: &[Repair],

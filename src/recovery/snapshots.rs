@@ -1,4 +1,8 @@
-//! The snapshots of a data folder: finding the newest one that can be read, and writing the first one.
+//! The snapshots of a data folder: finding the newest one that can be read, and writing the first one (`FileSnap`).
+//!
+//! A snapshot that was never finished has no end mark, and is skipped without being read. A finished one that cannot
+//! be read is skipped as well. In both cases the log must reach its zxid: otherwise this server would come back with
+//! less than it had ([`check_reached`]).
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -11,7 +15,7 @@ use crate::io::{Op, Place};
 use crate::snapshot::{self, Compression, Look};
 use crate::txnlog::plan;
 
-/// The number of snapshots that are tried (`FileSnap.deserialize`).
+/// The number of finished snapshots that are tried; `FileSnap.deserialize` tries as many.
 const SNAPSHOTS_TRIED_MAX: usize = 100;
 
 /// The result of reading the snapshots.
@@ -26,14 +30,16 @@ pub(super) struct Loaded<'f> {
 
 /// A snapshot that cannot be read.
 pub(super) struct Unusable<'f> {
+    /// The zxid in its name.
     zxid: Zxid,
+    /// Its name.
     name: &'f str,
     /// What is wrong with it; `None`: it was never finished, or its end is lost.
     error: Option<String>,
 }
 
 impl Unusable<'_> {
-    /// A line about it.
+    /// A line about it, for the operator.
     pub fn note(&self) -> String {
         let name = self.name;
         match &self.error {
@@ -104,6 +110,9 @@ pub(super) fn load_snapshot<'f>(
 /// 2. the file of the tree is damaged, and the server starts again: its log ends at 1:3
 /// 3. (epoch 2, 1:3) beats every server that followed only epoch 1 and has 1:4 to 1:20: those are lost
 /// ```
+///
+/// # Errors
+/// [`RecoveryError::LostTree`].
 // ZooKeeper: FileSnap.deserialize skips the snapshot, and the server starts with the rest.
 pub(super) fn check_reached(
     folder: &dyn Folder,
@@ -118,7 +127,10 @@ pub(super) fn check_reached(
     })
 }
 
-/// Judges a snapshot by its first and its last bytes. Leaves the file at its start.
+/// Judges a snapshot by its first and its last eight bytes, without reading the rest. Leaves the file at its start.
+///
+/// # Errors
+/// The system's.
 pub(crate) fn look_at<R: Read + Seek + ?Sized>(
     mut file: &mut R,
     compression: Compression,
@@ -138,11 +150,15 @@ pub(crate) fn look_at<R: Read + Seek + ?Sized>(
 /// The words for an operator about a snapshot that does not begin as one.
 pub(crate) const DAMAGED_BEGINNING: &str = "it does not begin as a snapshot";
 
-/// Writes `snapshot.0`, the snapshot of a database without transactions.
+/// Writes `snapshot.0`, the snapshot of a database without transactions, which is durable when this returns.
+///
+/// # Errors
+/// The system's.
 pub(super) fn save_empty(
     folder: &dyn Folder,
     database: &mut Database,
 ) -> Result<(), RecoveryError> {
+    // Without a bound on what is in flight, one loop produces the whole file, which is small.
     let options = snapshot::WriterOptions {
         in_flight_bytes_max: usize::MAX,
         ..snapshot::WriterOptions::default()

@@ -47,13 +47,16 @@ pub fn discard_after(folder: &dyn Folder, zxid: Zxid) -> Result<Vec<String>, Rec
     cut(folder, zxid, false)
 }
 
-/// A file to be removed.
+/// A file to be removed, with the zxid in its name.
 #[derive(Debug)]
 enum Change<'n> {
+    /// A snapshot that may hold something after the cut.
     Snapshot(Zxid, &'n str),
+    /// A log that begins after the cut.
     Log(Zxid, &'n str),
 }
 
+/// Does both kinds of cut. `exact`: the folder must lead to the state at `zxid`.
 fn cut(folder: &dyn Folder, zxid: Zxid, exact: bool) -> Result<Vec<String>, RecoveryError> {
     let files = Files::list(folder)?;
     let snapshots = plan::snapshots(files.snapshots.iter().map(|file| file.name.as_str()));
@@ -80,6 +83,7 @@ fn cut(folder: &dyn Folder, zxid: Zxid, exact: bool) -> Result<Vec<String>, Reco
 
     let zxids = files.snapshot_zxids();
     let walk = walk(folder, &logs, base, zxid, &zxids)?;
+    // Counter 0 is the beginning of an epoch, at which no transaction is.
     if exact && walk.reached != zxid && zxid.counter() != 0 {
         return Err(RecoveryError::NotInHistory { zxid, last: walk.reached });
     }
@@ -101,6 +105,7 @@ fn cut(folder: &dyn Folder, zxid: Zxid, exact: bool) -> Result<Vec<String>, Reco
         remove(folder, place, name)?;
         notes.push(format!("removed {name}, which is after {zxid}"));
     }
+    // Last, because a shorter log without the removal of what followed it would have a hole.
     for (name, offset) in walk.cuts.into_iter().rev() {
         if offset == 0 {
             remove(folder, Place::Logs, name)?;
@@ -116,6 +121,7 @@ fn cut(folder: &dyn Folder, zxid: Zxid, exact: bool) -> Result<Vec<String>, Reco
     Ok(notes)
 }
 
+/// Removes a file, and makes that durable.
 fn remove(folder: &dyn Folder, place: Place, name: &str) -> Result<(), RecoveryError> {
     folder.remove(place, name).map_err(|error| {
         let file = folder.describe(place, name);
@@ -133,7 +139,10 @@ struct Walk<'n> {
     has_hole_behind: bool,
 }
 
-/// Reads the logs after the snapshot at `base`.
+/// Reads the logs after the snapshot at `base`, and finds where each has to be cut. Changes nothing.
+///
+/// # Errors
+/// The system's; or the log is damaged, or lacks transactions, before the cut.
 fn walk<'n>(
     folder: &dyn Folder,
     logs: &[(Zxid, &'n str)],
@@ -205,8 +214,13 @@ fn walk<'n>(
     Ok(walk)
 }
 
-/// The last transaction of which a snapshot may hold a part; `None` if the snapshot cannot be read.
+/// The last transaction of which a snapshot may hold a part, from its trailers; `None` if the snapshot cannot be
+/// read. A fuzzy snapshot of ZooKeeper's may hold parts of transactions after the zxid in its name.
+///
+/// # Errors
+/// The system's.
 fn last_in(folder: &dyn Folder, name: &str) -> Result<Option<Zxid>, RecoveryError> {
+    /// Reads the snapshot to its trailers, and keeps nothing.
     struct Nobody;
     impl Parts for Nobody {
         fn session(&mut self, _: SessionId, _: i32) {}

@@ -22,7 +22,8 @@ use crate::id::Zxid;
 /// See the module's header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Positions {
-    /// The last transaction that this server has proposed, or accepted from its leader. Owned by the peer (its journal).
+    /// The last transaction that this server has proposed, or accepted from its leader. Owned by the peer, in its
+    /// journal.
     pub proposed: Zxid,
     /// The last transaction that the log's writer has taken. Owned by `txnlog::Writer`.
     pub logged: Zxid,

@@ -22,27 +22,28 @@ use std::time::{Duration, Instant};
 use crate::limits;
 use crate::runtime::{RingError, StopFlag, free_bytes};
 
-/// The variable that holds the note: what the earlier run lacked, and how often in a row.
+/// The variable of the environment that holds the note: what the earlier run lacked (`room` or `memory`), a space,
+/// and how often in a row, in decimal digits.
 const VARIABLE: &str = "RINGKEEPER_STARTED_AGAIN";
 
-/// How often a waiting server checks for signals and for room.
+/// The time between two checks of a waiting server for signals and for room.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A lack that ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
-    /// Room on a disk.
+    /// Room on a disk. The number of starts for it has no bound.
     Room,
-    /// Memory that may be locked.
+    /// Memory that may be locked. The server tries again for some seconds.
     LockedMemory,
 }
 
-/// Why a server does not run.
+/// Why a server does not run: what every step of the start and every executor reports to the main thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// A sentence for the operator.
     pub reason: String,
-    /// What the server lacks, if that may become available by itself.
+    /// What the server lacks, if that may become available by itself; `None`: only an operator can help.
     pub lack: Option<Lack>,
 }
 
@@ -53,13 +54,14 @@ impl From<String> for Failure {
 }
 
 impl Failure {
-    /// The failure to make a ring.
+    /// The failure to make a ring. `what` names the ring.
     pub fn of_ring(what: &str, error: &RingError) -> Failure {
+        // The kernel may release the memory of other rings a moment later.
         let lack = error.lacks_memory().then_some(Lack::LockedMemory);
         Failure { reason: format!("{what}: {error}"), lack }
     }
 
-    /// The failure to make an executor, in the words of the system.
+    /// The failure to make an executor, in the words of the system. `what` names the executor.
     pub fn of_executor(what: &str, error: &io::Error) -> Failure {
         let no_memory = error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error());
         let lack = no_memory.then_some(Lack::LockedMemory);
@@ -70,16 +72,21 @@ impl Failure {
 /// What the earlier run of this process lacked, and how often in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Earlier {
+    /// What it lacked.
     lack: Lack,
+    /// The number of runs in a row that have lacked this.
+    ///
+    /// Invariant: positive in a note of ours.
     times: u32,
 }
 
 impl Earlier {
-    /// Reads the note of the earlier run, if there was one.
+    /// Reads the note of the earlier run, if there was one. A note that nobody of ours wrote counts as none.
     pub fn read() -> Option<Earlier> {
         Earlier::parse(&env::var(VARIABLE).ok()?)
     }
 
+    /// The note in this text.
     fn parse(note: &str) -> Option<Earlier> {
         let (lack, times) = note.split_once(' ')?;
         let lack = match lack {
@@ -90,6 +97,7 @@ impl Earlier {
         Some(Earlier { lack, times: times.parse().ok()? })
     }
 
+    /// The text of the note.
     fn note(self) -> String {
         let lack = match self.lack {
             Lack::Room => "room",
@@ -106,7 +114,7 @@ impl Earlier {
         goes_on.then_some(Earlier { lack, times })
     }
 
-    /// How long the next start waits at most; longer each time.
+    /// How long the next start waits at most: twice as long each time, within the bounds in `limits`.
     fn pause(self) -> Duration {
         let (first, longest) = match self.lack {
             Lack::Room => (limits::ROOM_PAUSE_MS_MIN, limits::ROOM_PAUSE_MS_MAX),
@@ -116,7 +124,8 @@ impl Earlier {
         Duration::from_millis(doubled.min(longest))
     }
 
-    /// Waits until what was lacking may be available. False: a signal tells the server to stop.
+    /// Waits until what was lacking may be available: for the pause, or until one of `folders` has noticeably more
+    /// room than now. Returns false if a signal tells the server to stop.
     pub fn wait(self, stop: &StopFlag, folders: &[&Path]) -> bool {
         let pause = self.pause();
         match self.lack {
@@ -143,6 +152,7 @@ impl Earlier {
             self.lack == Lack::Room && free().iter().zip(&before).any(enough)
         };
         while begun.elapsed() < pause && !has_more() {
+            // Looked at often, so that a signal ends a waiting server at once.
             if stop.is_set() {
                 return false;
             }
@@ -152,12 +162,14 @@ impl Earlier {
     }
 }
 
-/// Starts the program again, if what it lacks may become available. Returns otherwise, with the error if the system
-/// refuses to start the program.
+/// Starts the program again in the place of this one (execve(2)), with the same arguments, if what it lacks may
+/// become available. Does not return then. `None`: it has tried often enough; an error: the system refuses to start
+/// the program.
 pub fn start_again(before: Option<Earlier>, lack: Lack) -> Option<io::Error> {
     let next = Earlier::next(before, lack)?;
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_default();
+    // The file of the running program, also if an upgrade has replaced or removed its path meanwhile.
     let mut program = Command::new("/proc/self/exe");
     program.arg0(name).args(arguments).env(VARIABLE, next.note());
     Some(program.exec())

@@ -1,5 +1,9 @@
 //! The address where clients connect: bound at the start, and again when a reconfiguration changes it
 //! (`ServerCnxnFactory.reconfigure`).
+//!
+//! The start opens the port before it reads the data, so that a taken address costs no recovery. The sockets go to
+//! the executors, which accept connections; this file accepts none. The host calls [`ClientPort::follow`] with each
+//! configuration that becomes active, and [`ClientPort::settle`] in each turn.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -13,29 +17,36 @@ use crate::net;
 use crate::quorum;
 use crate::runtime::Doorbell;
 
-/// How long the start waits for an address that is in use.
+/// How long the start waits for an address that is in use: the rings of a killed server keep its sockets open for a
+/// moment.
 pub(super) const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The address where clients connect, and how the server listens there.
 #[derive(Debug)]
 pub struct ClientPort {
+    /// This server; `None`: it is standalone, and no configuration moves its clients.
     me: Option<ServerId>,
+    /// The place to listen at, as the configuration has it.
     listen: Listen,
+    /// The address of the sockets. Its port is never 0, whatever the configuration says.
     address: SocketAddr,
+    /// How many connections may wait to be accepted (`clientPortListenBacklog`).
     backlog: u32,
-    /// How many sockets share the address: one for each session core.
+    /// How many sockets share the address: one for each session core, or one.
     sockets: u32,
     /// The host name that is being resolved, if the new address has one.
     sought: Option<Sought>,
 }
 
-/// A host name that is being resolved. A resolver may hang for half a minute, and the replica does not wait for
-/// it: clients connect at the old address until there is an answer.
+/// A host name that is being resolved. A resolver may hang for half a minute, and the replica does not wait for it:
+/// clients connect at the old address until there is an answer.
 #[derive(Debug)]
 struct Sought {
+    /// The place with this name.
     listen: Listen,
-    /// The version of the configuration with this name.
+    /// The version of the configuration with this name, for the log.
     version: i64,
+    /// Gets the answer of the thread that asks the resolver.
     answer: Receiver<io::Result<SocketAddr>>,
 }
 
@@ -43,7 +54,8 @@ struct Sought {
 pub type Moved = (Vec<TcpListener>, u16);
 
 impl ClientPort {
-    /// Binds as many sockets as there are session cores.
+    /// Binds as many sockets as there are session cores, and waits up to [`ADDRESS_PATIENCE`] if the address is in
+    /// use.
     ///
     /// # Errors
     /// The address does not resolve, or the server cannot listen there: a sentence for the operator.
@@ -51,7 +63,8 @@ impl ClientPort {
         let listen = config.network.client.clone();
         let wanted = address_of(&listen)?;
         let backlog = config.network.listen_backlog.unwrap_or(net::BACKLOG);
-        // The rings of a killed server keep its sockets open until the kernel has freed them.
+        // The rings of a killed server keep its sockets open until the kernel has freed them. Another process that
+        // has the address for good costs this start two seconds.
         let until = Instant::now() + ADDRESS_PATIENCE;
         let (bound, address) = loop {
             match bind(wanted, backlog, sockets) {
@@ -67,7 +80,7 @@ impl ClientPort {
         Ok((ClientPort { me, listen, address, backlog, sockets, sought: None }, bound))
     }
 
-    /// The address where clients connect.
+    /// The address where clients connect at present.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -90,6 +103,7 @@ impl ClientPort {
             return None;
         }
         let version = config.version;
+        // The same name is being resolved already. Only the version for the log is newer.
         if let Some(sought) = sought
             && sought.listen == listen
         {
@@ -111,7 +125,8 @@ impl ClientPort {
         }
     }
 
-    /// The same, once the host name is resolved; returns nothing before.
+    /// The same as [`ClientPort::follow`] for a host name that was being resolved. Returns nothing while there is no
+    /// answer.
     pub fn settle(&mut self) -> Option<Moved> {
         let answer = match self.sought.as_ref()?.answer.try_recv() {
             Ok(answer) => answer,
@@ -122,6 +137,7 @@ impl ClientPort {
         self.listen_at(listen, version, answer)
     }
 
+    /// Binds sockets at the new address, and logs the result. If that fails, clients stay where they are.
     fn listen_at(
         &mut self,
         listen: Listen,
@@ -142,6 +158,7 @@ impl ClientPort {
             }
         });
         match bound {
+            // The caller hands the new sockets to the executors, which drop the old ones.
             Ok((sockets, address)) => {
                 tracing::info!(
                     "clients connect to {address} from now on, and no longer to {}, as configuration \
@@ -164,7 +181,7 @@ impl ClientPort {
     }
 }
 
-/// Resolves a name on a thread of its own, and rings when there is an answer.
+/// Resolves a name on a thread of its own, and rings `bell` when there is an answer.
 fn resolve(listen: Listen, bell: Doorbell) -> io::Result<Receiver<io::Result<SocketAddr>>> {
     let (tell, answer) = sync_channel(1);
     std::thread::Builder::new().name("rk-resolve".into()).spawn(move || {
@@ -175,7 +192,7 @@ fn resolve(listen: Listen, bell: Doorbell) -> io::Result<Receiver<io::Result<Soc
     Ok(answer)
 }
 
-/// What would keep a server from listening for clients now.
+/// What would keep a server from listening for clients now, for `config check`: binds the address and lets it go.
 pub fn obstacle(config: &Config) -> Option<String> {
     let tried = address_of(&config.network.client).and_then(|wanted| {
         let bound = net::bind(wanted, net::BACKLOG, false);
@@ -184,6 +201,7 @@ pub fn obstacle(config: &Config) -> Option<String> {
     tried.err()
 }
 
+/// The socket address of a place, or a sentence for the operator.
 fn address_of(listen: &Listen) -> Result<SocketAddr, String> {
     options::listen_address(listen).map_err(|error| {
         format!(
@@ -193,6 +211,7 @@ fn address_of(listen: &Listen) -> Result<SocketAddr, String> {
     })
 }
 
+/// A sentence on an address that cannot be bound.
 fn refused(wanted: SocketAddr, error: &io::Error) -> String {
     format!("cannot listen on {wanted} (clientPort): {error}{}", advice(error))
 }
@@ -215,7 +234,7 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Binds sockets at an address that no other process has.
+/// Binds sockets at an address that no other process has. The result has the address with its port.
 fn bind(
     wanted: SocketAddr,
     backlog: u32,
@@ -342,8 +361,8 @@ mod tests {
     /// 2. Another server does the same.
     /// 3. Both share it, and the kernel spreads the clients over two databases.
     ///
-    /// It may happen that neither gets the address: Linux marks a socket as listening before it looks for other sockets,
-    /// so two can refuse each other.
+    /// It may happen that neither gets the address: Linux marks a socket as listening before it looks for other
+    /// sockets, so two can refuse each other.
     #[test]
     fn of_two_servers_that_start_together_on_one_address_at_most_one_gets_it() {
         let mut none = 0;

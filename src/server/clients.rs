@@ -1,4 +1,5 @@
-//! How an executor carries clients: it accepts connections, and closes them at the end.
+//! How an executor carries clients: it accepts connections, and closes them at the end. The executor of a small
+//! server and each session core use it alike; what connections do in between is in `net`.
 
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -9,32 +10,34 @@ use crate::net::{self, Accepting, Budget, Census, Connections, Core, NetOptions}
 use crate::replica::Outgoing;
 use crate::runtime::Reactor;
 
-/// How often the server looks for connections without a first frame.
+/// The time between two searches for connections that have sent no first frame in time.
 const SILENCE_CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long the server waits for clients to take their last bytes when it stops.
+/// How long a stopping server waits for clients to take their last bytes. The same time is given to links between
+/// servers, and to queues between executors.
 pub const FAREWELL: Duration = Duration::from_millis(200);
 
 /// The options and bounds of connections, the same on every executor.
 #[derive(Clone)]
 pub struct Clients {
-    /// `clientTcpKeepAlive`.
+    /// Whether the kernel checks idle connections (`clientTcpKeepAlive`).
     pub keep_alive: bool,
     /// The options of each session core.
     pub options: NetOptions,
-    /// Bounds how many connections there are.
+    /// Bounds how many connections there are. All executors share it.
     pub census: Census,
-    /// Bounds what connections hold together.
+    /// Bounds what connections hold together. All executors share it.
     pub budget: Budget,
 }
 
 impl Clients {
-    /// An empty table of connections.
+    /// An empty table of connections for the executor with this number.
     pub fn connections(&self, core: u8, reactor: &Reactor) -> Connections {
         Connections::new(core, self.options, self.census.clone(), &self.budget, reactor.clone())
     }
 
-    /// Accepts clients until the result is dropped.
+    /// Accepts clients from `sockets`, until the result is dropped, and passes their events to `core`. A socket that
+    /// cannot be used is logged and left out.
     pub fn accept(
         &self,
         sockets: Vec<TcpListener>,
@@ -63,7 +66,7 @@ impl Deliver for Connections {
     }
 }
 
-/// From now on closes connections that open no session.
+/// From now on, closes connections that open no session in time, once in each [`SILENCE_CHECK_EVERY`].
 pub fn watch_silence(connections: Connections, reactor: &Reactor) {
     let then = reactor.clone();
     let look = move || {
@@ -73,11 +76,13 @@ pub fn watch_silence(connections: Connections, reactor: &Reactor) {
     reactor.after(SILENCE_CHECK_EVERY, look).detach();
 }
 
-/// Closes all connections, and gives their clients time to take the last bytes.
+/// Closes all connections, and waits up to [`FAREWELL`] for their clients to take the last bytes.
 pub fn farewell(connections: &Connections, reactor: &Reactor) {
+    // No new frame is read from here on.
     connections.stop();
     let until = Instant::now() + FAREWELL;
     while !connections.is_empty() && Instant::now() < until {
+        // The process ends anyway, so an error of the ring changes nothing.
         if reactor.dispatch().is_err() || reactor.sleep(Some(until)).is_err() {
             return;
         }

@@ -19,32 +19,33 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::Slices;
 
-/// If a look comes so much later than the one before, the thread has lost its processor: to a thread that only the
-/// scheduler stops, or to a quota.
+/// The gap between two looks from which the thread has lost its processor: to a thread that only the scheduler stops,
+/// or to a quota.
 const LOSS_MIN: Duration = Duration::from_millis(1);
 
-/// If more time than this is lost, other threads want the processor: nearly two ticks of a clock of 250 Hz. A single
+/// The lost time, in ns, from which other threads want the processor: nearly two ticks of a clock of 250 Hz. A single
 /// loss happens on every machine.
 const LOST_MAX_NS: u64 = 6_000_000;
 
 /// So many milliseconds of undisturbed looking make up for a lost one.
 const EARNED_PER_LOST: u64 = 8;
 
-/// How long the thread sleeps, the first time, before it tries to look again.
+/// How long the thread sleeps before it tries to look again, the first time.
 const SLEEPS_MIN: Duration = Duration::from_millis(100);
 
 /// The same, after many failed tries. Each try costs one loss, which is a thousandth of this time.
 const SLEEPS_MAX: Duration = Duration::from_millis(3200);
 
-/// So many times longer the thread sleeps because of the host: sleep costs less there than beside other threads,
-/// and each loss to a host is some ten milliseconds.
+/// How many times longer the thread sleeps because of the host: sleep costs less there than beside other threads, and
+/// each loss to a host is some ten milliseconds.
 const HOST_SLEEPS: u32 = 4;
 
 /// After so much undisturbed looking, a loss is taken for one that happens on every machine. Until then the thread
 /// reads how often its processor was taken, which costs a microsecond each time that it begins to look.
 const WARY: Duration = Duration::from_secs(1);
 
-/// How often a thread that never looks yields as a try. A yield without a loss counts as so much undisturbed looking.
+/// The time between two yields of a thread that never looks. A yield without a loss counts as so much undisturbed
+/// looking.
 const TRIES_EVERY: Duration = Duration::from_millis(10);
 
 /// What takes the processor from a thread that looks.
@@ -61,7 +62,8 @@ pub enum Crowding {
 }
 
 impl Crowding {
-    /// The time slices that the thread asks the scheduler for.
+    /// The time slices that the thread asks the scheduler for: short ones beside neighbours, because a thread with
+    /// short slices gets its processor back sooner.
     pub fn slices(self) -> Slices {
         match self {
             Crowding::Nobody | Crowding::Host => Slices::Ordinary,
@@ -73,16 +75,18 @@ impl Crowding {
 /// The losses of one thread, and whether it should look or sleep.
 #[derive(Clone, Debug)]
 pub struct Crowd {
-    /// The lost time, less what undisturbed looking has made up for. Invariant: below [`LOST_MAX_NS`].
+    /// The lost time, in ns, less what undisturbed looking has made up for.
+    ///
+    /// Invariant: below [`LOST_MAX_NS`] between two calls.
     lost_ns: u64,
     /// How long the thread sleeps the next time that too much is lost.
     sleeps: Duration,
-    /// Until when the thread sleeps, and because of what.
+    /// Until when the thread sleeps instead of looking, and because of what.
     until: Option<(Instant, Crowding)>,
     /// How long the thread has looked since the last loss.
     undisturbed: Duration,
-    /// How often the processor had been taken from the thread when it began to look; `None`: not read, because
-    /// the last loss is long ago.
+    /// How often the processor had been taken from the thread when it began to look; `None`: not read, because the
+    /// last loss is long ago.
     taken: Option<u64>,
     /// When a thread that never looks tries next; `None`: the thread looks.
     tries_at: Option<Instant>,
@@ -127,6 +131,7 @@ impl Crowd {
         let took = to.saturating_duration_since(from);
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if took < LOSS_MIN {
+            // A yield of a thread that never looks stands for the whole time until the next one.
             let (took, took_ns) = match self.tries_at {
                 None => (took, took_ns),
                 Some(_) => (TRIES_EVERY, 10_000_000),
@@ -155,7 +160,7 @@ impl Crowd {
         }
     }
 
-    /// Because of what the thread sleeps at once instead of looking.
+    /// What makes the thread sleep at `now` instead of looking; [`Crowding::Nobody`]: it may look.
     pub fn at(&mut self, now: Instant) -> Crowding {
         match self.until {
             Some((until, who)) if now < until => who,

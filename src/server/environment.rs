@@ -1,9 +1,12 @@
-//! Checks whether a server with this configuration could run on this machine: the limits of the process, the
-//! folders, and the network.
+//! Checks whether a server with this configuration could run on this machine: the limits of the process, the folders,
+//! and the network.
 //!
 //! `config check` uses this before a server runs, so the checks change nothing; they only open each port for a
 //! moment. A folder in use by another Ringkeeper server is no error: it may be the server that is about to be
 //! restarted. For the same reason a port in use is no error.
+//!
+//! The start makes the same demands itself, with [`needs`] and [`files_for_clients`], and does not rely on a check
+//! that ran earlier.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -17,21 +20,24 @@ use crate::net;
 use crate::net::links::{self, Obstacle};
 use crate::runtime::{self, CLIENTS_MIN, Needs, Process};
 
-/// How long the check waits for the names of all other servers together. A resolver that hangs is one of the
-/// problems that it reports.
+/// How long the check waits for the names of all other servers together. A resolver that hangs is one of the problems
+/// that it reports.
 const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Checks a configuration on this machine.
+/// Checks a configuration on this machine. The result sorts what it finds: what would keep a server from starting,
+/// ports that are taken now, remarks, and the values in force.
 pub fn look(config: &Config) -> Here {
     let storage = &config.storage;
     let mut here = Here { in_force: in_force(config), ..Here::default() };
     here.denied.extend(runtime::obstacles(&needs(config)).iter().map(ToString::to_string));
+    // Both keys usually name one folder, which is checked once.
     let mut folders = vec![&storage.data_dir, &storage.data_log_dir];
     folders.dedup();
     for folder in &folders {
         let checked = runtime::check_folder(folder, storage.datadir_autocreate);
         here.denied.extend(checked.err().map(|error| error.to_string()));
     }
+    // A folder that cannot be used makes a list of all its files useless.
     if here.denied.is_empty() {
         let files = runtime::check_files(&storage.data_dir, &storage.data_log_dir);
         here.denied.extend(files.iter().map(ToString::to_string));
@@ -40,6 +46,7 @@ pub fn look(config: &Config) -> Here {
         here.remarks.extend(beginnings::missing_folders(config));
         here.remarks.extend(beginnings::empty_folder(config));
     }
+    // While a server runs here, its ports would all seem taken.
     let held = folders.iter().find_map(|folder| Some((folder, runtime::holder(folder)?)));
     here.held = held.is_some();
     match held {
@@ -55,12 +62,14 @@ pub fn look(config: &Config) -> Here {
     here
 }
 
-/// Tries the ports that a server would listen on.
+/// Tries the ports that a server would listen on, for clients and for other servers.
 fn ports(config: &Config, here: &mut Here) {
     client_port(config, here);
+    // A standalone server has no other ports.
     let Some(me) = membership::me(config) else { return };
     let members = config.quorum.ensemble().members;
     let Some(member) = members.get(&me) else { return };
+    // Where an operator changes a port: the line must be the same on all servers.
     let line = format!("the line server.{me} in the files of all servers");
     let own = |what: &str| format!("{what} of server.{me}");
     let masters: Vec<Endpoint> = match member.role {
@@ -76,9 +85,11 @@ fn ports(config: &Config, here: &mut Here) {
         if config.quorum.listen_on_all_ips && what != "observerMasterPort" {
             places.iter_mut().for_each(|at| "::".clone_into(&mut at.host));
         }
+        // With quorumListenOnAllIPs several places become one, and each is tried once.
         places.sort();
         places.dedup();
         let (mut taken, mut other) = (Vec::new(), Vec::new());
+        // Each place is tried by listening there for a moment, because only the kernel knows.
         for at in &places {
             let place = format!("{}:{}", at.host, at.port);
             match links::obstacle(at) {
@@ -92,6 +103,7 @@ fn ports(config: &Config, here: &mut Here) {
         // Like the server, which stops when it has failed at all addresses of a port, so many times.
         let gives_up = config.quorum.election_port_bind_retry.is_some();
         let fails = gives_up && !places.is_empty() && taken.len() + other.len() == places.len();
+        // A port that another process has may be that of the server to be replaced; any other obstacle stays.
         let (stop, go_on) = match (fails, taken.is_empty()) {
             (true, true) => (other, Vec::new()),
             (true, false) => {
@@ -112,6 +124,7 @@ fn client_port(config: &Config, here: &mut Here) {
     let bound = options::listen_address(listen)
         .and_then(|wanted| net::bind(wanted, net::BACKLOG, false).map(drop));
     match bound {
+        // Asked for below with the words for an operator, except for this one error, which is usually no error.
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             let place = listen.to_string();
             here.taken.push(taken_now(&place, "clientPort", listen.port, "clientPort"));
@@ -133,10 +146,11 @@ fn taken_now(place: &str, what: &str, port: u16, change: &str) -> String {
     )
 }
 
-/// Resolves the names of the other servers.
+/// Resolves the names of the other servers, and remarks on those that have no address now.
 fn names(config: &Config, here: &mut Here) {
     let Some(me) = membership::me(config) else { return };
     let members = config.quorum.ensemble().members;
+    // All names at once: a resolver that hangs would otherwise take its time for each.
     let others = members.iter().filter(|(id, _)| **id != me);
     let places: Vec<Endpoint> =
         others.flat_map(|(_, member)| member.election_endpoints()).collect();
@@ -162,6 +176,7 @@ fn size(bytes: u64) -> String {
 
 /// Sentences on the values in force: executors, bounds on memory and others, some of which depend on this machine.
 fn in_force(config: &Config) -> Vec<String> {
+    // What a server chooses by itself is said as well, because an operator cannot read it in the file.
     let wiring = wiring(config);
     let memory = runtime::memory_of_process();
     let (_, connections) = options::budget(config, memory, wiring.session_cores.max(1));
@@ -222,13 +237,15 @@ fn ports_of_ensemble(config: &Config) -> Option<String> {
     ))
 }
 
+/// The executors that a server with this configuration would have here.
 fn wiring(config: &Config) -> Wiring {
+    // As `start` chooses them, except for the time that executors look, on which no limit depends.
     let allowed = runtime::allowed_processors();
     let quota = runtime::quota_of_processors();
     Wiring::choose(config.own.cores, config.own.pin, None, &allowed, quota)
 }
 
-/// The limits of its process that a server with this configuration needs.
+/// The limits of its process that a server with this configuration needs: executors, files, and the size of a file.
 pub fn needs(config: &Config) -> Needs {
     let wiring = wiring(config);
     let session_cores = wiring.session_cores.max(1);
@@ -239,7 +256,7 @@ pub fn needs(config: &Config) -> Needs {
     }
 }
 
-/// How many of the open files can be clients.
+/// How many of the `files` that may be open can be clients; at least [`CLIENTS_MIN`].
 pub fn files_for_clients(files: u64, session_cores: u32) -> u32 {
     let clients = files.saturating_sub(own_files(session_cores)).max(CLIENTS_MIN);
     u32::try_from(clients).unwrap_or(u32::MAX)

@@ -26,22 +26,23 @@ use super::wiring::Wiring;
 use crate::net::Core;
 use crate::runtime::{Doorbell, Reactor, RingError, StopFlag};
 
-/// A message of an executor to the main thread.
+/// A message of an executor to the main thread, which `start` follows.
 #[derive(Debug)]
 pub enum News {
     /// An executor runs.
     Up,
-    /// The replica has read its data, and waits for the permission to serve.
+    /// The replica has read its data, and waits for the permission to serve ([`Start::serve`]).
     Ready,
     /// The replica has ended.
     Ended(Ended),
-    /// An executor cannot do its work.
+    /// An executor cannot do its work, so the process ends.
     Failed(Failure),
     /// The thread with this number ended before its executor began.
     NotMade(usize),
 }
 
-/// Everything that the executors need to start.
+/// Everything that the executors need to start. Each session core gets a clone of `clients`; the replica's executor
+/// gets the rest.
 pub struct Start {
     /// One socket for each session core, at least one.
     pub sockets: Vec<TcpListener>,
@@ -59,13 +60,13 @@ pub struct Start {
     pub serve: Receiver<()>,
 }
 
-/// The executors' threads, by the numbers in [`News::NotMade`].
+/// The executors' threads, by the numbers in [`News::NotMade`]: the replica's first.
 pub type Threads = Vec<ExecutorJoinHandle<()>>;
 
-/// Starts the executors.
+/// Starts the executors and returns at once. Each reports [`News::Up`] when it runs.
 ///
 /// # Errors
-/// An executor could not be made; the reason is glommio's.
+/// A thread could not be made; the reason is glommio's.
 pub fn start(wiring: &Wiring, start: Start) -> Result<Threads, String> {
     if wiring.session_cores == 0 { start_one(wiring, start) } else { start_many(wiring, start) }
 }
@@ -73,16 +74,21 @@ pub fn start(wiring: &Wiring, start: Start) -> Result<Threads, String> {
 /// Tells the main thread if it is dropped before its executor runs: glommio silently ends a thread whose executor
 /// it cannot make.
 struct Promise {
+    /// The number of its thread.
     number: usize,
+    /// The way to the main thread.
     news: Sender<News>,
+    /// Whether the executor runs.
     is_kept: bool,
 }
 
 impl Promise {
+    /// The promise that the executor of thread `number` will run.
     fn new(number: usize, news: &Sender<News>) -> Promise {
         Promise { number, news: news.clone(), is_kept: false }
     }
 
+    /// The executor runs. Returns the way to the main thread.
     fn keep(mut self) -> Sender<News> {
         self.is_kept = true;
         self.news.clone()
@@ -97,21 +103,26 @@ impl Drop for Promise {
     }
 }
 
+/// Sends a message to the main thread.
 fn tell(news: &Sender<News>, what: News) {
     // The main thread listens until the process ends.
     let _ = news.send(what);
 }
 
+/// The message that the ring of the sockets cannot be made.
 fn no_reactor(error: &RingError) -> News {
     News::Failed(Failure::of_ring("the ring of the sockets", error))
 }
 
+/// Starts one executor for everything: its connections call the host directly.
 fn start_one(wiring: &Wiring, start: Start) -> Result<Threads, String> {
     let patience = wiring.patience;
     let promise = Promise::new(0, &start.news);
     let executor = wiring.executor(0, "rk-server").spawn(move || async move {
+        // From here on the executor itself reports why it ends.
         let news = promise.keep();
         let Start { sockets, clients, host_maker, bell, stop, news: _, serve } = start;
+        // Made on its own thread, on which alone it may be used.
         let reactor = match Reactor::new(bell.clone()) {
             Ok(reactor) => reactor,
             Err(error) => return tell(&news, no_reactor(&error)),
@@ -123,13 +134,16 @@ fn start_one(wiring: &Wiring, start: Start) -> Result<Threads, String> {
             Ok(host) => host,
             Err(error) => return tell(&news, News::Failed(error)),
         };
+        // The data is read. The main thread says when clients may come, so that its log lines have the right order.
         tell(&news, News::Ready);
+        // The main thread has given up, for a reason that it has logged.
         if serve.recv().is_err() {
             return;
         }
         let core: Rc<dyn Core> = host.entrance().clone();
         watch_silence(connections.clone(), &reactor);
         let accepting = RefCell::new(clients.accept(sockets, &connections, &core));
+        // Dropping what `accept` has returned ends accepting.
         let stop_accepting = || accepting.borrow_mut().clear();
         let listen = |sockets| {
             let new = clients.accept(sockets, &connections, &core);
@@ -143,6 +157,7 @@ fn start_one(wiring: &Wiring, start: Start) -> Result<Threads, String> {
     Ok(vec![executor.map_err(|error| error.to_string())?])
 }
 
+/// Starts the replica's executor and the session cores, with a queue in each direction between them.
 fn start_many(wiring: &Wiring, start: Start) -> Result<Threads, String> {
     let mut threads = Vec::new();
     let mut replica_ends = Vec::new();
@@ -151,8 +166,10 @@ fn start_many(wiring: &Wiring, start: Start) -> Result<Threads, String> {
     let mut sessions = Vec::new();
     for number in 0..sockets {
         let bell = Doorbell::new().map_err(|error| format!("cannot create an eventfd: {error}"))?;
+        // The queues exist before the threads, so no executor has to wait for another one.
         let (ends, replica) = crossing::queues(&bell, &start.bell);
         replica_ends.push(replica);
+        // The number is a byte of the ids of connections.
         let number = u8::try_from(number).expect("a dozen session cores");
         let (clients, look) = (start.clients.clone(), wiring.patience.cores);
         sessions.push(SessionCore { number, ends, bell, clients, look });
@@ -178,6 +195,7 @@ fn start_many(wiring: &Wiring, start: Start) -> Result<Threads, String> {
     Ok(threads)
 }
 
+/// Runs the replica on an executor of its own, and returns when it has ended.
 fn replica_core(ends: Vec<ReplicaEnds>, start: Start, news: &Sender<News>, patience: Patience) {
     let Start { sockets, clients, host_maker, bell, stop, news: _, serve } = start;
     let reactor = match Reactor::new(bell.clone()) {
@@ -191,6 +209,7 @@ fn replica_core(ends: Vec<ReplicaEnds>, start: Start, news: &Sender<News>, patie
         Ok(host) => host,
         Err(error) => return tell(news, News::Failed(error)),
     };
+    // Only now, because events need a replica; session cores that were faster have left theirs in the queues.
     inbox.set_core(host.entrance().clone());
     reactor.set_inbox(inbox);
     tell(news, News::Ready);

@@ -1,4 +1,8 @@
 //! Makes the host on the replica's executor, because a replica does not move between threads.
+//!
+//! The main thread gathers what the start has opened in a [`HostMaker`]; the executor reads the data, starts the
+//! threads of the disk, and puts the parts together. So the longest step of the start, the recovery, runs where its
+//! result is used.
 
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
@@ -28,11 +32,11 @@ pub struct HostMaker {
     pub device: LogDevice,
     /// Where clients connect.
     pub client_port: ClientPort,
-    /// Keeps the files of the ensemble's configuration.
+    /// Keeps the files of the ensemble's configuration up to date with the active one.
     pub keeper: Keeper,
     /// Logs the role of this server in its ensemble.
     pub teller: Teller,
-    /// Gets the progress of reading the data.
+    /// Gets the progress of reading the data, which `phases` watches.
     pub reading: Reading,
     /// Bounds what connections hold together.
     pub budget: Budget,
@@ -41,7 +45,8 @@ pub struct HostMaker {
 }
 
 impl HostMaker {
-    /// Reads the data, starts the threads of the disk, and makes the host. `carrier` carries bytes to clients.
+    /// Reads the data, starts the threads of the disk, and makes the host. `carrier` carries bytes to clients, and
+    /// `bell` wakes this executor.
     ///
     /// # Errors
     /// The data cannot be read, or the system denies a thread or a ring.
@@ -63,14 +68,18 @@ impl HostMaker {
             census,
         } = self;
         let clock = Clock::start();
+        // A random number of the process: the hash of the tree, and delays in elections, must not be guessable or
+        // equal on all servers.
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let options = options::replica(&config, device)?;
+        // Kept by the host: a leader may make this server go back, and it then reads its state again.
         let opener = Opener::new(&config, &folder.folders, seed, reading);
         let recovered = opener.open().map_err(|error| Failure {
             reason: recover::told(&error),
             lack: error.lacks_room().then_some(Lack::Room),
         })?;
         let has_gaps = recovered.gaps;
+        // After the recovery, which may take minutes: sessions shall not expire for that time.
         let now = clock.now();
         let mut replica = recover::replica(&config, &folder, options, recovered, now, seed)?;
         if has_gaps {
@@ -79,6 +88,7 @@ impl HostMaker {
         }
         let (ring, lacks) = LogRing::new(bell.clone(), &folder.locks())
             .map_err(|error| Failure::of_ring("the ring of the log", &error))?;
+        // What the ring lacks costs speed, not durability.
         for lack in lacks {
             tracing::warn!("{lack}");
         }

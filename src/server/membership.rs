@@ -1,4 +1,5 @@
-//! Log lines about the ensemble: its members at the start, and the role of this server whenever it changes.
+//! Log lines about the ensemble: its members at the start, and the role of this server whenever it changes. Nothing
+//! here decides anything; the turn loop asks the [`Teller`] in each turn.
 
 use std::sync::Arc;
 
@@ -9,14 +10,15 @@ use crate::quorum::{self, Member};
 use crate::replica::Replica;
 use crate::zab::{PeerFacts, Standing};
 
-/// The id of this server, if it is a member of an ensemble.
+/// The id of this server, if it is a member of an ensemble; `None`: it is standalone.
 pub fn me(config: &Config) -> Option<ServerId> {
     config.quorum.me().filter(|_| config.quorum.is_distributed())
 }
 
-/// Logs the members, and which of them this server is.
+/// Logs the members, and which of them this server is, and a configuration that may have become active meanwhile.
 pub fn introduce(config: &Config, me: ServerId) {
     let ensemble = config.quorum.ensemble();
+    // One line for each member, so that a line stays readable and can be searched for.
     for line in introduction(config, &ensemble, me) {
         tracing::info!("{line}");
     }
@@ -29,6 +31,7 @@ pub fn introduce(config: &Config, me: ServerId) {
     }
 }
 
+/// The lines about the members: one about the ensemble, and one for each member.
 fn introduction(config: &Config, ensemble: &quorum::Config, me: ServerId) -> Vec<String> {
     let plural = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
@@ -39,6 +42,7 @@ fn introduction(config: &Config, ensemble: &quorum::Config, me: ServerId) -> Vec
         0 => String::new(),
         n => format!(" and {}", plural(n, "observer")),
     };
+    // An operator wants to know how many servers may fail.
     let decides = match ensemble.groups.len() {
         0 => format!("{} of them decide", voters / 2 + 1),
         n => format!("they decide by weight in {}", plural(n, "group")),
@@ -60,6 +64,7 @@ fn introduction(config: &Config, ensemble: &quorum::Config, me: ServerId) -> Vec
     lines
 }
 
+/// The role and the addresses of a member, in words.
 fn describe(member: &Member) -> String {
     let role = match member.role {
         quorum::PeerType::Participant => "participant",
@@ -83,25 +88,28 @@ fn describe(member: &Member) -> String {
 /// Logs the role of this server when it changes, and sets the role that all lines begin with.
 #[derive(Debug)]
 pub struct Teller {
-    /// `None`: the server is standalone.
+    /// Puts the role into all lines of the log; `None`: the server is standalone.
     speaker: Option<Arc<Speaker>>,
+    /// The standing that the last line was about.
     told: Option<Standing>,
-    /// Milliseconds that the server had spent on joining leaders at the last line.
+    /// The milliseconds that this server had spent on joining leaders at the last line: the difference is what the
+    /// present leader took.
     joining_ms: u64,
 }
 
 impl Teller {
-    /// Makes the teller of a server that runs with `config`.
+    /// A teller for a server that runs with `config`. It has told nothing yet.
     pub fn new(config: &Config, speaker: Arc<Speaker>) -> Teller {
         Teller { speaker: me(config).map(|_| speaker), told: None, joining_ms: 0 }
     }
 
-    /// Logs the role of the replica, if it is new.
+    /// Logs the role of the replica, if it is new since the last call.
     pub fn tell(&mut self, replica: &Replica) {
         let (Some(speaker), Some(member)) = (&self.speaker, replica.peer().as_member()) else {
             return;
         };
         let standing = member.standing();
+        // Called in each turn, so the usual case must cost little.
         if self.told == Some(standing) {
             return;
         }
@@ -112,8 +120,10 @@ impl Teller {
             Standing::Following { epoch, .. } => (LoggedState::Following, epoch),
             Standing::Observing { epoch, .. } => (LoggedState::Observing, epoch),
         };
+        // Before the line itself, so that the line begins with the new role.
         speaker.set_role(role, epoch);
         let counts = &facts.counts;
+        // The counters only grow, so the difference since the last line is what this change took.
         let joining_ms = counts.follower_sync_ms.sum + counts.observer_sync_ms.sum;
         let line = standing_line(&facts, standing, joining_ms - self.joining_ms);
         match standing {
@@ -131,6 +141,7 @@ impl Teller {
 
 /// The role of the server, in words that an operator understands at three in the morning.
 fn standing_line(facts: &PeerFacts, now: Standing, ms: u64) -> String {
+    // A leader has no mode: it synchronises others.
     let synchronised = match facts.sync_mode {
         Some(mode) => format!(", synchronised by {mode} in {ms} ms"),
         None => String::new(),
@@ -147,6 +158,7 @@ fn standing_line(facts: &PeerFacts, now: Standing, ms: u64) -> String {
             format!("following server {leader}, epoch {epoch}{synchronised}; serving clients")
         }
         Standing::Observing { leader, epoch } => {
+            // An observer may learn from a follower.
             let through = match facts.learner_master.filter(|&master| master != leader) {
                 Some(master) => format!(" through server {master}"),
                 None => String::new(),

@@ -1,4 +1,15 @@
 //! The server: configuration, folders, replica, connections and executors wired into one process.
+//!
+//! ```text
+//! main thread   start ─▶ phases, wiring, client_port ─▶ executors ─▶ waits for news, ends the process
+//! replica       turns ─▶ host: replica, disk, links between servers      (one thread)
+//! sessions      session_core: sockets of clients, joined by crossing     (no thread, or one for each core)
+//! helpers       rk-phases, rk-past, rk-purge, rk-resolve: nothing that a request waits for
+//! ```
+//! `main` calls [`run`] once in a process, and [`environment`] for `config check`; [`purge`] also serves the
+//! simulation. This module decides no question of the protocol, of storage or of what a client may do: it makes the
+//! parts with the options that the configuration gives them (`options`), moves events between them, and says to the
+//! operator what happens.
 
 mod again;
 mod beginnings;

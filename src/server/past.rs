@@ -1,5 +1,9 @@
-//! Reads the files of the log for learners that are far behind, on a thread of its own, so that the replica does
-//! not wait for the disk.
+//! Reads the files of the log for learners that are far behind, on a thread of its own, so that the replica does not
+//! wait for the disk.
+//!
+//! A leader, or a follower for its observers, asks for a range of zxids ([`LogRead`]); the thread reads it from the
+//! log's files, and rings the bell of the replica. Reads are done one after the other, and only so many wait.
+//! Whatever goes wrong has one result, `None`: the learner gets the whole tree.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,9 +20,13 @@ type Outcome = (u64, Option<Vec<Txn>>);
 
 /// The reader of the log.
 pub struct Past {
+    /// The wishes for the thread, oldest first.
     wishes: SyncSender<LogRead>,
+    /// What the thread has read.
     outcomes: Receiver<Outcome>,
-    /// Wishes without an outcome yet.
+    /// The number of wishes without an outcome yet.
+    ///
+    /// Invariant: at most [`limits::LOG_READS_MAX`].
     pending: usize,
 }
 
@@ -53,14 +61,15 @@ impl Past {
         Ok(Past { wishes, outcomes, pending: 0 })
     }
 
-    /// Submits a wish. False: too many are waiting.
+    /// Submits a wish. Returns false if too many are waiting.
     pub fn submit(&mut self, wish: LogRead) -> bool {
+        // Both queues have room for so many, so the thread never waits for the replica.
         let taken = self.pending < limits::LOG_READS_MAX && self.wishes.try_send(wish).is_ok();
         self.pending += usize::from(taken);
         taken
     }
 
-    /// The next finished read.
+    /// Takes the next finished read.
     pub fn done(&mut self) -> Option<Outcome> {
         if self.pending == 0 {
             return None;
@@ -71,7 +80,8 @@ impl Past {
     }
 }
 
-/// A share in whole percent, rounded down; 0 means that no log is read.
+/// A share in whole percent, rounded down, from 0 to 100. With 0, only the bound of one read applies
+/// ([`log_read_bytes_max`]); a negative factor never gets here, because the peer then asks for no reads.
 fn percent(factor: f64) -> u64 {
     (0..=100u32).rev().find(|percent| f64::from(*percent) <= factor * 100.0).unwrap_or(0).into()
 }

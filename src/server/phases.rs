@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 use super::client_port::ADDRESS_PATIENCE;
 use crate::runtime::Reading;
 
-/// A phase of the start or the end.
+/// A phase of the start or the end, in the order in which a server passes through them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ServerPhase {
-    /// Checks what the system allows: io_uring, descriptors.
+    /// Checks what the system allows: io_uring, descriptors. A server that was started again waits here for what it
+    /// lacks.
     System,
     /// Creates, locks and tries the data folders.
     Folders,
@@ -27,7 +28,7 @@ pub enum ServerPhase {
     ClientPort,
     /// Starts the executors' threads.
     Executors {
-        /// How many of them run.
+        /// How many of the threads run.
         up: usize,
         /// How many there are.
         of: usize,
@@ -42,15 +43,15 @@ pub enum ServerPhase {
     Ending,
 }
 
-/// How long a phase may take before the log has a line about it.
+/// How long a phase may take before the log has a line about it. Each further line follows after twice the time.
 const LINE_AFTER: Duration = Duration::from_secs(2);
 
 /// The same for the client port. The server waits silently for an address in use, and then reports an error; a line
 /// just before that error would contradict it.
 const PORT_LINE_AFTER: Duration = ADDRESS_PATIENCE.saturating_add(LINE_AFTER);
 
-/// The bound on a phase that waits for the system. Such a phase takes milliseconds. This is a hundred times what a
-/// machine that swaps, or a network file system whose server restarts, was seen to need (guessed).
+/// The bound on a phase that waits for the system. Such a phase takes milliseconds; the bound is a hundred times what
+/// a machine that swaps, or a network file system whose server restarts, was seen to need (guessed).
 const SYSTEM_MAX: Duration = Duration::from_secs(120);
 
 /// The bound on the start of the executors: a thread that the scheduler has not run for two minutes could not serve
@@ -62,8 +63,8 @@ const EXECUTORS_MAX: Duration = Duration::from_secs(120);
 const END_MAX: Duration = Duration::from_secs(8);
 
 /// How long reading the data may stand still before the log has a line about it. The server reads a mebibyte at a
-/// time, for which the slowest disk, busy with other work, takes a second (guessed). Each further line follows
-/// after twice the time.
+/// time, for which the slowest disk, busy with other work, takes a second (guessed). Each further line follows after
+/// twice the time.
 const STANDSTILL: Duration = Duration::from_secs(5);
 
 /// Exit code after a signal to stop.
@@ -72,6 +73,7 @@ const EXIT_OK: i32 = 0;
 const EXIT_FAILURE: i32 = 1;
 
 impl ServerPhase {
+    /// The phase in words, as the beginning of a line.
     fn name(self) -> String {
         match self {
             ServerPhase::System => "checking what the system allows".to_owned(),
@@ -124,7 +126,7 @@ impl ServerPhase {
         }
     }
 
-    /// The time after which the process ends; `None`: never.
+    /// The time after which the process ends with a line about the phase; `None`: never.
     fn bound(self) -> Option<Duration> {
         match self {
             ServerPhase::System | ServerPhase::Folders | ServerPhase::ClientPort => {
@@ -155,14 +157,19 @@ impl ServerPhase {
     }
 }
 
-/// The phases of this process. Clones are the same.
+/// The phases of this process. Clones are the same: the main thread enters phases, the thread of the signals asks to
+/// stop, and the thread that watches writes the lines.
 #[derive(Clone)]
 pub struct Phases {
+    /// What the clones share.
     inner: Arc<Inner>,
 }
 
+/// What the clones of [`Phases`] share.
 struct Inner {
+    /// The present phase.
     state: Mutex<State>,
+    /// Wakes the thread that watches, because the phase has changed.
     changed: Condvar,
     /// The progress of reading the data.
     reading: Reading,
@@ -170,22 +177,28 @@ struct Inner {
     flush: Box<dyn Fn() + Send + Sync>,
 }
 
+/// The present phase, and the lines about it.
 struct State {
+    /// The phase.
     phase: ServerPhase,
+    /// The time at which it began.
     since: Instant,
-    /// When the log gets the next line about the phase.
+    /// The time of the next line about the phase.
     line_at: Instant,
-    /// How long reading the data may stand still until the log gets the next line about that.
+    /// How long reading the data may stand still until the next line about that.
+    ///
+    /// Invariant: at least [`STANDSTILL`].
     standstill: Duration,
 }
 
 impl State {
+    /// The beginning of a phase, now.
     fn begin(phase: ServerPhase) -> State {
         let now = Instant::now();
         State { phase, since: now, line_at: now + phase.line_after(), standstill: STANDSTILL }
     }
 
-    /// The line that is due at `now`, and whether the process ends with it.
+    /// The line that is due at `now`, and whether the process ends with it. Sets the time of the next one.
     fn tell(&mut self, now: Instant, reading: &Reading) -> Option<(String, bool)> {
         let took = now.saturating_duration_since(self.since);
         let (name, advice) = (self.phase.name(), self.phase.advice());
@@ -203,6 +216,7 @@ impl State {
         if self.phase == ServerPhase::Serving || now < self.line_at {
             return None;
         }
+        // After twice the time that the phase has taken: ever fewer lines.
         self.line_at = now + took;
         let bound = match self.phase.bound() {
             Some(bound) => format!(" (the server gives up after {} s at most)", bound.as_secs()),
@@ -232,7 +246,7 @@ impl State {
         ))
     }
 
-    /// When the next line may be due.
+    /// The next time at which a line may be due; `None`: not in this phase.
     fn due(&self, reading: &Reading) -> Option<Instant> {
         let bound = self.phase.bound().map(|bound| self.since + bound);
         let line = (self.phase != ServerPhase::Serving).then_some(self.line_at);
@@ -262,12 +276,13 @@ impl Phases {
         Ok(phases)
     }
 
-    /// Gets the progress of reading the data.
+    /// The progress of reading the data, for the code that reads.
     pub fn reading(&self) -> Reading {
         self.inner.reading.clone()
     }
 
-    /// From now on the server is in `phase`.
+    /// Begins `phase`. A change within one phase, such as one more executor that runs, keeps the time of its
+    /// beginning.
     pub fn enter(&self, phase: ServerPhase) {
         let mut state = self.state();
         let (since, line_at, standstill) = (state.since, state.line_at, state.standstill);
@@ -280,7 +295,8 @@ impl Phases {
         self.inner.changed.notify_one();
     }
 
-    /// A signal tells the server to stop. Does not return if the server does not serve yet.
+    /// A signal tells the server to stop; `signal` is its name. Does not return if the server does not serve yet: the
+    /// process ends.
     pub fn asked_to_stop(&self, signal: &str) {
         let mut state = self.state();
         if state.phase.is_before_serving() {
@@ -294,10 +310,12 @@ impl Phases {
         self.inner.changed.notify_one();
     }
 
+    /// The present phase, locked. A panic elsewhere aborts the process, so a poisoned lock does not matter.
     fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes lines when they are due, for ever. Ends the process when a phase exceeds its bound.
     fn watch(&self) {
         let mut state = self.state();
         loop {
@@ -314,6 +332,7 @@ impl Phases {
             state = match state.due(&self.inner.reading) {
                 None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(due) => {
+                    // A spurious or early wake-up does no harm: nothing is due then, and the thread waits again.
                     let left = due.saturating_duration_since(Instant::now());
                     let waited = changed.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0

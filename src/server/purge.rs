@@ -1,8 +1,11 @@
-//! Removes old snapshots and logs at intervals (`autopurge.*`, `DatadirCleanupManager`).
+//! Removes old snapshots and logs at intervals (`autopurge.*`, `DatadirCleanupManager`, `PurgeTxnLog`).
 //!
 //! A thread of its own looks at the folders as an operator would. The names of the files decide what stays, so the
 //! thread needs nothing from the running server. It never removes the newest snapshots, nor a log that one of them
 //! needs.
+//!
+//! The rule that is easy to break: only snapshots that look finished count as kept. A file that its writer did not
+//! finish cannot be recovered from, whatever its name says.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::Duration;
@@ -14,7 +17,8 @@ use crate::runtime::{FileFolder, Folders};
 use crate::snapshot::{Compression, Look, look};
 use crate::txnlog::plan;
 
-/// Starts the thread, which purges at once and then after each `interval`.
+/// Starts the thread, which purges at once and then after each `interval`, and keeps `kept` snapshots
+/// (`autopurge.snapRetainCount`). It ends with the process.
 ///
 /// # Errors
 /// The system denies the thread.
@@ -33,10 +37,11 @@ pub fn start(folders: &Folders, kept: usize, interval: Duration) -> io::Result<(
     Ok(())
 }
 
-/// Removes all files that may go; returns how many.
+/// Removes all files that may go, and keeps the newest `kept` snapshots. Returns how many files it has removed.
+/// `planted` is a bug, only in a build for tests.
 ///
 /// # Errors
-/// The folder cannot be read, or a file cannot be removed.
+/// The folder cannot be read, or a file cannot be removed. Files removed before that are gone.
 pub fn purge(folder: &dyn Folder, kept: usize, planted: Option<PlantedBug>) -> io::Result<usize> {
     let snapshots = names(folder, Place::Snapshots)?;
     let logs = names(folder, Place::Logs)?;
@@ -57,7 +62,8 @@ pub fn purge(folder: &dyn Folder, kept: usize, planted: Option<PlantedBug>) -> i
         let old = known.split_last().map_or(&[][..], |(_, old)| old);
         plan.logs = old.iter().map(|(_, name)| (*name).to_owned()).collect();
     }
-    // Logs go first: a snapshot needs no older logs, and logs are useless without an older snapshot.
+    // Logs go first: a snapshot needs no older logs, and logs are useless without an older snapshot. So a crash in
+    // between leaves nothing that the next purge would not remove.
     for name in &plan.logs {
         folder.remove(Place::Logs, name)?;
     }
@@ -67,11 +73,14 @@ pub fn purge(folder: &dyn Folder, kept: usize, planted: Option<PlantedBug>) -> i
     Ok(plan.logs.len() + plan.snapshots.len())
 }
 
+/// The names of the files in a folder.
 fn names(folder: &dyn Folder, place: Place) -> io::Result<Vec<String>> {
     Ok(folder.list(place)?.into_iter().map(|file| file.name).collect())
 }
 
+/// Whether both ends of a snapshot look finished. The rest is not read, because a folder may hold gigabytes.
 fn looks_whole(folder: &dyn Folder, name: &str) -> io::Result<bool> {
+    /// The number of bytes at each end that are judged: at least what [`look`] needs.
     const ENDS: usize = 16;
     let mut file = folder.open(Place::Snapshots, name)?;
     let length = file.seek(SeekFrom::End(0))?;

@@ -1,4 +1,5 @@
-//! Recovers the state from the data folders, and logs the progress and the result.
+//! Recovers the state from the data folders, logs the progress and the result, and makes the replica. `recovery` does
+//! the work; this file is where its words reach the log.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -18,13 +19,17 @@ const PROGRESS_LINE_EVERY: Duration = Duration::from_secs(2);
 /// Reads the state from the disk, at the start and whenever the leader makes this server go back.
 #[derive(Debug)]
 pub struct Opener {
+    /// The folders.
     folder: FileFolder,
+    /// The options, which are the same each time.
     options: RecoveryOptions,
+    /// Gets the progress.
     reading: Reading,
 }
 
 impl Opener {
-    /// Makes an opener for the configured folders; `reading` gets the progress.
+    /// An opener for the configured folders. `seed` is any number, from which the hash of the tree follows; `reading`
+    /// gets the progress.
     pub fn new(config: &Config, folders: &Folders, seed: u64, reading: Reading) -> Opener {
         let folder = FileFolder::told(folders, &reading);
         Opener { folder, options: options::recovery(config, seed), reading }
@@ -36,8 +41,10 @@ impl Opener {
     /// The folder is damaged or cannot be read: a sentence that says what to do.
     pub fn open(&self) -> Result<Recovered, RecoveryError> {
         let begun = Instant::now();
+        // A recovery that is done quickly needs no line about its progress.
         let mut last_line = begun;
         let mut progress = |step: RecoveryProgress<'_>| {
+            // Also without a line: `phases` looks at this to notice a disk that does not answer.
             self.reading.moved();
             if last_line.elapsed() < PROGRESS_LINE_EVERY {
                 return;
@@ -53,6 +60,7 @@ impl Opener {
             }
         };
         let recovered = recovery::recover(&self.folder, &self.options, &mut progress)?;
+        // In this order: what is as it should be, what needs attention, and then the result of both.
         for line in &recovered.news {
             tracing::info!("{line}");
         }
@@ -85,6 +93,8 @@ impl Opener {
     pub fn reload(&self, reload: Reload) -> Result<Reloaded, String> {
         let Reload { truncate, database } = reload;
         let cut = || {
+            // If the state was applied, the folder must lead to what remains of it; if not, it is enough that the
+            // rest goes.
             let cut = if database { recovery::truncate } else { recovery::discard_after };
             for note in cut(&self.folder, truncate)? {
                 tracing::info!("{note}");
@@ -95,7 +105,7 @@ impl Opener {
     }
 }
 
-/// The error in words, with the user of the process if the system denied access.
+/// The error in words. If the system denied access, they name the user of the process.
 pub fn told(error: &RecoveryError) -> String {
     match error {
         RecoveryError::Io { error: system, .. } if system.kind() == ErrorKind::PermissionDenied => {
@@ -127,6 +137,7 @@ pub fn replica(
         }
         return Ok(Replica::new(options, recovered, now, seed));
     };
+    // The member starts all the same: it follows a leader, and gets the data from it.
     if recovered.zxid == Zxid::NONE {
         tracing::warn!(
             "there is no data in {}, and nothing says that the ensemble is new (a file `initialize`, or \
@@ -140,11 +151,15 @@ pub fn replica(
     Ok(Replica::member(options, peer, ensemble, recovered, now, seed))
 }
 
-/// Refuses the data of a member if the configuration names no server. The data of a member holds the configuration
-/// of the ensemble. Without that check, and without the epoch files, this server would accept writes that the
-/// other members never see.
+/// Refuses the data of a member if the configuration names no server. The data of a member holds the configuration of
+/// the ensemble. Without this check, and without the epoch files, this server would accept writes that the other
+/// members never see.
+///
+/// # Errors
+/// The data is that of an ensemble: a sentence for the operator.
 // ZooKeeper: starts as a standalone server. Only members ever give this node data.
 fn refuse_members(recovered: &Recovered) -> Result<(), String> {
+    // A standalone server has this node too, without data.
     let node = recovered.database.node(CONFIG_PATH);
     let data = node.as_ref().and_then(|node| node.data()).unwrap_or_default();
     let members = match quorum::Config::from_bytes(data) {

@@ -1,5 +1,9 @@
 //! A session core: an executor that carries connections for a replica on another core.
 //!
+//! ```text
+//! sockets ─▶ reactor ─▶ connections ─▶ uplink ─▶ queue ─▶ replica
+//! sockets ◀─ settle  ◀─ connections ◀─ inbox  ◀─ queue ◀─ replica
+//! ```
 //! A round takes in bytes of the sockets and messages of the replica, sends the resulting events to the replica, and
 //! sleeps when there is nothing more to do. Before it sleeps it looks for a while, unless other threads want the
 //! processor ([`Crowd`]).
@@ -17,15 +21,15 @@ use crate::runtime::{Doorbell, Reactor, RingError, ThreadUse, set_slices};
 
 /// Everything that a session core needs.
 pub struct SessionCore {
-    /// Its number.
+    /// Its number, from 0. The ids of its connections contain it.
     pub number: u8,
     /// Its ends of the queues.
     pub ends: SessionEnds,
-    /// The bell of its thread.
+    /// The bell that wakes its thread.
     pub bell: Doorbell,
     /// The options and bounds of connections.
     pub clients: Clients,
-    /// How long the core looks for events before it sleeps.
+    /// How long the core looks for events before it sleeps; zero: it never looks.
     pub look: Duration,
 }
 
@@ -47,18 +51,28 @@ impl SessionCore {
     }
 }
 
+/// Everything that a round uses.
 struct Round {
+    /// The ring on which the thread waits.
     reactor: Reactor,
+    /// The connections of this core.
     connections: Connections,
+    /// The way of events to the replica.
     uplink: Rc<Uplink>,
+    /// The messages of the replica, which the reactor takes in.
     inbox: Rc<SessionInbox>,
+    /// The options and bounds of connections.
     clients: Clients,
+    /// How long the core looks before it sleeps.
     look: Duration,
+    /// Finds out whether looking pays.
     crowd: Crowd,
+    /// What the last look has found out; the time slices of the thread follow from it.
     crowding: Crowding,
 }
 
 impl Round {
+    /// Repeats rounds until the replica stops this core.
     fn repeat(mut self) -> Result<(), RingError> {
         let accepting = RefCell::new(Vec::new());
         clients::watch_silence(self.connections.clone(), &self.reactor);
@@ -66,6 +80,7 @@ impl Round {
             self.reactor.dispatch()?;
             self.connections.write_some();
             self.connections.settle();
+            // Once in each round, so that the events of many connections make one message.
             self.uplink.flush();
             while let Some(order) = self.inbox.order() {
                 match order {
@@ -78,21 +93,24 @@ impl Round {
                     }
                 }
             }
+            // Queued output is written in the next round, which follows at once.
             if !self.connections.has_line() && !self.finds_something() {
                 self.reactor.sleep(None)?;
             }
         }
     }
 
+    /// Accepts connections from one socket.
     fn accept(&self, socket: TcpListener) -> Vec<Accepting> {
         let core: Rc<dyn Core> = self.uplink.clone();
         self.clients.accept(vec![socket], &self.connections, &core)
     }
 
-    /// Looks for events for a while; the only system call is the yield.
+    /// Looks for events for a while, and returns whether there are any. The only system call is the yield.
     fn finds_something(&mut self) -> bool {
         let started = Instant::now();
         let crowding = self.crowd.at(started);
+        // Asked of the scheduler only when it changes, because it costs a system call.
         if crowding != self.crowding {
             set_slices(crowding.slices());
             self.crowding = crowding;

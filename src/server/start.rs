@@ -1,4 +1,11 @@
 //! Runs a server: from its configuration to a serving process, and to its end.
+//!
+//! ```text
+//! log ─▶ signals ─▶ limits ─▶ folders (locked) ─▶ client port ─▶ executors ─▶ data ─▶ serving ─▶ ending
+//! ```
+//! The cheap steps, and those that most often fail, come first; no data is written before the folders are locked.
+//! Everything here runs on the main thread, which after that only waits for news of the executors. A failure ends the
+//! process with a sentence in the log, or starts the program again if what it lacks may come by itself ([`again`]).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,10 +39,12 @@ const EXIT_OK: u8 = 0;
 /// Exit code when the server cannot start, or had to stop.
 const EXIT_FAILURE: u8 = 1;
 
-/// Runs a server until it is told to stop; returns the exit code of the process.
+/// Runs a server until it is told to stop. Returns the exit code of the process: 0 after an orderly end, otherwise 1.
 ///
-/// `file` is the file of the configuration, for the log; `None`: the configuration is the embedded default.
+/// `file` is the file of the configuration, for the log and for changes of the ensemble; `None`: the configuration is
+/// the embedded default.
 pub fn run(config: &Config, file: Option<&Path>) -> u8 {
+    // The log first: every other failure is told in it.
     let log = match log::start(&log_options(config)) {
         Ok(log) => log,
         Err(error) => {
@@ -43,12 +52,14 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
             return EXIT_FAILURE;
         }
     };
+    // Before any thread that could panic.
     abort_after_a_panic();
     let before = Earlier::read();
     let stop = StopFlag::default();
     if let Some(me) = membership::me(config) {
         log.speaker().set_server(me);
     }
+    // From here on a start that takes long says so in the log.
     let served = Phases::begin(log.flusher())
         .map_err(|error| no_thread(config, "no thread can be made", &error).into())
         .and_then(|phases| serve(config, file, before, &stop, log.speaker(), &phases));
@@ -77,7 +88,9 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
     code
 }
 
+/// The options of the log.
 fn log_options(config: &Config) -> LogOptions {
+    // The names of levels in the filter of `tracing`.
     let filter = match config.own.log_level {
         config::LogLevel::Off => "off",
         config::LogLevel::Error => "error",
@@ -105,6 +118,11 @@ fn abort_after_a_panic() {
     }));
 }
 
+/// Starts the server, and follows it to its end (`QuorumPeerMain.runFromConfig`,
+/// `ZooKeeperServerMain.runFromConfig`).
+///
+/// # Errors
+/// Why the server cannot start, or had to stop.
 fn serve(
     config: &Config,
     file: Option<&Path>,
@@ -115,7 +133,9 @@ fn serve(
 ) -> Result<(), Failure> {
     let started = Instant::now();
     let bell = Doorbell::new().map_err(|error| format!("cannot create an eventfd: {error}"))?;
+    // The thread of the signals outlives the start, and ends the process itself as long as nothing is served.
     let asked = phases.clone();
+    // Before anything that may take long: a signal must end the start in every phase.
     watch_signals(stop.clone(), vec![bell.clone()], move |signal| asked.asked_to_stop(signal))
         .map_err(|error| no_thread(config, "signals cannot be watched", &error))?;
     introduce(config, file);
@@ -132,6 +152,7 @@ fn serve(
         }
     }
     check_limits(config)?;
+    // As many as the system gives: the number of clients follows from it.
     let files = raise_open_files();
 
     phases.enter(ServerPhase::Folders);
@@ -140,9 +161,13 @@ fn serve(
     let spin = config.own.spin_micros.map(|us| Duration::from_micros(us.into()));
     let (allowed, quota) = (runtime::allowed_processors(), runtime::quota_of_processors());
     let wiring = Wiring::choose(config.own.cores, config.own.pin, spin, &allowed, quota);
+    // Without session cores, the replica's executor is the one that carries clients.
     let session_cores = wiring.session_cores.max(1);
     phases.enter(ServerPhase::ClientPort);
+    // Bound before the data is read: clients that connect early wait in the backlog, and a taken port costs no
+    // recovery.
     let (client_port, sockets) = ClientPort::open(config, session_cores)?;
+    // With the port that the system has chosen, if the configuration says 0.
     let address = client_port.address();
     warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
     tracing::info!("running as {}; up to {files} open files", wiring.describe());
@@ -184,7 +209,9 @@ fn serve(
         serve: may_serve,
     };
     phases.enter(ServerPhase::Executors { up: 0, of: wiring.session_cores as usize + 1 });
+    // From here on everything runs on the executors.
     let threads = executors::start(&wiring, start)?;
+    // A member may have no leader for long, so it does not say that it serves.
     let serving = || {
         let ms = started.elapsed().as_millis();
         if config.quorum.is_distributed() {
@@ -219,7 +246,7 @@ fn introduce(config: &Config, file: Option<&Path>) {
     }
 }
 
-/// Opens the data folders, and logs where they are and what an operator should know about them.
+/// Opens and locks the data folders, and logs where they are and what an operator should know about them.
 fn open_folders(config: &Config, file: Option<&Path>) -> Result<(DataFolder, LogDevice), Failure> {
     let storage = &config.storage;
     let (readers, denied) = match config.own.files_readable_by {
@@ -263,7 +290,10 @@ fn open_folders(config: &Config, file: Option<&Path>) -> Result<(DataFolder, Log
     Ok((folder, device))
 }
 
-/// Follows the executors from their start to their end.
+/// Follows the executors from their start to their end. Calls `serving` when the server serves.
+///
+/// # Errors
+/// An executor was not made or has failed, or the replica must stop.
 fn follow(
     news: &Receiver<News>,
     threads: Threads,
@@ -276,12 +306,14 @@ fn follow(
     let (mut up, mut is_ready) = (0, false);
     for what in news {
         match what {
+            // Counted for the line about a start that takes long: which executor is late does not matter.
             News::Up => {
                 up += 1;
                 phases.enter(ServerPhase::Executors { up, of });
             }
             News::Ready => is_ready = true,
             News::Failed(failure) => return Err(failure),
+            // The thread has ended, so joining it does not wait, and its result has the reason.
             News::NotMade(number) => {
                 let error = threads[number].take().and_then(|thread| thread.join().err());
                 return Err(not_made(number, of, error.as_ref()));
@@ -336,7 +368,7 @@ fn not_made(number: usize, of: usize, error: Option<&GlommioError<()>>) -> Failu
     format!("{what}{reason}{fewer}").into()
 }
 
-/// Why a thread could not be made: the limit on threads, if the start would find it too low a moment later.
+/// Why a thread could not be made: the limit on threads, if a check now finds it too low, otherwise `error`.
 fn no_thread(config: &Config, what: &str, error: &dyn std::error::Error) -> String {
     let mut obstacles = runtime::obstacles(&environment::needs(config)).into_iter();
     let limit = obstacles.find(|obstacle| matches!(obstacle, StartError::Threads { .. }));
@@ -359,6 +391,7 @@ fn check_limits(config: &Config) -> Result<(), Failure> {
     })
 }
 
+/// Tells the operator if the kernel cuts the backlog of the client port short.
 fn warn_of_a_short_backlog(backlog: u32) {
     let Ok(text) = std::fs::read_to_string("/proc/sys/net/core/somaxconn") else { return };
     let Ok(somaxconn) = text.trim().parse::<u32>() else { return };

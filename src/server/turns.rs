@@ -14,24 +14,25 @@ use super::crowd::{Crowd, Crowding};
 use super::host::Host;
 use crate::runtime::{Reactor, RingError, StopFlag, ThreadUse, set_slices};
 
-/// How long the loop looks for events that clients wait for.
+/// How long the loop looks for events that clients wait for, before it sleeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
     /// How long the loop looks for a log write before it sleeps. Zero: it sleeps at once, except for one look now and
     /// then, which shows whether other threads want the processor.
     log: Duration,
-    /// How long the loop looks for bytes of other servers.
+    /// How long the loop looks for bytes of other servers; at most `log`.
     others: Duration,
     /// How long an executor looks for messages of other executors. Zero: there are none.
     pub cores: Duration,
 }
 
-/// How long the loop looks for an answer of another server. The answer takes a few wake-ups and a disk write there;
-/// looking can only save the last wake-up. 100 µs did as well as 500 µs, and costs less.
+/// The longest time for which the loop looks for an answer of another server. The answer takes a few wake-ups and a
+/// disk write there; looking can only save the last wake-up. 100 µs did as well as 500 µs, and costs less.
 const OTHERS_LOOK_MAX: Duration = Duration::from_micros(100);
 
 impl Patience {
-    /// Looks for a log write for `look`, and for messages of other executors for `cores`.
+    /// Looks for a log write for `look`, for another server no longer than [`OTHERS_LOOK_MAX`], and for messages of
+    /// other executors for `cores`.
     pub fn new(look: Duration, cores: Duration) -> Patience {
         Patience { log: look, others: look.min(OTHERS_LOOK_MAX), cores }
     }
@@ -45,19 +46,19 @@ impl Patience {
 /// How the loop ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ended {
-    /// Nothing is in flight.
+    /// Nothing was in flight any more.
     Quiet,
     /// Something was still in flight when the time for an orderly end was over.
     Hurried,
-    /// The process must stop.
+    /// The process must stop, for this reason.
     Fatal(Failure),
 }
 
 /// How long an orderly end waits for what is in flight.
 const STOP_PATIENCE: Duration = Duration::from_millis(600);
 
-/// Turns the replica until `stop` is set and nothing is in flight. Calls `stopping` once, when `stop` is set, and
-/// `moving` with the new sockets when the address of the clients changes.
+/// Turns the replica until `stop` is set and nothing is in flight, or until it must stop. Calls `stopping` once, when
+/// `stop` is set, and `moving` with the new sockets when the address of the clients changes.
 pub fn turn(
     host: &mut Host,
     patience: Patience,
@@ -74,6 +75,10 @@ pub fn turn(
     }
 }
 
+/// The loop itself.
+///
+/// # Errors
+/// The ring of the sockets cannot be used.
 fn turns(
     host: &mut Host,
     reactor: &Reactor,
@@ -82,22 +87,26 @@ fn turns(
     stopping: impl FnOnce(),
     moving: impl Fn(Vec<TcpListener>),
 ) -> Result<Ended, RingError> {
+    // Each is called or set at most once; `deadline` is the end of the patience with what is in flight.
     let mut stopping = Some(stopping);
     let mut deadline = None;
     let mut crowd = Crowd::new(Instant::now(), patience.looks());
     let mut crowding = Crowding::Nobody;
     loop {
-        // This turn handles everything for which the reactor was stirred until now.
+        // This turn handles everything for which the reactor was stirred until now. What comes during the turn stirs
+        // it again, so that nothing waits for a later event.
         let _ = reactor.take_stirred();
         let ended = host.turn();
         if let Some(failure) = host.fatal() {
             return Ok(Ended::Fatal(failure));
         }
+        // A server that stops accepts nobody at the new address, either.
         if let Some(sockets) = host.new_sockets()
             && stopping.is_some()
         {
             moving(sockets);
         }
+        // A signal asks for a summary in the log, also on a server that answers no four-letter word.
         if stop.take_summary_wish() {
             host.say_state();
         }
@@ -108,6 +117,7 @@ fn turns(
             host.shutdown();
             deadline = Some(Instant::now() + STOP_PATIENCE);
         }
+        // Checked after the turn, whose output may be the last thing in flight.
         if let Some(deadline) = deadline {
             if host.is_quiet() {
                 return Ok(Ended::Quiet);
@@ -124,25 +134,31 @@ fn turns(
             continue;
         }
         let due = due.map(|at| host.clock().instant_of(at));
+        // Whatever happens, the loop wakes for its next timer and for the end of its patience.
         let until = [due, deadline].into_iter().flatten().min();
         let writes = host.log_writes_in_flight() > 0;
+        // Where messages of other executors came a moment ago, more may follow.
         let had_mail = reactor.take_had_mail();
         let awaits = writes || host.awaits_others() || had_mail;
         let before = crowding;
         let now = Instant::now();
+        // Only then does it matter who wants the processor.
         if awaits {
             crowding = crowd.at(now);
         }
+        // Only when it changes: both cost system calls.
         if crowding != before {
             host.write_log_by_thread(crowding == Crowding::Neighbours);
             set_slices(crowding.slices());
         }
+        // The longest look is for a log write, because clients wait for it.
         let long = match () {
             () if writes => patience.log,
             () if host.awaits_others() => patience.others,
             () => patience.cores,
         };
         let long = if awaits { crowd.look(now, long) } else { Duration::ZERO };
+        // The bell is armed only before a sleep: while the loop looks, it needs none.
         if !look(host, reactor, &mut crowd, long, until)? && (!writes || host.park_log()) {
             reactor.sleep(until)?;
         }
@@ -153,7 +169,7 @@ fn turns(
     }
 }
 
-/// Looks for events for so `long`; returns whether there is one.
+/// Looks for events for so `long`, but not beyond `until`. Returns whether there is one.
 fn look(
     host: &mut Host,
     reactor: &Reactor,
@@ -169,6 +185,7 @@ fn look(
     // If neither the disk nor another server is awaited, no client waits, and a pause is no stall.
     let is_awaited = host.log_writes_in_flight() > 0 || host.awaits_others();
     let threshold = host.stall_threshold().filter(|_| is_awaited).unwrap_or(Duration::MAX);
+    // A look never delays a timer.
     let end = until.map_or(started + long, |until| until.min(started + long));
     let taken = || ThreadUse::read().preemptions;
     crowd.begin(taken);

@@ -11,31 +11,36 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 use super::turns::Patience;
 
-/// The most session cores; one replica core cannot keep more of them busy.
+/// The most session cores: one replica core cannot keep more of them busy.
 const SESSION_CORES_MAX: u32 = 12;
 
 /// Memory that glommio keeps for file buffers in each executor. The server does not use them.
 const EXECUTOR_IO_BYTES: usize = 64 * 1024;
 
-/// Entries of an executor's rings.
+/// The number of entries of an executor's rings.
 const EXECUTOR_RING_ENTRIES: usize = 512;
 
 /// The executors of a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wiring {
-    /// Session cores beside the replica's core; 0: one executor does everything.
+    /// The session cores beside the replica's core, at most [`SESSION_CORES_MAX`]; 0: one executor does everything.
     pub session_cores: u32,
-    /// The processors to which the executors are bound, the replica's first; empty: no executor is bound.
+    /// The processors to which the executors are bound, the replica's first.
+    ///
+    /// Invariant: one for each executor, or empty: no executor is bound.
     pub processors: Vec<usize>,
-    /// Why no executor is bound, for the log; empty if they are.
+    /// Why no executor is bound, for the log.
+    ///
+    /// Invariant: empty exactly if they are.
     unbound: String,
     /// How executors wait for the log, for other servers and for each other.
     pub patience: Patience,
 }
 
 impl Wiring {
-    /// Chooses the executors. `allowed` are the processors that this process may use, `quota` is how many its
-    /// control group lets it use; `cores`, `pin` and `spin` are what the operator configured.
+    /// Chooses the executors. `allowed` are the processors that this process may use; `quota` is how many its control
+    /// group lets it use. `cores`, `pin` and `spin` are what the operator configured (`ringkeeper.cores`,
+    /// `ringkeeper.pin`, `ringkeeper.spinMicros`).
     pub fn choose(
         cores: Option<u32>,
         pin: bool,
@@ -78,7 +83,7 @@ impl Wiring {
         Wiring { session_cores, processors, unbound, patience: Patience::new(look, cores) }
     }
 
-    /// In words, for the log.
+    /// The choice in words, for the log.
     pub fn describe(&self) -> String {
         let bound = if self.processors.is_empty() {
             format!(", bound to no processor ({})", self.unbound)
@@ -92,6 +97,7 @@ impl Wiring {
         }
     }
 
+    /// The builder of the executor with this index, 0 for the replica's, on a thread of this name.
     pub(super) fn executor(&self, index: usize, name: &str) -> LocalExecutorBuilder {
         let placement = match self.processors.get(index) {
             Some(processor) => Placement::Fixed(*processor),

@@ -62,9 +62,8 @@ impl Shape {
     }
 }
 
-/// A node. Its fields are ordered and sized for memory: 112 bytes, plus one allocation that holds
-/// the path followed by the data. Its Stat has no field of its own, because that would end in four unused bytes, and the
-/// node with it.
+/// A node. Its fields are ordered and sized for memory: 112 bytes, plus one allocation that holds the path followed
+/// by the data. Its Stat has no field of its own, because that would end in four unused bytes, and the node with it.
 #[derive(Debug)]
 pub(super) struct Node {
     czxid: Zxid,

@@ -1,8 +1,18 @@
-//! Connections over which votes go.
+//! Connections over which votes go (`QuorumCnxManager.SendWorker`, `RecvWorker`).
+//!
+//! ```text
+//! i32 n, big-endian │ n bytes: a notification │ i32 n │ …        1 ≤ n ≤ ELECTION_MESSAGE_BYTES_MAX
+//! ```
+//! Either side may send at any time, and nothing is acknowledged. A length out of range closes the connection,
+//! because the stream has no other place to start again.
 
 use super::*;
 
 impl Connections {
+    /// Makes the link the one connection of the server. It replaces an older one and ends an attempt.
+    ///
+    /// # Panics
+    /// If nothing is known of the server, or the link is established already.
     pub(super) fn open(
         &mut self,
         now: MonoUs,
@@ -27,6 +37,7 @@ impl Connections {
         arrivals.push(Arrival::Up(id));
     }
 
+    /// Closes the connection of a server, if there is one.
     pub(super) fn close_open(&mut self, id: ServerId) {
         let channel = self.channels.get_mut(&id);
         if let Some(open) = channel.and_then(|channel| channel.open.take()) {
@@ -39,6 +50,7 @@ impl Connections {
         }
     }
 
+    /// Gives up the attempt to reach a server, if there is one.
     pub(super) fn drop_attempt(&mut self, id: ServerId) {
         let channel = self.channels.get_mut(&id);
         if let Some(attempt) = channel.and_then(|channel| channel.attempt.take()) {
@@ -51,6 +63,7 @@ impl Connections {
         }
     }
 
+    /// A link was closed, by the other side or by an error. Decides when the next attempt begins.
     pub(super) fn on_closed(
         &mut self,
         now: MonoUs,
@@ -79,9 +92,10 @@ impl Connections {
                 } else if open.heard_at.is_none() {
                     self.on_failed(now, id, arrivals);
                 } else {
-                    // The other side may be replacing the connection.
+                    // The other side may be replacing the connection, so it gets the time to do that.
                     channel.not_before = channel.not_before.max(now.plus_ms(RETRY_MS.0));
                 }
+                // An observer without an id comes back under another one.
                 if id < ServerId(0) {
                     self.channels.remove(&id);
                 }
@@ -89,11 +103,13 @@ impl Connections {
         }
     }
 
+    /// Closes a link whose event does not fit its use.
     pub(super) fn close_stray(&mut self, link: LinkId) {
         tracing::debug!(?link, "closing a link that belongs to no attempt");
         self.ops.push(LinkOp::Close { link });
     }
 
+    /// Bytes have come. Only links that were accepted or are established have any to read.
     pub(super) fn on_received(
         &mut self,
         now: MonoUs,
@@ -105,14 +121,14 @@ impl Connections {
         match used {
             LinkUse::Unknown => self.on_beginning(now, link, bytes, arrivals),
             LinkUse::Open(id) => self.on_message_bytes(now, id, bytes, arrivals),
-            // The other side must not send anything first.
+            // The side that connects speaks first, and this server has not spoken.
             LinkUse::Attempt(_) => self.close_stray(link),
         }
     }
 
-    /// The network has passed bytes on: there may be room for the vote.
+    /// The network has sent bytes, so there may be room for the vote.
     pub(super) fn on_sent(&mut self, used: LinkUse, bytes: u64) {
-        // Over any other link nothing is sent that has to wait.
+        // Over any other link this server sends nothing that waits for room.
         let LinkUse::Open(id) = used else { return };
         let channel = self.channels.get_mut(&id).expect("its link says so");
         let open = channel.open.as_mut().expect("its link says so");
@@ -120,6 +136,7 @@ impl Connections {
         self.flush(id);
     }
 
+    /// Takes whole messages out of the bytes of an established connection.
     pub(super) fn on_message_bytes(
         &mut self,
         now: MonoUs,
@@ -135,7 +152,7 @@ impl Connections {
         let mut refused = None;
         while let Some(length) = open.buffer.get(at..at + 4) {
             let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
-            // A negative length in Java is a large one here.
+            // A length that is negative in Java is a large one here.
             if !(1..=ELECTION_MESSAGE_BYTES_MAX).contains(&length) {
                 refused = Some(length);
                 break;
@@ -144,6 +161,7 @@ impl Connections {
             let Some(body) = open.buffer.get(at + 4..at + 4 + length) else { break };
             open.heard_at = Some(now);
             channel.failures = 0;
+            // ZooKeeper: WorkerReceiver ignores a shorter message, and keeps the connection.
             if body.len() >= notification::BYTES_MIN {
                 arrivals.push(Arrival::Message(id, body.to_vec()));
             }
@@ -154,18 +172,19 @@ impl Connections {
         if let Some(length) = refused {
             tracing::warn!(
                 server = id.0, %remote, length,
-                "closing an election connection: no such length"
+                "closing an election connection: a message cannot have this length"
             );
             self.close_open(id);
             self.on_failed(now, id, arrivals);
         }
     }
 
-    /// Sends the present vote if it is owed and there is room for it.
+    /// Sends the present vote to a server if it is owed the vote and there is room for it. Without room, the newest
+    /// vote leaves when the network has sent the earlier ones.
     pub fn flush(&mut self, id: ServerId) {
         // An observer without an id has gone.
         let Some(channel) = self.channels.get_mut(&id) else { return };
-        // It gets the vote with the next connection.
+        // Without a connection, it gets the vote over the next one.
         let Some(open) = channel.open.as_mut() else { return };
         if channel.is_owed && open.unsent < ELECTION_UNSENT_BYTES_MAX {
             assert!(!self.message.is_empty(), "there is a vote to send");

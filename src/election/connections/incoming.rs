@@ -1,8 +1,13 @@
-//! Connections that other servers open, until they have said who they are.
+//! Connections that other servers open, until they have said who they are (`QuorumCnxManager.handleConnection`).
+//!
+//! Any host can connect to this port. So a connection costs little until it has sent a handshake, and a handshake
+//! counts only if the address of the connection, where addresses are checked, is one of the server that it names. A
+//! connection never replaces that of a server that is heard at present.
 
 use super::*;
 
 impl Connections {
+    /// Keeps an accepted connection until its handshake comes, or its time is over.
     pub(super) fn on_accepted(
         &mut self,
         now: MonoUs,
@@ -11,8 +16,8 @@ impl Connections {
         may_be: Option<&[ServerId]>,
     ) {
         if self.unknown.len() >= ELECTION_HANDSHAKES_MAX {
-            // A server of the ensemble sends its id at once, so the connection that waits longest is closed.
-            // Those of strangers are closed before those of members.
+            // A member sends its id at once, so the connection that waits longest is closed; those of strangers are
+            // closed before those of members.
             let oldest = self.unknown.iter().min_by_key(|(_, it)| (!it.is_stranger(), it.until));
             let oldest = *oldest.expect("there are some").0;
             self.refuse(oldest, "too many connections have not sent their id");
@@ -26,7 +31,8 @@ impl Connections {
         self.unknown.insert(link, Unknown { buffer: Vec::new(), until, remote, may_be });
     }
 
-    /// The members have changed: a connection may name the id of a member from another address.
+    /// The members, or their addresses, have changed: `may_be` are the members that now have the address of the link.
+    /// An established connection is closed if its server is a member now, and has other addresses.
     pub(super) fn on_identified(&mut self, link: LinkId, used: LinkUse, may_be: &[ServerId]) {
         match used {
             LinkUse::Unknown => {
@@ -44,7 +50,7 @@ impl Connections {
         }
     }
 
-    /// Refuses a connection that is tried again and again, and logs it from time to time.
+    /// Refuses a connection, and logs that only from time to time, because its server tries again without end.
     fn refuse_once(
         &mut self,
         now: MonoUs,
@@ -59,12 +65,14 @@ impl Connections {
         }
     }
 
+    /// Logs the reason and closes a connection whose server is not known.
     pub(super) fn refuse(&mut self, link: LinkId, reason: &str) {
         let remote = self.unknown.get(&link).map(|unknown| tracing::field::display(unknown.remote));
         tracing::warn!(remote, reason, "closing a connection on the election port");
         self.close_unknown(link);
     }
 
+    /// Closes a connection whose server is not known.
     fn close_unknown(&mut self, link: LinkId) {
         self.unknown.remove(&link);
         let used = self.links.remove(&link);
@@ -72,7 +80,7 @@ impl Connections {
         self.ops.push(LinkOp::Close { link });
     }
 
-    /// The beginning of an accepted connection.
+    /// Bytes of a connection whose server is not known: waits until they are a handshake, or refuses them.
     pub(super) fn on_beginning(
         &mut self,
         now: MonoUs,
@@ -97,6 +105,8 @@ impl Connections {
         }
     }
 
+    /// A handshake has come. If the connection may be the named server's, it stays; or, if that server has a smaller
+    /// id, this server closes it and connects back. `rest` are the bytes behind the handshake.
     fn on_caller(
         &mut self,
         now: MonoUs,
@@ -107,6 +117,7 @@ impl Connections {
         arrivals: &mut Vec<Arrival>,
     ) {
         let Caller { mut id, addresses } = caller;
+        // ZooKeeper: QuorumCnxManager gives each observer without an id a negative one of its own.
         if id == ServerId(i64::MAX) {
             id = ServerId(self.next_observer);
             self.next_observer -= 1;
@@ -143,7 +154,8 @@ impl Connections {
             None => addresses,
             // The configuration has its address.
             Some(_) if is_member => Vec::new(),
-            // It can be called only at the host from which it connected.
+            // A stranger can be called only at the host from which it connected: it must not make this server connect
+            // anywhere else.
             Some(_) => {
                 let port = addresses.first().map(|said| said.port);
                 let host = from.remote.ip().to_string();
@@ -161,10 +173,12 @@ impl Connections {
         }
     }
 
-    /// A server with a smaller id wants to talk: connects back to it, using the address that it sent last.
+    /// A server with a smaller id wants to talk: this server connects back to it, unless it is doing so.
     fn on_called(&mut self, now: MonoUs, id: ServerId, remote: SocketAddr) {
         let channel = self.channels.get_mut(&id).expect("it has called");
         let is_young = |since: MonoUs, ms: u64| now < since.plus_ms(ms);
+        // The connection that this server has just opened and the request have crossed; the other server will use the
+        // connection.
         if channel.open.as_ref().is_some_and(|open| is_young(open.since, CROSSING_MS)) {
             return;
         }
@@ -174,6 +188,7 @@ impl Connections {
             }
             self.drop_attempt(id);
         }
+        // The other server has no use for the old connection: it asks because that is gone on its side.
         self.note_displaced(now, id, remote);
         self.close_open(id);
         let channel = self.channels.get_mut(&id).expect("it has called");
@@ -184,19 +199,19 @@ impl Connections {
         channel.not_before = channel.not_before.min(now.plus_ms(RETRY_MS.0));
     }
 
-    /// The address from which the server was heard a moment ago: a connection that claims its id meanwhile
-    /// is another server's, or will be repeated. Servers that have a leader are silent on this port, so a
-    /// quiet connection proves nothing.
+    /// The address from which the server was heard a moment ago. A connection that claims its id meanwhile is another
+    /// server's, or will be repeated. Servers that have a leader are silent on this port, so a quiet connection
+    /// proves nothing.
     fn living(&self, now: MonoUs, id: ServerId) -> Option<SocketAddr> {
         let open = self.channels.get(&id)?.open.as_ref()?;
         open.heard_at.is_some_and(|at| now < at.plus_ms(ALIVE_MS)).then_some(open.remote)
     }
 
-    /// A connection from `remote` is about to replace one over which the server was heard. This happens when
-    /// a server restarts, and seldom again soon.
+    /// Notes that a connection from `remote` replaces one over which the server was heard. This happens when a server
+    /// restarts, and seldom again soon; if it does, two servers may have one id, and a line says so.
     pub(super) fn note_displaced(&mut self, now: MonoUs, id: ServerId, remote: SocketAddr) {
         let channel = self.channels.get_mut(&id).expect("it has called, or was called");
-        // Nothing is displaced, or nothing that was heard.
+        // Nothing is displaced, or nothing over which the server was heard.
         let Some(open) = channel.open.as_ref().filter(|open| open.heard_at.is_some()) else {
             return;
         };
@@ -216,7 +231,8 @@ impl Connections {
         }
     }
 
-    /// The number of strangers is bounded; one that is not connected makes room.
+    /// Whether this server may keep a channel for `id`. The number of strangers is bounded; one that is neither
+    /// connected nor called makes room.
     fn has_room_for(&mut self, id: ServerId) -> bool {
         if self.members.contains_key(&id) || self.channels.contains_key(&id) {
             return true;

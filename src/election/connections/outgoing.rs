@@ -1,8 +1,13 @@
-//! Connections that this server opens, and when.
+//! Connections that this server opens, and when (`QuorumCnxManager.connectOne`, `initiateConnection`).
+//!
+//! This server connects to a server that it owes the vote, that has asked for a connection, or that it wants to hear
+//! in an election. Failures make it wait longer each time, up to [`RETRY_MS`] and [`CALL_BACK_MS`]. Outside an
+//! election it gives up after [`SETTLED_ATTEMPTS_MAX`].
 
 use super::*;
 
 impl Connections {
+    /// Whether this server should connect to another one. A server without an id has no address and cannot be called.
     pub(super) fn is_to_be_called(&self, id: ServerId, channel: &Channel) -> bool {
         channel.open.is_none()
             && channel.attempt.is_none()
@@ -25,6 +30,7 @@ impl Connections {
         }
     }
 
+    /// Begins an attempt to reach a server, if an address of it is known and not too many strangers are being called.
     fn attempt(&mut self, now: MonoUs, id: ServerId) {
         assert!(id != self.me, "a server has no connection to itself");
         assert!(id >= ServerId(0), "an observer without an id cannot be called");
@@ -38,11 +44,12 @@ impl Connections {
             }
         }
         if to.is_empty() {
-            // It can only call itself.
+            // No address is known, so only the other server can connect.
             (channel.is_owed, channel.is_called) = (false, false);
             channel.not_before = now.plus_ms(RETRY_MS.1);
             return;
         }
+        // Strangers wait, so that links are left for members.
         if !self.members.contains_key(&id) && self.strangers_called() >= ELECTION_STRANGER_CALLS_MAX
         {
             let channel = self.channels.get_mut(&id).expect("it is to be called");
@@ -50,7 +57,7 @@ impl Connections {
             return;
         }
         let channel = self.channels.get_mut(&id).expect("it is to be called");
-        // An address at which attempts time out must not keep the other addresses from being tried.
+        // Addresses at which attempts time out must not keep the last ones from being tried.
         if channel.failures % 2 == 1 {
             to.reverse();
         }
@@ -64,12 +71,14 @@ impl Connections {
         self.ops.push(LinkOp::Connect { link, port: Port::Election, server: id, to, timeout_ms });
     }
 
-    /// How many servers that are no members are being called.
+    /// How many servers that are no members are being called at present.
     fn strangers_called(&self) -> usize {
         let called = self.channels.iter().filter(|(_, channel)| channel.attempt.is_some());
         called.filter(|(id, _)| !self.members.contains_key(id)).count()
     }
 
+    /// An attempt has succeeded: sends the handshake. The connection stays if this server has the larger id; if not,
+    /// it closes the connection and the other server connects back.
     pub(super) fn on_connected(
         &mut self,
         now: MonoUs,
@@ -87,7 +96,7 @@ impl Connections {
         assert!(attempt.is_some_and(|attempt| attempt.link == link), "it is the one attempt");
         channel.is_called = false;
         if id > self.me {
-            // It has the larger id, and connects back.
+            // The other server has the larger id, and connects back.
             self.links.remove(&link);
             self.ops.push(LinkOp::Close { link });
             let wait = (CALL_BACK_MS.0 << channel.asked.min(10)).min(CALL_BACK_MS.1);
@@ -99,6 +108,8 @@ impl Connections {
         }
     }
 
+    /// An attempt has failed, or a connection broke before anything was received: the next attempt waits, twice as
+    /// long each time up to the second value of [`RETRY_MS`].
     pub(super) fn on_failed(&mut self, now: MonoUs, id: ServerId, arrivals: &mut Vec<Arrival>) {
         let channel = self.channels.get_mut(&id).expect("its link says so");
         assert!(channel.open.is_none(), "a connected server was reached");
@@ -110,6 +121,8 @@ impl Connections {
         arrivals.push(Arrival::Failed);
     }
 
+    /// Outside an election, gives up a server that cannot be reached after a few attempts: if it wants the vote, it
+    /// asks again.
     fn give_up_if_settled(&mut self, id: ServerId) {
         let is_wanted = self.wanted.contains(&id);
         let channel = self.channels.get_mut(&id).expect("an attempt was made");

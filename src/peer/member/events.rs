@@ -1,12 +1,15 @@
-//! Events from the replica: time has passed, the disk has done something, the role is to be left.
+//! Events from the replica: time has passed, the disk has done something, the role is to be left. Each is handed to
+//! the part that it concerns; [`Member::settle`] then draws the consequences.
 
 use super::*;
 
 impl Member {
-    /// Time has passed.
+    /// Does what is due at `now` in the election, in the role, for observers, and for links that are held.
     pub fn handle_timeout(&mut self, now: MonoUs) {
         self.now = now;
         self.election.handle_timeout(now);
+        // The configuration came with a vote and has led to no leader: this server goes back to the one that it knows
+        // itself.
         if self.give_up_config_at().is_some_and(|at| at <= now) {
             self.role.lasting_mut().give_up_config();
             self.tell_config();
@@ -31,13 +34,14 @@ impl Member {
             .options
             .tick_ms
             .saturating_mul(self.role.lasting().options.init_limit);
+        // After `initLimit`, no learner waits for its leader any more.
         while let Some(link) = self.held.expire(now, hold_ms) {
             self.role.lasting_mut().ready.send(LinkOp::Close { link });
         }
         self.settle();
     }
 
-    /// When [`Member::handle_timeout`] has something to do.
+    /// The next time at which [`Member::handle_timeout`] has something to do.
     pub fn next_timeout(&self) -> Option<MonoUs> {
         let role = match &self.role {
             MemberRole::Leading(leader) => leader.next_timeout(),
@@ -58,16 +62,17 @@ impl Member {
         times.into_iter().flatten().min()
     }
 
-    /// Everything appended up to `zxid` is durable. Never goes back but after a truncate.
+    /// Everything appended up to `zxid` is durable. The zxid falls only after a truncate.
     pub fn handle_synced(&mut self, zxid: Zxid) {
         self.role.lasting_mut().journal.handle_synced(zxid);
+        // The leader's own log is one of the acknowledgements that it counts.
         if let MemberRole::Leading(leader) = &mut self.role {
             leader.handle_synced(zxid);
         }
         self.settle();
     }
 
-    /// Everything of the `Ready` with this `durable`, and of those before it, is durable.
+    /// Everything of the `Ready` with this `durable`, and of those before it, is durable: their promises are kept.
     pub fn handle_durable(&mut self, now: MonoUs, token: u64) {
         self.now = now;
         while let Some((_, promise)) = self.promises.pop_front_if(|(at, _)| *at <= token) {
@@ -163,6 +168,8 @@ impl Member {
         if !has_room {
             tracing::warn!("no room on the disk: this server does not stand for election");
         }
+        // A search goes on with the new answer. A server that waits to lead must not; one that follows another may
+        // stay.
         let me = self.me();
         match &self.role {
             MemberRole::Looking(_) => self.look(),

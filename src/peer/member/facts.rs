@@ -1,4 +1,6 @@
-//! The facts about a member, for operators.
+//! The facts about a member, for `mntr` and other views of operators. They are computed when they are asked for, from
+//! the present role; only counters outlive it. Nothing here changes what the member does, except that
+//! [`Member::reset_stats`] resets figures.
 
 use super::{Member, MemberRole};
 use crate::zab::leader::LeaderFacts;
@@ -6,7 +8,8 @@ use crate::zab::learner::{LearnerKind, SyncMode};
 use crate::zab::{Leader, PeerCounts, PeerFacts, PeerPhase, PeerState, Standing};
 
 impl Member {
-    /// Its state, also while it is only trying to reach it.
+    /// The state that it has or tries to reach (`QuorumPeer.getPeerState`): a server that joins a leader is already
+    /// FOLLOWING or OBSERVING.
     pub fn state(&self) -> PeerState {
         match &self.role {
             MemberRole::Looking(_) | MemberRole::Waiting { .. } => PeerState::Looking,
@@ -18,17 +21,19 @@ impl Member {
         }
     }
 
-    /// The standing that the replica was told last.
+    /// The standing that the replica was told last: a role counts only when it is in effect.
     pub fn standing(&self) -> Standing {
         self.standing
     }
 
     /// The facts about this server and its ensemble.
     pub fn facts(&self) -> PeerFacts {
+        // The state here follows from the role alone; that of `Member::mode` follows from the standing.
         let (state, leader, learner_master, phase) = match &self.role {
             MemberRole::Looking(_) | MemberRole::Waiting { .. } => {
                 (PeerState::Looking, None, None, PeerPhase::Election)
             }
+            // The phases of a leader follow each other, and each is recognised by what it has achieved.
             MemberRole::Leading(leader) => {
                 let phase = if leader.is_active() {
                     PeerPhase::Broadcast
@@ -48,6 +53,7 @@ impl Member {
                 (state, Some(target.leader), master, learner.phase())
             }
         };
+        // Only a learner was brought up to date by somebody.
         let sync_mode = match &self.role {
             MemberRole::Learning(learner) => learner.sync_mode().map(|mode| match mode {
                 SyncMode::Diff => "DIFF",
@@ -74,10 +80,12 @@ impl Member {
         }
     }
 
-    /// Its counters, including those of its present lead.
+    /// Its counters since the start, including those of its present lead, which are added to the lasting ones only
+    /// when the lead ends.
     fn counts(&self) -> PeerCounts {
         let mut counts = self.role.lasting().counts;
         if let Some(leader) = self.leader() {
+            // The reign under way is added to a copy: it is added to the lasting counters once, when it ends.
             add_reign(&mut counts, &leader.facts());
         }
         counts
@@ -91,7 +99,7 @@ impl Member {
     }
 }
 
-/// Adds the counters of one reign.
+/// Adds the counters of one reign. Proposals that are not committed when the reign ends never count as its commits.
 pub(super) fn add_reign(counts: &mut PeerCounts, reign: &LeaderFacts) {
     counts.proposals += reign.proposals;
     counts.commits += reign.proposals.saturating_sub(reign.proposals_outstanding as u64);

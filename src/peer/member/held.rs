@@ -1,7 +1,11 @@
 //! Learners that have connected before this server knows that it leads.
 //!
 //! The others often know the outcome of an election a little earlier. A server that still looks for a leader keeps
-//! their connections, because a Java learner that is turned away goes back to LOOKING.
+//! their connections, because a Java learner that is turned away goes back to LOOKING. When the server leads, the
+//! leader gets each connection with its bytes, as if both came at that moment; when it follows another one, all are
+//! closed.
+//!
+//! Any host can connect, so number, bytes and time are bounded.
 
 use std::net::SocketAddr;
 
@@ -23,7 +27,7 @@ pub(super) struct HeldLink {
     pub(super) may_be: Option<Vec<ServerId>>,
     /// The bytes that came, for the leader that this server may become.
     pub(super) received: Vec<u8>,
-    /// When it was accepted. It is closed after `initLimit`.
+    /// The time at which it was accepted. It is closed after `initLimit`.
     since: MonoUs,
 }
 
@@ -34,12 +38,13 @@ pub(super) struct HeldLinks {
     ///
     /// Invariant: at most [`HELD_LEARNERS_MAX`].
     links: Vec<HeldLink>,
-    /// The servers of which the log has said that they take this port for the election port.
+    /// The servers of which the log has said that they take this port for the election port, so that it does not say
+    /// so each second.
     ports_exchanged: Said,
 }
 
 impl HeldLinks {
-    /// Keeps a link and the bytes that arrive on it. The result is a link to be closed.
+    /// Handles an event of a held link, or of one that shall be held. The result is a link to be closed.
     pub(super) fn handle(
         &mut self,
         now: MonoUs,
@@ -74,6 +79,8 @@ impl HeldLinks {
         remote: SocketAddr,
         may_be: Option<&[ServerId]>,
     ) -> Option<LinkId> {
+        // A learner of the ensemble sends its first packet at once, and the result of an election is known soon. So
+        // the link that has waited longest is the least likely to be needed.
         let oldest = (self.links.len() >= HELD_LEARNERS_MAX).then(|| {
             let is_stranger = |held: &HeldLink| held.may_be.as_ref().is_some_and(Vec::is_empty);
             self.links.remove(self.links.iter().position(is_stranger).unwrap_or(0)).link
@@ -85,6 +92,7 @@ impl HeldLinks {
         oldest
     }
 
+    /// Whether the link is kept.
     #[cfg(test)]
     fn holds(&self, link: LinkId) -> bool {
         self.links.iter().any(|held| held.link == link)
@@ -102,12 +110,14 @@ impl HeldLinks {
         // This server has closed the link, and the network did not know that yet.
         let at = self.links.iter().position(|held| held.link == link)?;
         let received = &mut self.links[at].received;
+        // A learner sends one small packet and then waits for the leader.
         if received.len() + bytes.len() > HELD_LEARNER_BYTES_MAX {
             self.links.remove(at);
             return Some(link);
         }
         received.extend_from_slice(bytes);
         assert!(received.len() <= HELD_LEARNER_BYTES_MAX, "a stranger does not fill the memory");
+        // An election handshake on this port: whoever sends it would wait here for the whole `initLimit`.
         if let Some(said) = election_caller(received) {
             let held = self.links.remove(at);
             if self.ports_exchanged.is_due(now, said, Reason::PortsExchanged) {
@@ -124,7 +134,7 @@ impl HeldLinks {
         (self.next_timeout(ms)? <= now).then(|| self.links.remove(0).link)
     }
 
-    /// When the oldest link has been kept for `ms`.
+    /// The time at which the oldest link has been kept for `ms`.
     pub(super) fn next_timeout(&self, ms: u64) -> Option<MonoUs> {
         self.links.first().map(|held| held.since.plus_ms(ms))
     }

@@ -1,4 +1,11 @@
-//! The steps from an election to a role in effect.
+//! The steps from an election to a role in effect (`QuorumPeer.run`, after LOOKING).
+//!
+//! ```text
+//! on_elected ─┬──────────────▶ join ─┬─▶ lead ─────────▶ a quorum has the history ─┐
+//!             └─▶ wait ─(timer)─▶┘   └─▶ a learner ────▶ UPTODATE ─────────────────┴─▶ note_standing
+//! ```
+//! A role is in effect only when [`Member::note_standing`] has seen it. Until then this server serves no client, and
+//! a failure counts as one more attempt that has failed.
 
 use std::rc::Rc;
 
@@ -16,6 +23,7 @@ use crate::zab::learner::LearnerKind;
 use crate::zab::{Leader, Learner, Origin, Standing, kept_out};
 
 impl Member {
+    /// The election has found a leader: this server joins it, at once or, after failures, a little later.
     pub(super) fn on_elected(&mut self, leader: ServerId) {
         assert!(
             matches!(self.role, MemberRole::Looking(_)),
@@ -26,8 +34,10 @@ impl Member {
             Standing::Looking,
             "a server that looks for a leader serves no client"
         );
+        // For `mntr`: how long the election took.
         let ms = self.now.since_us(self.looking_since) / 1000;
         self.role.lasting_mut().counts.elections_ms.add(ms);
+        // What the others are told from now on, also while this server only tries to join.
         let state = self.state_under(leader);
         let is_quiet = self.election.is_quiet();
         info_unless!(
@@ -37,6 +47,7 @@ impl Member {
             "a leader is elected, this server is {state:?}"
         );
         self.election.settle(state);
+        // Earlier attempts have failed, so this one waits.
         if self.now < self.hold_until {
             self.role.wait(leader);
         } else {
@@ -44,7 +55,7 @@ impl Member {
         }
     }
 
-    /// Becomes the leader's learner, or the leader.
+    /// Becomes the learner of `leader`, or the leader itself.
     pub(super) fn join(&mut self, leader: ServerId) {
         assert_eq!(self.standing, Standing::Looking, "the last leader was left");
         assert!(self.joined_at.is_none(), "it joins once");
@@ -52,9 +63,11 @@ impl Member {
             self.lead();
             return;
         }
+        // These learners have come to the wrong server; they look for a leader again when the link closes.
         for held in self.held.take() {
             self.role.lasting_mut().ready.send(LinkOp::Close { link: held.link });
         }
+        // The vote may name a server that neither configuration has.
         let Some(target) = self.target(leader) else {
             tracing::warn!(leader = leader.0, "the elected leader is not in the configuration");
             self.on_failure();
@@ -69,6 +82,8 @@ impl Member {
         self.role = MemberRole::Learning(Box::new(learner));
     }
 
+    /// Becomes the leader. Its whole log is the history of the epoch that begins, so all of it is handed out for
+    /// commit now. A server that has lost its data waits instead, and leads nobody.
     pub(super) fn lead(&mut self) {
         if self.role.lasting().journal.accepted() < Zxid::ZERO {
             // ZooKeeper: ZOOKEEPER-2325. A server that has lost its data must not make others follow it.
@@ -81,6 +96,7 @@ impl Member {
             return;
         }
         let mut lasting = self.role.end();
+        // A leader has no one to ask for a tree.
         lasting.wants_tree = false;
         // A leader's whole log is the history of its epoch. A reconfiguration in it becomes active with that epoch.
         if let Some(proposed) = lasting.journal.proposed_config()
@@ -97,12 +113,17 @@ impl Member {
         assert!(journal.pending().is_empty(), "a leader's whole log is its history");
         let synced = journal.synced();
         assert!(synced <= journal.accepted(), "what is durable is in the log");
+        // The name of a history must differ from that of any other; the constant separates it from other uses of the
+        // seed.
         let new_origin = Origin((self.random.state() ^ 0x6f72_6967_696e).cast_signed());
         let mut leader = Leader::new(lasting, self.numbers.clone(), new_origin, self.now);
+        // What is durable already is never reported again.
         leader.handle_synced(synced);
+        // The witness is asked once a tick; the last answer must not be lost with the change of the role.
         if let Some(says_yes) = self.election.oracle() {
             leader.set_oracle(self.now, says_yes);
         }
+        // Learners that came early are now the leader's, and so is what they have sent.
         for held in self.held.take() {
             let (link, remote, may_be) = (held.link, held.remote, held.may_be.as_deref());
             let event = LinkEvent::Accepted { link, port: Port::Quorum, remote, may_be };
@@ -116,9 +137,13 @@ impl Member {
         self.role = MemberRole::Leading(Box::new(leader));
     }
 
-    /// Follows the leader that a reconfiguration has named, or leads, without an election. If that fails, there is one.
+    /// Follows the leader that a reconfiguration has named, or leads, without an election. If that fails, there is
+    /// one.
+    // ZooKeeper: QuorumPeer.processReconfig, updateVote: a server whose leader has named the next one does not look
+    // for it.
     pub(super) fn follow_designated(&mut self, leader: ServerId) {
         assert_eq!(self.standing, Standing::Looking, "the last leader was left");
+        // Nothing has failed, so there is nothing to wait for.
         self.hold_until = self.now;
         self.looking_since = self.now;
         self.joined_at = None;
@@ -131,7 +156,7 @@ impl Member {
         self.join(leader);
     }
 
-    /// The state of this server while that one leads.
+    /// The state of this server while `leader` leads.
     pub(super) fn state_under(&self, leader: ServerId) -> ServerState {
         if leader == self.me() {
             ServerState::Leading
@@ -142,7 +167,8 @@ impl Member {
         }
     }
 
-    /// Lets observers learn from this server while it follows.
+    /// Lets observers learn from this server, if it follows and is configured for that (`observerMasterPort`).
+    /// `epoch` is the leader's.
     pub(super) fn begin_observers(&mut self, epoch: Epoch) {
         // The observers of a leader are its learners.
         let MemberRole::Learning(learner) = &self.role else { return };
@@ -164,7 +190,8 @@ impl Member {
         }
     }
 
-    /// Takes note when a role is in effect: servers that look for a leader are told its epoch.
+    /// Takes note when a role is in effect. Then earlier failures are forgotten, servers that look for a leader are
+    /// told the new epoch, and observers may come.
     pub(super) fn note_standing(&mut self) {
         let epoch = match &mut self.role {
             MemberRole::Learning(learner) => {
@@ -176,6 +203,7 @@ impl Member {
                 epoch
             }
             MemberRole::Leading(leader) => {
+                // A voter that looks for a leader will not come, so a leader that waits for it may give up.
                 for server in self.election.take_looking() {
                     leader.handle_looking(self.now, server);
                 }
@@ -183,11 +211,13 @@ impl Member {
             }
             MemberRole::Looking(_) | MemberRole::Waiting { .. } => None,
         };
+        // Once in each role: what follows belongs to the moment at which it takes effect.
         if let Some(epoch) = epoch
             && self.joined_at.is_none()
         {
             self.joined_at = Some(self.now);
             self.role.lasting_mut().confirm_config();
+            // This server leads, or a leader has taken it in, so nothing keeps it out any more.
             self.kept_out = kept_out::Said::default();
             self.is_of_other_history = false;
             self.avoided.clear();
@@ -199,6 +229,7 @@ impl Member {
         }
     }
 
+    /// Counts how long it took until the role was in effect, and for how long this server has served no client.
     pub(super) fn count_joined(&mut self) {
         let ms_since = |since: MonoUs| self.now.since_us(since) / 1000;
         let unavailable_ms = self.unavailable_since.map(ms_since);

@@ -9,7 +9,7 @@ use super::{Member, MemberRole};
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
 use crate::time::MonoUs;
 
-/// Who handles the events of a link.
+/// The part that handles the events of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LinkOwner {
     /// The election, which opens links as well as it accepts them.
@@ -29,7 +29,7 @@ enum LinkOwner {
 pub(super) struct LinkOwners(HashMap<LinkId, LinkOwner>);
 
 impl LinkOwners {
-    /// The network is told to open and close links.
+    /// Notes the links that the network is told to open and to close.
     pub(super) fn note(&mut self, ops: &[LinkOp]) {
         for op in ops {
             match op {
@@ -74,9 +74,10 @@ impl LinkOwners {
 }
 
 impl Member {
-    /// Something happened on a link.
+    /// Handles an event of the network: the owner of its link gets it.
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
         self.now = now;
+        // A link keeps its owner when the role changes: an event for a role that has ended has no effect.
         match self.links.owner_for(&event) {
             Some(LinkOwner::Election) => self.election.handle_link(now, event),
             Some(LinkOwner::Learners) => self.on_learners_link(event),
@@ -108,7 +109,7 @@ impl Member {
         }
     }
 
-    /// A link is kept until it is known who leads.
+    /// A learner's link is kept until it is known who leads.
     fn on_held_link(&mut self, event: LinkEvent<'_>) {
         if let Some(link) = self.held.handle(self.now, self.me(), event) {
             self.role.lasting_mut().ready.send(LinkOp::Close { link });

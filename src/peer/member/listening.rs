@@ -1,4 +1,5 @@
-//! The addresses on which this server listens, and those at which it finds its leader.
+//! The addresses on which this server listens, and those at which it finds its leader. Both follow from the
+//! configurations; this file tells the network of changes and opens nothing itself.
 
 use crate::id::ServerId;
 use std::collections::BTreeMap;
@@ -13,10 +14,12 @@ use crate::zab::learner::{LearnerKind, LearnerTarget};
 const ANY_HOST: &str = "::";
 
 impl Member {
-    /// Tells the network the hosts of the other members, if they have changed.
+    /// Tells the network the hosts of the other members, if they have changed: for each, those of the active and of
+    /// the last configuration seen. The network compares the address of each accepted connection with them.
     fn name_members(&mut self) {
         let mut hosts: BTreeMap<ServerId, Vec<String>> = BTreeMap::new();
         let lasting = self.role.lasting();
+        // Of both: members of a proposed configuration may connect before it is active.
         for config in [&lasting.config, &lasting.last_seen] {
             for (id, member) in config.members.iter().filter(|(id, _)| **id != self.me()) {
                 let known = hosts.entry(*id).or_default();
@@ -35,7 +38,8 @@ impl Member {
         }
     }
 
-    /// Tells the network where to listen, if that has changed, and the hosts of the other members.
+    /// Tells the network where to listen, if that has changed, and the hosts of the other members. A server listens
+    /// on its quorum port also while it does not lead, because learners may come before it knows that it does.
     pub(super) fn listen(&mut self) {
         self.name_members();
         let lasting = self.role.lasting();
@@ -66,7 +70,9 @@ impl Member {
         }
     }
 
-    /// The server to learn from while `leader` leads; `None`: no configuration has its address.
+    /// The server to learn from while `leader` leads. `None`: neither configuration has its address.
+    ///
+    /// An observer that learns from followers gets another one with each call, in turn, and at last the leader.
     pub(super) fn target(&mut self, leader: ServerId) -> Option<LearnerTarget> {
         assert!(leader != self.me(), "a server does not learn from itself");
         let voted = self.election.vote().peer_epoch;

@@ -1,4 +1,7 @@
-//! The steps from one role to another.
+//! The steps from one role to another: what follows from each event, until nothing more does.
+//!
+//! The rule that is easy to break: a role notes that it is over, and is ended here. So a role is never replaced while
+//! one of its methods runs, and each event ends in a state that [`Member::check`] accepts.
 
 use std::rc::Rc;
 
@@ -10,15 +13,17 @@ use crate::time::MonoUs;
 use crate::zab::kept_out::{self, info_unless};
 use crate::zab::{Lasting, Standing};
 
-/// The number of roles that may follow from one event: a single voter elects itself and leads at once. More roles
-/// would be a circle.
+/// The number of consequences of one event: a single voter elects itself and leads at once. More would be a circle.
 const STEPS_MAX: usize = 64;
 
 /// The longest time between two attempts to join a leader, in ms.
 pub(super) const HOLD_MS_MAX: u64 = 1000;
 
 impl Member {
-    /// Settles everything that follows from the last event.
+    /// Draws all consequences of the last event.
+    ///
+    /// # Panics
+    /// If there is no end of them, or the fields do not fit together afterwards.
     pub(super) fn settle(&mut self) {
         for _ in 0..STEPS_MAX {
             if !self.step() {
@@ -28,7 +33,8 @@ impl Member {
         panic!("what follows from one event never ends: the server would hang");
     }
 
-    /// Collects the effects of the leader or learner.
+    /// Has the leader or learner put its effects into the `Ready`, and draws the consequences. If a lead begins or
+    /// ends thereby, the effects of the next role are collected, too.
     pub(super) fn collect(&mut self) {
         for _ in 0..STEPS_MAX {
             match &mut self.role {
@@ -59,14 +65,16 @@ impl Member {
         }
     }
 
-    /// Settles one consequence. True: there may be more.
+    /// Draws one consequence. Returns whether there may be more.
     fn step(&mut self) -> bool {
         let outcome = self.election.take(&mut self.link_ops);
+        // Whatever the election wants of the network waits for nothing on the disk.
         for op in self.link_ops.drain(..) {
             self.role.lasting_mut().ready.send(op);
         }
         match outcome {
             Some(Outcome::Elected(elected)) => {
+                // An outcome may come too late, because another event has ended the search meanwhile.
                 if matches!(self.role, MemberRole::Looking(_)) {
                     self.on_elected(elected.leader);
                 }
@@ -74,6 +82,7 @@ impl Member {
             }
             Some(Outcome::NewerConfig(config)) => {
                 if matches!(self.role, MemberRole::Looking(_)) {
+                    // It counts for the next search, and is given up if no leader vouches for it.
                     self.role.lasting_mut().try_config(self.now, config);
                     self.tell_config();
                     self.look();
@@ -102,6 +111,7 @@ impl Member {
             }
             None => {}
         }
+        // The election first: what it has found replaces the role whose state is looked at below.
         self.note_standing();
         self.tell_config();
         match &self.role {
@@ -125,12 +135,12 @@ impl Member {
         }
     }
 
-    /// Looks for a leader.
+    /// Looks for a leader. This server stands for election if its disk has room.
     pub(super) fn look(&mut self) {
         self.look_as(self.has_room);
     }
 
-    /// Looks for a leader. `stands`: this server may be elected itself.
+    /// Looks for a leader. `stands`: this server may be elected itself, if there is an epoch left that it could lead.
     pub(super) fn look_as(&mut self, stands: bool) {
         self.role.look();
         assert_eq!(
@@ -153,6 +163,7 @@ impl Member {
             self.election.look(self.now, last, epoch);
             return;
         }
+        // Learners that hope for this server as leader shall look again.
         for held in self.held.take() {
             self.role.lasting_mut().ready.send(LinkOp::Close { link: held.link });
         }
@@ -174,8 +185,8 @@ impl Member {
         has_one
     }
 
-    /// When this server gives up a configuration that came with a vote: it has looked for a leader for as long as a
-    /// leader may take to get its quorum.
+    /// The time at which this server gives up a configuration that came with a vote: when it has looked for a leader
+    /// for as long as a leader may take to get its quorum. `None`: there is none to give up.
     pub(super) fn give_up_config_at(&self) -> Option<MonoUs> {
         let tried = self
             .role
@@ -187,9 +198,9 @@ impl Member {
         Some(tried.since.plus_ms(options.tick_ms.saturating_mul(options.init_limit)))
     }
 
-    /// When a server without room stands for election all the same, because no other server was elected: all disks may
-    /// be full, or only this server may have the history. It does not stand while anything waits for its disk, because
-    /// it could not lead before that is written.
+    /// The time at which a server without room stands for election all the same, because no other server was elected:
+    /// all disks may be full, or only this server may have the history. It does not stand while anything waits for
+    /// its disk, because it could not lead before that is written.
     pub(super) fn stand_at(&self) -> Option<MonoUs> {
         let journal = &self.role.lasting().journal;
         let has_epoch = self.role.lasting().epochs.accepted < Epoch::LAST;
@@ -199,8 +210,9 @@ impl Member {
         (!self.stands && may_lead).then(|| self.looking_since.plus_ms(ms))
     }
 
-    /// Tells the election and the network of a new configuration.
+    /// Tells the election and the network of a new configuration, if there is one.
     pub(super) fn tell_config(&mut self) {
+        // Others must not hear of a configuration that only a vote has named, or they would trust this server for it.
         let vouched =
             self.role.lasting().unvouched.as_ref().map(|unvouched| unvouched.config.clone());
         if vouched.is_some() != self.is_election_doubtful {
@@ -208,6 +220,7 @@ impl Member {
             self.election.set_vouched(vouched);
         }
         let Lasting { config: active, last_seen, .. } = self.role.lasting();
+        // Called after each event, so the usual case compares two pointers.
         if Rc::ptr_eq(active, &self.election_configs.0)
             && Rc::ptr_eq(last_seen, &self.election_configs.1)
         {

@@ -1,4 +1,8 @@
-//! The replica's calls to the leader or the learner.
+//! The replica's calls to the leader or the learner that this server is.
+//!
+//! Questions have an answer in every role. An order to a role that has ended meanwhile does nothing: the replica
+//! learns of the new standing with the next `Ready`, and nobody waits for the effect any more. Only a proposal of a
+//! server that does not lead is a bug, and panics.
 
 use super::{Member, MemberRole};
 use crate::id::{SessionId, Zxid};
@@ -13,25 +17,29 @@ use bytes::Bytes;
 impl Member {
     // ---- the leader's part
 
-    /// The zxid of the transaction after `last`; `None`: no more can be proposed in this epoch, or this server does not
-    /// lead.
+    /// The zxid of the transaction after `last`; `None`: no more can be proposed in this epoch, or this server does
+    /// not lead.
     pub fn zxid_after(&self, last: Zxid) -> Option<Zxid> {
         self.leader()?.zxid_after(last)
     }
 
-    /// Proposes the next transaction. Only while this server leads.
+    /// Proposes the next transaction.
+    ///
+    /// # Panics
+    /// If this server does not lead.
     pub fn propose(&mut self, txn: Txn) {
         self.leader_mut().propose(txn);
     }
 
-    /// Proposes a reconfiguration. `config` is the new configuration, whose version is the zxid of `txn`. Only while
-    /// this server leads.
+    /// Proposes a reconfiguration. `config` is the new configuration, whose version is the zxid of `txn`.
+    ///
+    /// # Panics
+    /// If this server does not lead.
     pub fn propose_reconfig(&mut self, txn: Txn, config: Config) {
         self.leader_mut().propose_reconfig(txn, config);
     }
 
-    /// Whether a quorum of that configuration is connected and synchronised
-    /// (`Leader.isQuorumSynced`).
+    /// Whether a quorum of that configuration is connected and synchronised (`Leader.isQuorumSynced`).
     pub fn is_quorum_synced(&self, config: &Config) -> bool {
         self.leader().is_some_and(|leader| leader.is_quorum_synced(config))
     }
@@ -80,9 +88,10 @@ impl Member {
 
     // ---- the whole tree for learners, which the replica serialises
 
-    /// Whether a learner waits for the whole tree. The replica, if the database is not held by
-    /// another snapshot, then holds it and calls `snapshot_begins` at once, before any other event.
+    /// Whether a learner waits for the whole tree. If so, and if no other snapshot holds the database, the replica
+    /// holds it and calls `snapshot_begins` at once, before any other event.
     pub fn wants_snapshot(&self) -> bool {
+        // A follower may have observers that want the tree, as a leader has learners.
         let observers = self.role.lasting().observers.as_ref();
         self.leader().is_some_and(Leader::wants_snapshot)
             || observers.is_some_and(|it| it.wants_snapshot())
@@ -121,7 +130,7 @@ impl Member {
         }
     }
 
-    /// The tree is whole, the signature behind it included.
+    /// The tree is complete, the signature behind it included.
     pub fn snapshot_ends(&mut self) {
         if let MemberRole::Leading(leader) = &mut self.role {
             leader.snapshot_ends();
@@ -193,7 +202,7 @@ impl Member {
         self.settle();
     }
 
-    /// The tree cannot be read: the leader is left.
+    /// The tree cannot be read, so this server leaves its leader.
     pub fn snapshot_refused(&mut self, now: MonoUs, reason: &str) {
         self.now = now;
         if let MemberRole::Learning(learner) = &mut self.role {

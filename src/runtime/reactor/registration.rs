@@ -41,8 +41,8 @@ impl Registration {
         inner.ring.borrow_mut().poll_once(fd, WRITABLE, subject);
     }
 
-    /// The end of the other side's output is an event of every poll (`IO_POLL_UNMASK` in the kernel's `io_uring/poll.c`),
-    /// so a poll for room would end at once, and the next one too.
+    /// The end of the other side's output is an event of every poll (`IO_POLL_UNMASK` in the kernel's
+    /// `io_uring/poll.c`), so a poll for room would end at once, and the next one too.
     fn tell_later(&self) {
         let (reactor, key) = (self.reactor.clone(), self.key);
         let tell = move || {

@@ -1,4 +1,5 @@
-//! The ends of the queues on the replica's core.
+//! The ends of the queues on the replica's core: the ways to the session cores, and the box in which their messages
+//! arrive. Both belong to the replica's executor; neither knows what a message is about.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,31 +13,35 @@ use crate::replica::Outgoing;
 use crate::runtime::{Inbox, Receiver, Sender};
 
 /// The replica's way to one session core.
+///
+/// Invariant: the messages go in the order queue, `waiting`, `gathered`.
 struct Downlink {
+    /// The queue.
     queue: RefCell<Sender<Down>>,
     /// Sends of this round, and of earlier rounds if the queue had no room.
     gathered: RefCell<Vec<Outgoing>>,
-    /// Messages that wait for room, and go before the gathered sends.
+    /// The messages that wait for room, and go before the gathered sends.
     waiting: RefCell<VecDeque<Down>>,
 }
 
-/// The replica's ways to all session cores.
+/// The replica's ways to all session cores. Clones are the same ways.
 #[derive(Clone)]
 pub struct Downlinks {
+    /// The ways, by the number of the session core.
     links: Rc<[Downlink]>,
     /// Counts the bytes in transit.
     share: Rc<Share>,
 }
 
 impl Downlinks {
-    /// Gives each session core a socket from which it accepts connections from now on.
+    /// Gives each session core one of these sockets, from which it accepts connections from now on.
     pub fn listen(&self, sockets: Vec<TcpListener>) {
         for (link, socket) in self.links.iter().zip(sockets) {
             link.tell(Down::Listen(socket));
         }
     }
 
-    /// Sends a message to every session core, after the gathered sends.
+    /// Sends a message to every session core, after the sends gathered so far.
     pub fn tell(&self, message: impl Fn() -> Down) {
         self.links.iter().for_each(|link| link.tell(message()));
     }
@@ -55,8 +60,10 @@ impl Downlinks {
 }
 
 impl Deliver for Downlinks {
+    /// Gathers a send for the core that has its connection. The buffer goes along, so none comes back.
     fn deliver(&self, send: Outgoing) -> Option<Vec<u8>> {
         let core = usize::from(Connections::core_of(send.conn));
+        // Bytes in transit count against the budget, too.
         self.share.change(0, send.bytes.capacity());
         self.links[core].gathered.borrow_mut().push(send);
         None
@@ -83,7 +90,9 @@ impl Downlink {
         self.flush();
     }
 
+    /// Puts what waits and what is gathered into the queue, as far as there is room.
     fn flush(&self) {
+        // What waits goes first, so that nothing overtakes an order to listen or to stop.
         let mut queue = self.queue.borrow_mut();
         let mut waiting = self.waiting.borrow_mut();
         while let Some(message) = waiting.pop_front() {
@@ -100,15 +109,18 @@ impl Downlink {
         }
     }
 
+    /// Whether nothing waits for room.
     fn is_flushed(&self) -> bool {
         self.gathered.borrow().is_empty() && self.waiting.borrow().is_empty()
     }
 
+    /// Whether [`Downlink::flush`] would send anything.
     fn can_flush(&self) -> bool {
         !self.is_flushed() && self.queue.borrow().has_room()
     }
 }
 
+/// Puts a message into the queue, where its sends count with their length; gives it back if there is no room.
 fn push_down(queue: &mut Sender<Down>, message: Down) -> Result<(), Down> {
     let bytes = match &message {
         Down::Sends(sends) => sends.iter().map(|send| send.bytes.len()).sum(),
@@ -117,10 +129,13 @@ fn push_down(queue: &mut Sender<Down>, message: Down) -> Result<(), Down> {
     queue.push(message, bytes)
 }
 
-/// Takes the messages of the session cores on the replica's core.
+/// The box in which the messages of all session cores arrive on the replica's core.
 pub struct ReplicaInbox {
+    /// The queues from the session cores, by their number.
     pub(super) ups: Vec<RefCell<Receiver<Up>>>,
+    /// The ways back: a queue whose way back is full is not read.
     downlinks: Downlinks,
+    /// The receiver of the events; `None` until [`ReplicaInbox::set_core`].
     core: RefCell<Option<Rc<dyn Core>>>,
     /// The queue that comes first in the next dispatch; each queue in turn.
     first: Cell<usize>,
@@ -145,11 +160,13 @@ pub fn open_all(ends: Vec<ReplicaEnds>, budget: &Budget) -> (Rc<ReplicaInbox>, D
 }
 
 impl ReplicaInbox {
-    /// From now on `core` gets the events; until then they stay in the queues.
+    /// From now on `core` gets the events. Until then they stay in the queues: session cores may run before the
+    /// replica has read its data.
     pub fn set_core(&self, core: Rc<dyn Core>) {
         *self.core.borrow_mut() = Some(core);
     }
 
+    /// Takes up to [`MESSAGES_PER_DISPATCH`] messages of one session core.
     fn take_from(&self, index: usize, core: &dyn Core) {
         // The answers would have to wait here, so the requests wait in the queue.
         if !self.downlinks.links[index].is_flushed() {
@@ -171,10 +188,12 @@ impl Inbox for ReplicaInbox {
             .any(|(up, link)| (link.is_flushed() && !up.borrow().is_empty()) || link.can_flush())
     }
 
+    /// Makes room in the queues to the session cores first, because a full one keeps requests out.
     fn take_in(&self) {
         self.downlinks.flush();
         let core = self.core.borrow().clone();
         let Some(core) = core else { return };
+        // Another queue is first each time, so that no session core is always served last.
         let first = self.first.get();
         self.first.set((first + 1) % self.ups.len());
         for index in (first..self.ups.len()).chain(0..first) {
@@ -190,6 +209,7 @@ fn hand_on(Up { events, bytes }: &Up, core: &dyn Core) {
         match event {
             UpEvent::Open { conn, remote } => core.open(*conn, *remote),
             UpEvent::Frames { conn, bytes } => {
+                // The frames stand in the order of their events.
                 let (frames, after) = rest.split_at(*bytes);
                 rest = after;
                 core.frames(*conn, frames);

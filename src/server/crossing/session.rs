@@ -1,4 +1,5 @@
-//! The ends of the queues on a session core.
+//! The ends of the queues on a session core: where its connections' events go, and where the replica's messages
+//! arrive.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,25 +12,30 @@ use crate::id::ConnectionId;
 use crate::net::{Connections, Core};
 use crate::runtime::{Inbox, Receiver, Sender};
 
-/// Gathers the events of a session core for the replica.
+/// Gathers the events of a session core for the replica. Connections use it as their [`Core`].
 pub struct Uplink {
+    /// The events since the last message that found room.
     pub(super) next: RefCell<Up>,
+    /// The queue to the replica.
     pub(super) queue: RefCell<Sender<Up>>,
 }
 
 impl Uplink {
+    /// Adds an event, and the frames that belong to it.
     fn push(&self, event: UpEvent, bytes: &[u8]) {
         let mut next = self.next.borrow_mut();
         next.events.push(event);
         next.bytes.extend_from_slice(bytes);
     }
 
-    /// Puts the gathered events into the queue, if it has room.
+    /// Puts the gathered events into the queue, if it has room; otherwise they wait for the next call.
     pub fn flush(&self) {
         let mut next = self.next.borrow_mut();
         if next.events.is_empty() {
             return;
         }
+        // One message for all events of a round. If there is no room, they stay gathered, and the next round adds to
+        // them.
         let up = std::mem::take(&mut *next);
         let bytes = up.bytes.len();
         if let Err(back) = self.queue.borrow_mut().push(up, bytes) {
@@ -75,18 +81,21 @@ impl Core for Uplink {
     }
 }
 
-/// Takes the replica's messages on a session core.
+/// The box in which the replica's messages arrive on a session core.
 pub struct SessionInbox {
+    /// The queue from the replica.
     queue: RefCell<Receiver<Down>>,
+    /// The way back: the box has mail also when gathered events find room again.
     uplink: Rc<Uplink>,
+    /// The connections for which the replica sends bytes.
     connections: Connections,
     /// Messages that are not about a connection, oldest first.
     orders: RefCell<VecDeque<Order>>,
-    /// The replica has closed the queue, and all of its messages are taken.
+    /// Whether the replica has closed the queue, and all of its messages are taken.
     over: Cell<bool>,
 }
 
-/// A message of the replica that is not about a connection.
+/// A message of the replica that is not about a connection. The round of the session core carries it out.
 pub enum Order {
     /// [`Down::Listen`].
     Listen(TcpListener),
@@ -113,7 +122,7 @@ impl SessionEnds {
 }
 
 impl SessionInbox {
-    /// The next order, oldest first.
+    /// Takes the oldest order that was not taken yet.
     pub fn order(&self) -> Option<Order> {
         self.orders.borrow_mut().pop_front()
     }
@@ -127,6 +136,7 @@ impl Inbox for SessionInbox {
     }
 
     fn take_in(&self) {
+        // Bounded, so that a busy replica does not keep this core from its sockets.
         for _ in 0..MESSAGES_PER_DISPATCH {
             let message = self.queue.borrow_mut().pop();
             match message {
@@ -147,6 +157,7 @@ impl SessionInbox {
         }
     }
 
+    /// Keeps an order for the round.
     fn order_to(&self, order: Order) {
         self.orders.borrow_mut().push_back(order);
     }

@@ -1,5 +1,7 @@
-//! The host's side of the clients: bytes for them, answers to four-letter words, and the address where they
-//! connect.
+//! The host's side of the clients: bytes for them, answers to four-letter words, and the address where they connect.
+//!
+//! The replica decides what clients get; this file carries it, and adds answers of the edge. Those go after the
+//! replica's sends of the same turn, and close their connection.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
@@ -18,14 +20,17 @@ use crate::time::Now;
 pub trait Deliver {
     /// Carries out one send; returns its buffer if that is free again.
     fn deliver(&self, send: Outgoing) -> Option<Vec<u8>>;
-    /// Called once after the sends of each turn.
+    /// Hands over what was gathered. Called once after the sends of each turn.
     fn flush(&self) {}
 }
 
 /// A four-letter word that waits for its answer.
 pub(super) struct Asked {
+    /// The connection that asks, and its address.
     pub asking: Asking,
+    /// The word.
     pub word: FourLetterWord,
+    /// The bytes after `stmk`; zeroes for any other word.
     pub argument: [u8; TRACE_MASK_BYTES],
 }
 
@@ -33,11 +38,12 @@ pub(super) struct Asked {
 const NO_ROOM: &str = "Too much waits for clients that do not read (ringkeeper.connectionMemoryMax). \
                        Ask again later.\n";
 
-/// Words answered in one turn. Of words that list everything, a turn answers only one.
+/// The words answered in one turn. Of words that list everything, a turn answers only one.
 const WORDS_PER_TURN: usize = 16;
 
-/// Everything that bytes for clients need.
+/// Everything that bytes for clients need. Only a turn uses it.
 pub struct ClientSide {
+    /// Carries the bytes.
     carrier: Box<dyn Deliver>,
     /// Bounds what connections hold together.
     budget: Budget,
@@ -47,6 +53,7 @@ pub struct ClientSide {
     desk: Desk,
     /// Answers that have not been sent yet; the replica does not make them.
     answers: Vec<Outgoing>,
+    /// Where clients connect.
     port: ClientPort,
     /// Sockets at a new address, until the turn loop takes them.
     new_sockets: Option<Vec<TcpListener>>,
@@ -64,13 +71,14 @@ impl ClientSide {
         ClientSide { carrier, budget, census, desk, answers: Vec::new(), port, new_sockets: None }
     }
 
-    /// Bytes that may still wait for clients.
+    /// How many more bytes may wait for clients.
     pub fn room(&self) -> usize {
         self.budget.room()
     }
 
     /// Sends the answers of the replica and those to four-letter words.
     pub fn send(&mut self, output: &mut Output) {
+        // Taken and put back, so that the vector keeps its memory for the next turn.
         let mut sends = std::mem::take(&mut output.sends);
         for send in sends.drain(..).chain(self.answers.drain(..)) {
             if let Some(spare) = self.carrier.deliver(send) {
@@ -81,7 +89,8 @@ impl ClientSide {
         self.carrier.flush();
     }
 
-    /// Answers some of the waiting `words`.
+    /// Answers the oldest of the waiting `words`; those that are left wait for the next turn. `stalls` are the stalls
+    /// counted so far, which `srst` resets.
     pub(super) fn answer_words(
         &mut self,
         words: &mut VecDeque<Asked>,
@@ -92,12 +101,14 @@ impl ClientSide {
         for _ in 0..WORDS_PER_TURN {
             let Some(asked) = words.pop_front() else { return };
             self.answer_word(&asked, now, replica, stalls);
+            // Such an answer is long; requests of clients come before the next one.
             if asked.word.tells_of_everything() {
                 return;
             }
         }
     }
 
+    /// Makes the answer to one word, or refuses it if clients hold as much as they may.
     fn answer_word(
         &mut self,
         asked: &Asked,
@@ -113,12 +124,13 @@ impl ClientSide {
                 self.fill_in(replica);
                 self.desk.stalls = *stalls;
                 let text = self.desk.answer(word, argument, replica, asking, now);
-                // `srst` resets them.
+                // `srst` has reset them in the desk.
                 *stalls = self.desk.stalls;
                 text
             }
             false => NO_ROOM.to_owned(),
         };
+        // Only the log asks without a connection, and it takes the text elsewhere.
         let Some(conn) = asking.conn else { return };
         self.answers.push(Outgoing {
             conn,
@@ -130,7 +142,7 @@ impl ClientSide {
         });
     }
 
-    /// Fills in the figures of the edge.
+    /// Fills in the figures of the edge, which the replica does not know.
     fn fill_in(&mut self, replica: &Replica) {
         let (connections, bytes) = self.budget.closed();
         self.desk.held = metrics::Held {
@@ -158,19 +170,20 @@ impl ClientSide {
         self.move_to(moved);
     }
 
-    /// The same for a configuration whose name is resolved by now.
+    /// The same as [`ClientSide::follow`] for a configuration whose host name was being resolved.
     pub fn settle(&mut self) {
         let moved = self.port.settle();
         self.move_to(moved);
     }
 
+    /// Notes the new address and its sockets.
     fn move_to(&mut self, moved: Option<Moved>) {
         let Some((sockets, port)) = moved else { return };
         self.desk.conf.client_port = port.into();
         self.new_sockets = Some(sockets);
     }
 
-    /// Sockets at the new address of the clients, if it has just changed.
+    /// Takes the sockets at the new address of the clients, if it has changed since the last call.
     pub fn new_sockets(&mut self) -> Option<Vec<TcpListener>> {
         self.new_sockets.take()
     }

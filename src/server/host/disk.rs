@@ -1,4 +1,12 @@
 //! The host's side of the disk: log writes through the ring, everything else through threads.
+//!
+//! ```text
+//! Op::LogWrite ─▶ ring (io_uring) ────────────────────▶ Completion ┐
+//! other Op     ─▶ worker (threads) ── opened segments ▶ Completion ├─▶ Replica
+//! LogRead      ─▶ past (a thread) ────────────────────▶ transactions┘
+//! ```
+//! The replica decides what is written and in which order; this file starts it and hands back what is done. The rule
+//! that is easy to break: a segment is closed only after its last write, although the two take different ways.
 
 use super::super::past::Past;
 use super::super::recover::Opener;
@@ -8,17 +16,23 @@ use crate::runtime::{DataFolder, DiskWorker, Doorbell, LogRing};
 use crate::time::Now;
 use crate::zab::LogRead;
 
-/// The disk.
+/// The ways to the disk, and the locks of its folders.
 pub struct Disk {
+    /// Writes the log.
     ring: LogRing,
+    /// Performs all other operations.
     worker: DiskWorker,
-    /// Finished log writes that the replica has not got yet.
+    /// The finished log writes that the replica has not got yet.
     completions: Vec<Completion>,
-    /// Closings of segments that wait for the last write to their segment.
+    /// The closings of segments that wait for the last write to their segment.
     closings: Vec<(SegmentId, Op)>,
+    /// Reads the log's files for learners.
     past: Past,
+    /// Reads the state anew after a cut.
     opener: Opener,
-    /// Holds the locks of the folders. Invariant: the last field, so that the locks go last.
+    /// Holds the locks of the folders.
+    ///
+    /// Invariant: the last field, so that the locks go last.
     _folder: DataFolder,
 }
 
@@ -36,7 +50,7 @@ impl Disk {
         Disk { ring, worker, completions, closings, past, opener, _folder: folder }
     }
 
-    /// Takes in finished log writes; returns whether the replica has some to get.
+    /// Takes in finished log writes. Returns whether the replica has some to get.
     pub fn reap(&mut self) -> bool {
         self.ring.reap(&mut self.completions);
         !self.completions.is_empty()
@@ -49,12 +63,13 @@ impl Disk {
         }
     }
 
-    /// Gives the replica finished work on files; returns whether there was any.
+    /// Gives the replica finished work on files, and what was read for learners. Returns whether there was any.
     pub fn hand_over_files(&mut self, now: Now, replica: &mut Replica) -> bool {
         self.release_closings();
         let mut had_some = false;
         while let Some(done) = self.worker.done() {
             had_some = true;
+            // Before the replica knows of the segment, because it may write to it in this very turn.
             if let Some(opened) = done.opened {
                 self.ring.open_segment(opened.segment, opened.file, opened.name);
             }
@@ -67,6 +82,7 @@ impl Disk {
         had_some
     }
 
+    /// Tries the waiting closings again.
     fn release_closings(&mut self) {
         if self.closings.is_empty() {
             return;
@@ -79,8 +95,7 @@ impl Disk {
     /// Starts an operation.
     ///
     /// # Errors
-    /// A log write could not be submitted. Its state is unknown, so the process must stop, as after any failed
-    /// write.
+    /// A log write could not be submitted. Its state is unknown, so the process must stop, as after any failed write.
     pub fn perform(&mut self, op: Op) -> Result<(), String> {
         match op {
             Op::LogWrite { token, segment, offset, buf, bytes, sync } => {
@@ -113,7 +128,7 @@ impl Disk {
         }
     }
 
-    /// Reads transactions of the log for a learner; false if too many reads are waiting.
+    /// Reads transactions of the log for a learner. Returns false if too many reads are waiting.
     pub fn read_log(&mut self, wish: LogRead) -> bool {
         self.past.submit(wish)
     }
@@ -126,27 +141,28 @@ impl Disk {
         self.opener.reload(reload)
     }
 
-    /// From now on a thread writes the log if `by_thread`, otherwise the kernel for the ring.
+    /// Sets who writes the log from now on: a thread, or the kernel for the ring.
     pub fn write_log_by_thread(&mut self, by_thread: bool) {
         self.ring.write_by_thread(by_thread);
     }
 
-    /// From now on completions ring the bell; false if there already is one.
+    /// From now on, the next completion rings the bell, so that the executor may sleep. Returns false if it must not
+    /// sleep, because there is one already or a write has to be submitted again.
     pub fn park_log(&mut self) -> bool {
         self.ring.ring_when_done()
     }
 
-    /// Completions no longer ring the bell.
+    /// From now on, completions do not ring the bell: the executor looks for them itself.
     pub fn unpark_log(&mut self) {
         self.ring.ring_no_more();
     }
 
-    /// Whether the log waits for a segment: then work on segments does not slow down.
+    /// Sets whether the log waits for a segment. While it does, work on segments is not slowed down.
     pub fn note_log_waits(&self, waits: bool) {
         self.worker.note_log_waits(waits);
     }
 
-    /// Log writes in flight.
+    /// The number of log writes in flight.
     pub fn log_writes_in_flight(&self) -> usize {
         self.ring.in_flight()
     }

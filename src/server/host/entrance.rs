@@ -1,5 +1,8 @@
-//! The way in to the replica for everything that happens between turns: events of connections, bytes of
-//! links, timers. It is shared with them, so its fields are behind cells; the rest of the host is not.
+//! The way in to the replica for everything that happens between turns: events of connections, bytes of links,
+//! timers. It is shared with them, so its fields are behind cells; the rest of the host is not.
+//!
+//! The replica handles each event at once, in the order in which they come; what it wants done waits for the turn.
+//! Each event here costs one borrow of the replica's cell, which ends with the event.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -21,15 +24,17 @@ use crate::time::Now;
 
 /// The shared part of a host. Each event stirs the reactor, so that a turn follows.
 pub struct Entrance {
+    /// The replica.
     pub(super) replica: RefCell<Replica>,
-    /// Connections to other servers.
+    /// The connections to other servers.
     pub(super) links: Links,
-    /// Clock, and whether the thread runs when it should.
+    /// The clock, and the watch on whether the thread runs when it should.
     pub(super) watch: RefCell<Watch>,
-    /// Four-letter words that wait for the next turn.
+    /// The four-letter words that wait for the next turn.
     pub(super) words: RefCell<VecDeque<Asked>>,
-    /// Why the process must stop.
+    /// Why the process must stop, if it must.
     pub(super) failure: RefCell<Option<Failure>>,
+    /// The reactor of this thread.
     pub(super) reactor: Reactor,
 }
 
@@ -49,6 +54,7 @@ impl Entrance {
             failure: RefCell::default(),
             reactor,
         });
+        // Weak, because the entrance owns the links.
         let core: Rc<dyn LinkCore> = entrance.clone();
         entrance.links.set_core(Rc::downgrade(&core));
         entrance
@@ -59,24 +65,26 @@ impl Entrance {
         self.reactor.clone()
     }
 
-    /// The outside witness says yes or no.
+    /// Sets the answer of the outside witness.
     pub fn set_oracle(&self, says_yes: bool) {
         let now = self.now();
         self.replica.borrow_mut().set_oracle(now, says_yes);
         self.reactor.stir();
     }
 
+    /// Begins to stop: see [`Replica::shutdown`].
     pub(super) fn shutdown(&self) {
         let now = self.now();
         self.replica.borrow_mut().shutdown(now);
         self.reactor.stir();
     }
 
-    /// The process stops after this turn.
+    /// Makes the process stop after this turn. A later reason replaces an earlier one.
     pub(super) fn stop_for(&self, failure: Failure) {
         *self.failure.borrow_mut() = Some(failure);
     }
 
+    /// The time of the events until the next turn, read once for all of them.
     fn now(&self) -> Now {
         self.watch.borrow_mut().now()
     }
@@ -84,6 +92,7 @@ impl Entrance {
     /// Sets the next beat of the watch, if turns had something to do and no beat is set.
     pub(super) fn maybe_set_beat(self: &Rc<Self>) {
         let Some(period) = self.watch.borrow_mut().begin_beat() else { return };
+        // Weak, so that a timer does not keep a host that has ended.
         let this = Rc::downgrade(self);
         let beat = self.reactor.after(period, move || {
             if let Some(this) = this.upgrade() {
@@ -96,6 +105,7 @@ impl Entrance {
 }
 
 impl Core for Entrance {
+    /// Passes on a new connection.
     fn open(&self, conn: ConnectionId, remote: SocketAddr) {
         let now = self.now();
         self.replica.borrow_mut().handle_open(now, conn, remote);
@@ -103,6 +113,7 @@ impl Core for Entrance {
         self.reactor.stir();
     }
 
+    /// Passes on whole frames, and counts them as work of the span.
     fn frames(&self, conn: ConnectionId, frames: &[u8]) {
         let now = self.now();
         self.replica.borrow_mut().handle_frames(now, conn, frames);
@@ -114,6 +125,7 @@ impl Core for Entrance {
         self.reactor.stir();
     }
 
+    /// Keeps the word until a turn answers it.
     fn word(
         &self,
         conn: ConnectionId,
@@ -129,6 +141,7 @@ impl Core for Entrance {
         self.reactor.stir();
     }
 
+    /// Whether clients wait for their turn.
     fn is_busy(&self) -> bool {
         self.replica.borrow().has_somebody_in_line()
     }
@@ -139,6 +152,7 @@ impl Core for Entrance {
         self.reactor.stir();
     }
 
+    /// Passes on that a client has taken bytes.
     fn written(&self, conn: ConnectionId, bytes: usize) {
         let now = self.now();
         self.replica.borrow_mut().handle_written(now, conn, bytes);
@@ -154,10 +168,12 @@ impl Core for Entrance {
 }
 
 impl LinkCore for Entrance {
+    /// Links have events: the turn takes them.
     fn link_events(&self) {
         self.reactor.stir();
     }
 
+    /// Passes bytes of a link on at once, after the events of links that came before them.
     fn link_received(&self, link: LinkId, bytes: &[u8]) {
         let now = self.now();
         let mut replica = self.replica.borrow_mut();
@@ -167,6 +183,7 @@ impl LinkCore for Entrance {
         self.reactor.stir();
     }
 
+    /// A port between servers cannot be used: the process stops.
     fn link_fatal(&self, reason: String) {
         self.stop_for(reason.into());
         self.reactor.stir();

@@ -31,16 +31,19 @@ use crate::runtime::{Clock, Reactor};
 use crate::time::{MonoUs, Now};
 use crate::zab::ConfigChange;
 
-/// If a turn has more bytes for clients than this, bytes for other servers leave first. A client that
-/// asks for megabytes does not notice, and a follower must not wait for clients.
+/// If a turn has more bytes for clients than this, bytes for other servers leave first: a client that asks for
+/// megabytes does not notice, and a follower must not wait for clients.
 const CLIENTS_FIRST_BYTES_MAX: usize = 256 * 1024;
 
 /// The replica's hands. Everything that only a turn uses is here, and is not shared.
 pub struct Host {
+    /// The part that connections, links and timers share with the turn; it owns the replica.
     entrance: Rc<Entrance>,
     /// What the replica wants done; kept between turns for its buffers.
     output: Output,
+    /// The side of the clients.
     clients: ClientSide,
+    /// The side of the disk.
     disk: Disk,
     /// Keeps the files of the ensemble's configuration.
     keeper: Keeper,
@@ -48,7 +51,7 @@ pub struct Host {
     teller: Teller,
 }
 
-/// The parts of a host.
+/// The parts of a host, each made by [`HostMaker`](super::host_maker::HostMaker).
 pub struct Parts {
     /// The log, the other files, and the locks of their folders.
     pub disk: Disk,
@@ -64,7 +67,7 @@ pub struct Parts {
     pub clock: Clock,
     /// The reactor of this thread.
     pub reactor: Reactor,
-    /// `ringkeeper.stallMillis`.
+    /// The length from which a pause of the thread is a stall, in ms; 0: none is recorded (`ringkeeper.stallMillis`).
     pub stall_ms: u32,
 }
 
@@ -89,7 +92,7 @@ impl Host {
         ended
     }
 
-    /// The steps of a turn; returns the last one.
+    /// The steps of a turn. Returns the last one, to which the time at the end belongs.
     fn steps(&mut self, now: Now) -> TurnPart {
         let is_behind = self.take_in(now);
         if let Some(Fatal { reason, lacks_room }) = self.output.fatal.take() {
@@ -97,8 +100,10 @@ impl Host {
             self.entrance.stop_for(Failure { reason, lack });
             return TurnPart::Core;
         }
+        // An error that ends the process was handled above, before anything of this turn is said.
         self.send();
         self.use_disk(now);
+        // After the disk has got its operations: a reload waits for the disk, and is the last step of the turn.
         let reload = self.output.reload.take();
         self.entrance.watch.borrow_mut().forget_now();
         let mut last = TurnPart::Disk;
@@ -111,6 +116,7 @@ impl Host {
             self.entrance.replica.borrow_mut().handle_reloaded(now, result);
             self.entrance.reactor.stir();
         }
+        // Reading from links goes on only if the replica keeps up.
         self.entrance.links.end_turn();
         if !is_behind {
             self.entrance.links.resume();
@@ -118,11 +124,12 @@ impl Host {
         last
     }
 
-    /// Gives the replica the events since the last turn, and takes its output. Returns whether the replica is
-    /// behind.
+    /// Gives the replica the events since the last turn, and takes its output. Returns whether the replica is behind,
+    /// so that links bring nothing more for now.
     fn take_in(&mut self, now: Now) -> bool {
         let Entrance { replica, links, watch, words, reactor, failure: _ } = &*self.entrance;
         let mut replica = replica.borrow_mut();
+        // The difference after the turn is the work that the watch counts for this span.
         let before = (replica.stats().sessions_expired, replica.stats().txns_applied);
         self.disk.hand_over_log_writes(now, &mut replica);
         links.deliver(|event| {
@@ -147,9 +154,11 @@ impl Host {
         watch.note_work(&replica, before, &self.output);
         let mut words = words.borrow_mut();
         self.clients.answer_words(&mut words, now, &mut replica, &mut watch.counted);
+        // The words that are left get a turn of their own, although no event may come.
         if !words.is_empty() {
             reactor.stir();
         }
+        // After the timers, which may have changed the role.
         self.teller.tell(&replica);
         self.disk.note_log_waits(replica.txnlog().is_short_of_room());
         replica.is_behind()
@@ -167,6 +176,7 @@ impl Host {
         self.mark(TurnPart::Sends);
     }
 
+    /// Hands the operations of links to the network, and what they send to the kernel.
     fn send_to_servers(&mut self) {
         for op in self.output.links.drain(..) {
             self.entrance.links.perform(op);
@@ -183,6 +193,7 @@ impl Host {
             }
         }
         for change in self.output.configs.drain(..) {
+            // The files first: if the process dies now, the next start knows of the configuration.
             self.keeper.keep(&change);
             if let ConfigChange::Active(config) = &change {
                 self.clients.follow(config, self.disk.bell());
@@ -198,40 +209,39 @@ impl Host {
         }
     }
 
-    /// The time since the last mark went to `part`.
+    /// Counts the time since the last mark as time of `part`.
     fn mark(&self, part: TurnPart) {
         self.entrance.watch.borrow_mut().mark(part);
     }
 
-    /// Takes in finished log writes without a turn; returns whether there are any.
+    /// Takes in finished log writes without a turn. Returns whether there are any.
     pub fn reap(&mut self) -> bool {
         self.disk.reap()
     }
 
-    /// From now on a thread writes the log if `by_thread`, because other threads want the processors.
+    /// Sets who writes the log: a thread, if other threads want the processors, or the kernel for the ring.
     pub fn write_log_by_thread(&mut self, by_thread: bool) {
         self.disk.write_log_by_thread(by_thread);
     }
 
-    /// From now on completions ring the executor's bell; false if there already is one.
+    /// From now on, the next completion rings the executor's bell. Returns false if the executor must not sleep.
     pub fn park_log(&mut self) -> bool {
         self.disk.park_log()
     }
 
-    /// Completions no longer ring the bell.
+    /// From now on, completions do not ring the bell.
     pub fn unpark_log(&mut self) {
         self.disk.unpark_log();
     }
 
-    /// Sockets at the new address of the clients, if it has just changed.
+    /// Takes the sockets at the new address of the clients, if it has just changed.
     pub fn new_sockets(&mut self) -> Option<Vec<TcpListener>> {
         self.clients.new_sockets()
     }
 
     /// Logs the answer to the four-letter word `srvr`, whether or not clients may use that word.
     pub fn say_state(&mut self) {
-        // A new reading, not that of this turn: the next turn may be far off, and would take this moment for
-        // its own.
+        // A new reading, not that of this turn: the next turn may be far off, and would take this moment for its own.
         let now = self.clock().now();
         let mut replica = self.entrance.replica.borrow_mut();
         for line in self.clients.state(&mut replica, now).lines() {
@@ -251,12 +261,12 @@ impl Host {
         &self.entrance
     }
 
-    /// Connections to other servers.
+    /// The connections to other servers.
     pub fn links(&self) -> &Links {
         &self.entrance.links
     }
 
-    /// Log writes in flight.
+    /// The number of log writes in flight.
     pub fn log_writes_in_flight(&self) -> usize {
         self.disk.log_writes_in_flight()
     }
@@ -266,13 +276,13 @@ impl Host {
         self.entrance.replica.borrow().awaits_others()
     }
 
-    /// The next turn follows without sleep.
+    /// Notes that the next turn follows without sleep; `ended` is the end of the last one.
     pub fn goes_on(&self, ended: MonoUs) {
         self.entrance.watch.borrow_mut().goes_on(ended);
     }
 
-    /// This thread was awake at `last`, the last time that it looked for something, and does not
-    /// sleep before the next turn.
+    /// Notes that this thread was awake at `last`, the last time that it looked for something, and does not sleep
+    /// before the next turn.
     pub fn was_awake(&self, last: Instant) {
         self.entrance.watch.borrow_mut().was_awake(last);
     }
@@ -282,17 +292,17 @@ impl Host {
         self.entrance.watch.borrow().threshold()
     }
 
-    /// This thread looked for a log write at `from`, and could not look again before `to`.
+    /// Notes that this thread looked for a log write at `from`, and could not look again before `to`.
     pub fn was_held(&self, from: Instant, to: Instant) {
         self.entrance.watch.borrow_mut().was_held(from, to);
     }
 
-    /// Why the process must stop, if it must.
+    /// Takes the reason why the process must stop, if it must.
     pub fn fatal(&self) -> Option<Failure> {
         self.entrance.failure.borrow_mut().take()
     }
 
-    /// When the next turn is due without any event.
+    /// The time at which the next turn is due without any event; `None`: only an event makes one.
     pub fn next_timeout(&self) -> Option<MonoUs> {
         self.entrance.replica.borrow().next_timeout()
     }
@@ -302,7 +312,7 @@ impl Host {
         self.entrance.watch.borrow().clock()
     }
 
-    /// Whether nothing is in flight any more.
+    /// Whether nothing is in flight any more, so that the process may end.
     pub fn is_quiet(&self) -> bool {
         self.disk.log_writes_in_flight() == 0 && self.entrance.replica.borrow().is_quiet()
     }

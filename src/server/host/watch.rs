@@ -1,6 +1,7 @@
 //! The clock of the replica's thread, and the watch on whether the thread runs when it should.
 //!
-//! [`Stalls`] decides what a stall is. The watch reads the clocks for it, and logs and counts what it finds.
+//! [`Stalls`] decides what a stall is, and reads no clock. The watch reads the clocks for it, and logs and counts
+//! what it finds. All events until the end of a turn get one reading of the clock.
 
 use std::time::{Duration, Instant};
 
@@ -11,23 +12,26 @@ use crate::replica::{Output, Replica};
 use crate::runtime::{Clock, ThreadUse, Timer};
 use crate::time::{MonoUs, Now};
 
-/// The clock, and the watch.
+/// The clock of one thread, and the watch on it.
 pub struct Watch {
+    /// The clock whose readings the replica gets.
     clock: Clock,
-    /// The time at the first event since the last turn.
+    /// The time at the first event since the last turn; `None`: there was none.
     now: Option<Now>,
+    /// Finds the stalls.
     stalls: Stalls,
     /// The stalls for `mntr`; `srst` resets it.
     pub counted: metrics::Stalls,
-    /// Fires when this thread should be awake; set while turns have something to do.
+    /// Fires when this thread should be awake; set while turns have something to do. Without it, a thread that is
+    /// stopped while it sleeps would show nothing.
     beat: Option<Timer>,
-    /// A turn had something to do since the beat was set. The turn that follows the beat itself does not
+    /// Whether a turn had something to do since the beat was set. The turn that follows the beat itself does not
     /// count: an idle server would wake for ever.
     had_cause: bool,
 }
 
 impl Watch {
-    /// Records stalls of `stall_ms` or more; none if 0.
+    /// A watch that records pauses of `stall_ms` or more as stalls; none if 0.
     pub fn new(stall_ms: u32, clock: Clock) -> Watch {
         Watch {
             clock,
@@ -53,12 +57,13 @@ impl Watch {
         now
     }
 
-    /// The next event reads the clock again.
+    /// Makes the next event read the clock again.
     pub fn forget_now(&mut self) {
         self.now = None;
     }
 
-    /// A turn begins. Returns the time, and for how long the thread has been kept from running so far, in µs.
+    /// Begins a turn. Returns the time, and for how long the thread has been kept from running so far, in µs: the
+    /// replica does not hold that time against others.
     pub fn begin_turn(&mut self, has_completions: bool) -> (Now, u64) {
         // Requests and bytes of other servers have read the clock.
         if self.now.take().is_some() || has_completions {
@@ -73,7 +78,7 @@ impl Watch {
         (now, held_us)
     }
 
-    /// The turn has ended, its last part was `last`. Returns the time.
+    /// Ends a turn whose last part was `last`. Returns the time.
     pub fn end_turn(&mut self, last: TurnPart) -> MonoUs {
         let ended = self.clock.mono();
         if let Some(stall) = self.stalls.end(last, ended) {
@@ -82,19 +87,19 @@ impl Watch {
         ended
     }
 
-    /// The time since the last mark went to `part`.
+    /// Counts the time since the last mark as time of `part`.
     pub fn mark(&mut self, part: TurnPart) {
         if self.stalls.is_on() {
             self.stalls.mark(part, self.clock.mono());
         }
     }
 
-    /// The turn has something to do.
+    /// Notes that the turn has something to do.
     pub fn note_cause(&mut self) {
         self.had_cause = true;
     }
 
-    /// The work of the present span.
+    /// The work of the present span, to be added to.
     pub fn work(&mut self) -> &mut SpanWork {
         self.stalls.work()
     }
@@ -113,6 +118,7 @@ impl Watch {
             work.bytes_out += send.bytes.len() as u64;
         }
         for op in &output.ops {
+            // Only bytes that the disk has to take count as work; the other operations are few.
             match op {
                 Op::LogWrite { bytes, .. } => work.log_bytes += u64::from(*bytes),
                 Op::SnapshotWrite { bytes, .. } => work.snapshot_bytes += bytes.len() as u64,
@@ -128,19 +134,20 @@ impl Watch {
         }
     }
 
-    /// The next turn follows without sleep.
+    /// Notes that the next turn follows without sleep.
     pub fn goes_on(&mut self, ended: MonoUs) {
         if self.stalls.goes_on() {
             self.stalls.read(ended, ThreadUse::read());
         }
     }
 
-    /// The thread was awake at `last`, and does not sleep before the next turn.
+    /// Notes that the thread was awake at `last`, and does not sleep before the next turn.
     pub fn was_awake(&mut self, last: Instant) {
         self.stalls.awake(self.clock.mono_of(last));
     }
 
-    /// The thread looked for a log write at `from`, and could not look again before `to`.
+    /// Notes that the thread looked for a log write at `from`, and could not look again before `to`. Reports a stall
+    /// if that took long.
     pub fn was_held(&mut self, from: Instant, to: Instant) {
         let (from, to) = (self.clock.mono_of(from), self.clock.mono_of(to));
         if let Some(stall) = self.stalls.looked(from, to) {
@@ -154,18 +161,19 @@ impl Watch {
         if !self.had_cause || self.beat.is_some() {
             return None;
         }
+        // As long as a stall: a shorter pause would not be one, and a longer beat would miss some.
         let period = self.threshold()?;
         self.stalls.due(Some(self.clock.mono_of(Instant::now() + period)));
         self.had_cause = false;
         Some(period)
     }
 
-    /// Keeps the timer of the beat.
+    /// Keeps the timer of the beat: dropping it would stop it.
     pub fn keep_beat(&mut self, beat: Timer) {
         self.beat = Some(beat);
     }
 
-    /// The timer of the beat has fired.
+    /// The timer of the beat has fired. Reports a stall if it is late.
     pub fn on_beat(&mut self) {
         self.beat = None;
         let now = self.clock.mono();
@@ -182,13 +190,14 @@ impl Watch {
         self.stalls.is_on().then(|| Duration::from_micros(self.stalls.threshold_us()))
     }
 
-    /// The clock.
+    /// The clock whose readings the replica gets.
     pub fn clock(&self) -> Clock {
         self.clock
     }
 
     /// Counts a stall, and logs it if it deserves a line.
     fn report(&mut self, stall: &Stall, now: MonoUs) {
+        // Counted whether or not it gets a line.
         let (cause, had) = self.stalls.cause(stall, now, ThreadUse::read());
         self.counted.record(stall.us / 1000, cause.is_held_off(), cause.is_waiting());
         let ran_ms = millis(had.ran);
@@ -211,6 +220,7 @@ impl Watch {
                 )
             };
         }
+        // A stall without a line of its own is logged for developers only.
         match self.stalls.say(stall, now) {
             Some(say) => {
                 line!(

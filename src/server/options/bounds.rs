@@ -1,4 +1,5 @@
-//! The bounds on clients: requests, bytes, connections, watches.
+//! The bounds on clients: requests, bytes, connections, watches. Where the operator has set none, they follow from
+//! the memory that this process may use.
 
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use crate::limits;
 use crate::net::{Budget, Census, NetOptions};
 use crate::runtime::MemoryOfProcess;
 
-/// The bytes that all watches together may hold.
+/// The bytes that all watches together may hold: as configured (`ringkeeper.watchMemoryMax`), or a part of the
+/// memory.
 pub fn watch_bytes_max(config: &Config, memory: Option<MemoryOfProcess>) -> u64 {
     config.own.watch_memory_max.unwrap_or_else(|| {
         let memory = memory.map_or(0, |memory| memory.bytes);
@@ -15,7 +17,7 @@ pub fn watch_bytes_max(config: &Config, memory: Option<MemoryOfProcess>) -> u64 
     })
 }
 
-/// How many servers share the limit on requests.
+/// How many servers share the limit on requests (`globalOutstandingLimit`); at least 1.
 // ZooKeeper: getGlobalOutstandingLimit of LeaderZooKeeperServer and FollowerZooKeeperServer; an observer has the
 // whole limit.
 fn shares(config: &Config) -> u32 {
@@ -25,7 +27,7 @@ fn shares(config: &Config) -> u32 {
     if config.quorum.is_distributed() && votes && voters > 2 { voters - 1 } else { 1 }
 }
 
-/// Requests that may be in the server at once, from all cores.
+/// How many requests may be in the server at once, from all cores.
 // ZooKeeper: RequestThrottler queues further requests; here they stay in the sockets.
 pub(super) fn requests_outstanding_max(config: &Config) -> u32 {
     let limits = &config.limits;
@@ -33,7 +35,7 @@ pub(super) fn requests_outstanding_max(config: &Config) -> u32 {
     (limits.global_outstanding_limit / shares(config)).min(throttle)
 }
 
-/// A connection with more unsent bytes than this is closed. The largest single reply, and the bytes that the
+/// The number of unsent bytes beyond which a connection is closed. The largest single reply, and the bytes that the
 /// operator allows to be buffered, always fit.
 pub(super) fn unsent_bytes_max(config: &Config) -> usize {
     let own = &config.own;
@@ -44,18 +46,21 @@ pub(super) fn unsent_bytes_max(config: &Config) -> usize {
         .max(clamp(reply))
 }
 
+/// The number as a size in memory; on a small machine, the largest one.
 pub(super) fn clamp(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// The bounds on connections; `descriptors_max` as [`Census::new`] takes it.
+/// The bounds on the number of connections (`maxClientCnxns`, `maxCnxns`); `descriptors_max` as [`Census::new`] takes
+/// it.
 pub fn census(config: &Config, descriptors_max: u32) -> Census {
     let network = &config.network;
     let (per_address, total) = (network.max_client_cnxns, network.max_cnxns);
     Census::new(per_address.unwrap_or(0), total.unwrap_or(0), descriptors_max)
 }
 
-/// The bytes that all connections together may hold, and a sentence on the reason.
+/// The bytes that all connections together may hold, and a sentence on the reason: as configured, or a quarter of the
+/// memory, and at least enough for some large frames.
 pub fn budget(
     config: &Config,
     memory: Option<MemoryOfProcess>,
@@ -89,6 +94,7 @@ pub fn net(config: &Config, cores: u32, budget: &Budget) -> NetOptions {
     let received = config.own.request_bytes_in_flight_max.min(budget.bytes_max() / 4);
     NetOptions {
         frame_bytes_max: config.network.jute_max_buffer,
+        // Each core has its part of the bounds that the operator gave for the server.
         requests_outstanding_max: (requests_outstanding_max(config) / cores).max(1),
         unsent_bytes_before_pause: clamp(config.own.output_bytes_per_connection_max),
         unsent_bytes_max: unsent_bytes_max(config),

@@ -1,4 +1,5 @@
-//! The options of a member of an ensemble, and of its network.
+//! The options of a member of an ensemble, and of its network. The members themselves come from `Config::quorum`, not
+//! from here.
 
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use crate::link::Endpoint;
 use crate::net::links::PeerAddressCheck;
 use crate::quorum::PeerOptions;
 
-/// The options of a member of an ensemble; `me` is this server.
+/// The options of a member of an ensemble; `me` is this server (`QuorumPeerMain.runFromConfig`).
 pub fn peer(config: &Config, me: ServerId) -> PeerOptions {
     let quorum = &config.quorum;
     let client_host = quorum.servers.get(&u64::try_from(me.0).unwrap_or(u64::MAX));
@@ -32,9 +33,11 @@ pub fn peer(config: &Config, me: ServerId) -> PeerOptions {
         election_handshake_ms: quorum
             .quorum_cnxn_timeout_ms
             .map_or(tick_ms * u64::from(quorum.sync_limit), u64::from),
+        // The time between attempts, for a learner of a leader that does not listen yet.
         leader_connect_delay_ms: quorum.leader_connect_delay_ms.into(),
         observer_delays_ms: (quorum.observer_reconnect_delay_ms, quorum.observer_election_delay_ms),
         wait_for_epoch_ms: quorum.max_time_to_wait_for_epoch_ms.map(Into::into),
+        // How learners are brought up to date.
         commit_log_txns: quorum.commit_log_count as usize,
         sync_from_log: quorum.snapshot_size_factor >= 0.0,
         force_snapshot_sync: quorum.force_snapshot_sync,
@@ -60,18 +63,18 @@ pub fn peer(config: &Config, me: ServerId) -> PeerOptions {
     }
 }
 
-/// The options of the network between servers, and of reading the log for learners.
+/// The options of the network between servers, and of reading the log for learners. Names in brackets are keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnsembleOptions {
-    /// How often the server tries to listen on a port between servers (`electionPortBindRetry`); `None`: until
-    /// it succeeds.
+    /// How often the server tries to listen on a port between servers (`electionPortBindRetry`); `None`: until it
+    /// succeeds.
     pub bind_attempts_max: Option<u32>,
     /// Which hosts may connect to the ports between servers (`ringkeeper.peerAddressCheck`).
     pub peer_address_check: PeerAddressCheck,
-    /// TCP keep-alive on connections between servers (`tcpKeepAlive`).
+    /// Whether the kernel checks idle connections between servers (`tcpKeepAlive`).
     pub keep_alive: bool,
-    /// Share of a snapshot's size up to which transactions are read from the log for a learner
-    /// (`snapshotSizeFactor`); below 0: none.
+    /// The share of a snapshot's size up to which transactions are read from the log for a learner
+    /// (`snapshotSizeFactor`); below 0: none are read.
     pub snapshot_size_factor: f64,
     /// The file of the outside witness (`oraclePath`), read each tick.
     pub oracle_path: Option<PathBuf>,

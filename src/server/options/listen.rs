@@ -1,14 +1,15 @@
-//! The socket address of a configured place to listen at.
+//! The socket address of a configured place to listen at. A name is resolved here, which may take long: a caller that
+//! must not wait asks on a thread of its own.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use crate::config::{self, ListenHost};
 
-/// The address to listen at.
+/// The address to listen at: the first one of a name that has several.
 ///
 /// # Errors
-/// The name does not resolve.
+/// The name does not resolve, or the interface behind a `%` does not exist.
 pub fn listen_address(listen: &config::Listen) -> io::Result<SocketAddr> {
     match &listen.host {
         // ZooKeeper: Java's any-address takes connections over IPv6 and IPv4; without IPv6, over IPv4 only.
@@ -53,6 +54,7 @@ fn interface(zone: &str) -> io::Result<()> {
     })
 }
 
+/// Whether this machine has IPv6.
 fn has_ipv6() -> bool {
     std::net::UdpSocket::bind((IpAddr::from(Ipv6Addr::LOCALHOST), 0)).is_ok()
 }

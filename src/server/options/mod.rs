@@ -1,4 +1,8 @@
 //! Turns the configuration into the options of each part of the server.
+//!
+//! Each function here makes the options of one part, as plain values in the units of that part. The core never sees
+//! the configuration, so a key is passed on in one place. Values that depend on the machine, such as bounds on
+//! memory, are chosen here too; whether a value is allowed was decided when the configuration was read.
 
 mod bounds;
 mod ensemble;
@@ -37,7 +41,7 @@ const STANDALONE_SESSION_SERVER: ServerId = ServerId(1);
 /// The server id that a standalone server shows in `conf`.
 const STANDALONE_SERVER_ID: i64 = 0;
 
-/// The options of the tree.
+/// The options of the tree. `hash_seed` is random, so that no client can choose paths that collide in its index.
 fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
     DatabaseOptions {
         extended_types: config.nodes.extended_types_enabled,
@@ -53,10 +57,10 @@ fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
     }
 }
 
-/// The options of the replica.
+/// The options of the replica. `device` is the device of the log.
 ///
 /// # Errors
-/// The configuration asks for something that this build lacks.
+/// The configuration asks for something that this build lacks: a sentence for the operator.
 pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, String> {
     let millis = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
     let security = &config.security;
@@ -69,12 +73,14 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         .ensemble_auth_enabled
         .then(|| security.ensemble_auth_names.clone().unwrap_or_default());
     Ok(ReplicaOptions {
+        // ZooKeeper: SessionTrackerImpl. It is the high byte of the ids of sessions.
         server_id: config.quorum.me().filter(|_| is_member).unwrap_or(STANDALONE_SESSION_SERVER),
         tick_ms: config.sessions.tick_time_ms,
         session_timeout_ms_min: millis(config.sessions.min_session_timeout_ms),
         session_timeout_ms_max: millis(config.sessions.max_session_timeout_ms),
         skip_acl: security.skip_acl,
         reconfig: config.quorum.reconfig_enabled,
+        // Who a client may prove to be.
         authentication: AuthenticationOptions {
             digest_enabled: security.digest_enabled,
             digest_algorithm,
@@ -87,6 +93,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         emulate_353_ttl: config.nodes.emulate_353_ttl_nodes,
         digest: config.storage.digest_enabled,
         close_session_paths: config.storage.close_session_txn,
+        // How much clients may send, wait for, and have waiting.
         frame_bytes_max: config.network.jute_max_buffer,
         txn_extra_bytes_max: config.network.jute_max_buffer_extra,
         requests_outstanding_max: requests_outstanding_max(config) as usize,
@@ -94,6 +101,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         connection_output_bytes_max: unsent_bytes_max(config),
         large_request_bytes: config.limits.large_request_threshold_bytes,
         large_requests_bytes_max: config.limits.large_request_max_bytes as usize,
+        // How large one request and its answer may become.
         acl_entries_max: clamp(config.own.acl_entries_max),
         reply_bytes_max: limits::REPLY_BYTES_MAX,
         turn_work_units: limits::TURN_WORK_UNITS,
@@ -101,17 +109,21 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         multi_operations_max: clamp(config.own.multi_operations_max),
         ephemerals_per_session_max: clamp(config.own.ephemerals_per_session_max),
         multi_read_bytes_max: clamp(config.own.multi_read_reply_bytes_max),
+        // How fast connections may come.
         throttle: throttle(&config.limits.connection_throttle),
+        // When containers and TTL nodes are removed (`ContainerManager`).
         container_check_interval_ms: config.nodes.container_check_interval_ms.into(),
         container_removals_per_minute_max: config.nodes.container_max_per_minute,
         container_never_used_ms_max: config.nodes.container_max_never_used_interval_ms.unwrap_or(0),
         log_write_warning_ms: config.storage.fsync_warning_threshold_ms,
+        // How the state reaches the disk.
         txnlog: txnlog(config, device),
         snapshot: snapshot::WriterOptions {
             digest: config.storage.digest_enabled,
             last_zxid: config.storage.serialize_last_processed_zxid,
             ..snapshot::WriterOptions::default()
         },
+        // What this server does in its ensemble.
         local_sessions: config.sessions.local_sessions_enabled,
         local_sessions_upgrading: config.sessions.local_sessions_upgrading_enabled,
         read_only_mode: config.sessions.read_only_mode_enabled,
@@ -122,6 +134,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
     })
 }
 
+/// The options of the throttle on new connections (`BlueThrottle`). Without weights every connection costs one token.
 fn throttle(throttle: &config::ConnectionThrottle) -> ThrottleOptions {
     let (tokens, fill_tokens) = throttle.bucket();
     let cost = |weight: u32| if throttle.weight_enabled { weight.into() } else { 1 };
@@ -138,7 +151,7 @@ fn throttle(throttle: &config::ConnectionThrottle) -> ThrottleOptions {
     }
 }
 
-/// The options of reading the state from the disk.
+/// The options of reading the state from the disk. Only a member keeps recent transactions, for its learners.
 pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
     RecoveryOptions {
         database: database(config, hash_seed),
@@ -146,6 +159,7 @@ pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
         autocreate: config.storage.db_autocreate,
         allow_gaps: config.own.allow_log_gaps,
         ensemble: config.quorum.is_distributed(),
+        // A standalone server has no learner that would ask for them.
         recent_txns_max: if config.quorum.is_distributed() {
             config.quorum.commit_log_count as usize
         } else {
@@ -155,14 +169,17 @@ pub fn recovery(config: &Config, hash_seed: u64) -> RecoveryOptions {
     }
 }
 
+/// The options of the transaction log.
 fn txnlog(config: &Config, device: LogDevice) -> WriterOptions {
     WriterOptions {
         block_bytes: device.block_bytes,
         segment_bytes: config.storage.pre_alloc_bytes,
+        // A transaction is a request with a header, and what the server adds to it (`jute.maxbuffer.extrasize`).
         txn_bytes_max: config.network.jute_max_buffer as usize
             + config.network.jute_max_buffer_extra as usize,
         sync: config.storage.force_sync,
         snap_count: config.storage.snap_count.into(),
+        // 0: the size of the log asks for no snapshot.
         snap_bytes: config.storage.snap_size_limit_bytes.unwrap_or(0),
         snapshot_share_percent: config.own.snapshot_share_percent.into(),
         log_bytes_max: config.storage.txn_log_size_limit_bytes,
@@ -170,9 +187,11 @@ fn txnlog(config: &Config, device: LogDevice) -> WriterOptions {
     }
 }
 
-/// The facts for the answers to four-letter words.
+/// The facts for the answers to four-letter words, and which words are answered (`4lw.commands.whitelist`). `port` is
+/// the port on which clients connect.
 pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
     let millis = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
+    // ZooKeeper: `conf` shows File.getAbsolutePath, so a relative path in the configuration is of no use to a reader.
     let absolute = |path: &std::path::Path| {
         path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
     };
@@ -183,6 +202,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
         .collect();
     let conf = ConfFacts {
         client_port: port.into(),
+        // ZooKeeper: ConfCommand shows -1 without a secure port.
         secure_client_port: -1,
         data_dir: absolute(&folder.folders.snapshots),
         data_log_dir: absolute(&folder.folders.logs),
@@ -201,6 +221,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
             .map_or(STANDALONE_SERVER_ID, |me| me.0),
     };
     Desk {
+        // `isro` is answered also if the list does not name it, in the read-only mode.
         whitelist: Whitelist::new(Some(&words.join(",")), config.sessions.read_only_mode_enabled),
         conf,
         machine: Machine::read(),

@@ -1,4 +1,10 @@
 //! Why a stall happened, judged by how the thread used the machine meanwhile.
+//!
+//! ```text
+//! the stall = ran (on a processor) + queued (for a processor) + away (neither)
+//!             Own, Machine           Preempted                 Stopped, Paged, Machine, Blocked
+//! ```
+//! The largest of the three decides. The kernel counts the first two for each thread; `away` is the rest.
 
 use super::micros;
 use super::span::{Stall, TurnPart};
@@ -48,14 +54,16 @@ impl Cause {
         if stall.mostly() == TurnPart::Look { Cause::Machine } else { Cause::Own }
     }
 
-    /// The cause of a stall in which the thread neither ran nor waited for a processor, for `away_us`.
+    /// The cause of a stall in which the thread neither ran nor waited for a processor, for `away_us`, in µs.
     fn of_being_away(stall: &Stall, used: ThreadUse, away_us: u64) -> Cause {
+        // A signal has stopped the process, and another one has let it continue.
         if used.continued > 0 {
             return Cause::Stopped;
         }
         if away_us <= used.page_reads.saturating_mul(PAGE_READ_US_MAX) {
             return Cause::Paged;
         }
+        // The thread never gave its processor up, and yet it did not run.
         if used.waits == 0 {
             return Cause::Machine;
         }
@@ -84,8 +92,7 @@ impl Cause {
         }
     }
 
-    /// Whether the server was kept from running: it neither worked nor waited for something that it had asked
-    /// for.
+    /// Whether the server was kept from running: it neither worked nor waited for something that it had asked for.
     pub fn is_held_off(self) -> bool {
         match self {
             Cause::Preempted | Cause::Stopped | Cause::Machine => true,
@@ -93,7 +100,7 @@ impl Cause {
         }
     }
 
-    /// Whether the server waited in the kernel.
+    /// Whether the server waited in the kernel for something that it had asked for.
     pub fn is_waiting(self) -> bool {
         match self {
             Cause::Paged | Cause::Blocked => true,
@@ -101,7 +108,7 @@ impl Cause {
         }
     }
 
-    /// In words, for the log.
+    /// The cause in words, and where to look, for the log.
     pub fn describe(self) -> &'static str {
         match self {
             Cause::Own => "this process was at work: parts and work say what took so long",

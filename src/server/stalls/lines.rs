@@ -1,4 +1,5 @@
-//! Which stalls get a line in the log: ever fewer of them while stalls keep coming.
+//! Which stalls get a line in the log: ever fewer of them while stalls keep coming. Every stall is counted elsewhere,
+//! so that nothing is lost but lines.
 
 use super::span::Stall;
 use crate::limits::STALL_UNAWAITED_MS_MIN;
@@ -7,26 +8,30 @@ use crate::time::MonoUs;
 /// What a line says about the stalls without a line before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Say {
-    /// Stalls since the last line, this one not counted.
+    /// The number of stalls since the last line, this one not counted.
     pub unsaid: u64,
-    /// The longest of them.
+    /// The length of the longest of them, in µs.
     pub unsaid_us_max: u64,
 }
 
-/// The pause after a line, first and longest. It doubles while stalls keep coming. Both are guesses: an
+/// The pause after a line, in µs, first and longest. It doubles while stalls keep coming. Both are guesses: an
 /// operator who looks at a bad moment sees a line a second, and a bad day fills no disk.
 const PAUSE_US_MIN: u64 = 1_000_000;
+/// See [`PAUSE_US_MIN`].
 const PAUSE_US_MAX: u64 = 64_000_000;
 
 /// Decides which stalls get a line.
 #[derive(Debug)]
 pub struct Lines {
-    /// When the next line may be written.
+    /// The time from which the next line may be written.
     silent_until: MonoUs,
-    /// The pause after that line.
+    /// The length of the last pause, in µs. The next line sets it anew.
+    ///
+    /// Invariant: from [`PAUSE_US_MIN`] to [`PAUSE_US_MAX`].
     pause_us: u64,
-    /// The longest stall with a line since stalls keep coming.
+    /// The length of the longest stall with a line since stalls keep coming, in µs.
     said_us_max: u64,
+    /// The stalls since the last line.
     unsaid: Say,
 }
 

@@ -1,11 +1,9 @@
-//! Finds stalls: times in which the replica had something to do, or should have been awake, and served no
-//! client.
+//! Finds stalls: times in which the replica had something to do, or should have been awake, and served no client.
 //!
-//! This module reads no clock: the host passes the time, which it mostly reads anyway. A span begins with the
-//! first event after a turn and ends with the next turn. The thread does not choose to sleep within a span, so
-//! all of that time is work, or time in which the thread was kept from running. A sleeping thread shows
-//! nothing, except when a timer is due ([`Stalls::due`]): if the thread runs later, it was kept from running
-//! since then.
+//! This module reads no clock: the host passes the time, which it mostly reads anyway. A span begins with the first
+//! event after a turn and ends with the next turn. The thread does not choose to sleep within a span, so all of that
+//! time is work, or time in which the thread was kept from running. A sleeping thread shows nothing, except when a
+//! timer is due ([`Stalls::due`]): if the thread runs later, it was kept from running since then.
 //!
 //! To wait asleep for clients or for the disk is no stall, however long it takes.
 
@@ -34,29 +32,33 @@ const READING_AGE_US_MAX: u64 = 2_000;
 /// The spans of the replica's thread, and the stalls among them.
 #[derive(Debug)]
 pub struct Stalls {
-    /// The length from which a span is a stall; 0: no stalls are recorded.
+    /// The length from which a span is a stall, in µs; 0: no stalls are recorded.
     threshold_us: u64,
-    /// The beginning of the span under way.
+    /// The beginning of the span under way; `None`: none is.
     since: Option<MonoUs>,
-    /// `parts` holds the time of the span up to here.
+    /// The end of what `parts` holds of the span.
     marked: MonoUs,
+    /// The time of the span, in µs, by [`TurnPart`].
     parts: [u64; TurnPart::ALL.len()],
+    /// The work of the span.
     work: SpanWork,
     /// The end of the last span.
     ended: MonoUs,
-    /// When the thread should be awake, whatever else happens. Stays after that time, until it is set again.
+    /// The time at which the thread should be awake, whatever else happens. Stays after that time, until it is set
+    /// again.
     due: Option<MonoUs>,
-    /// When the thread was last known to be awake, if it has not slept since; for the next span.
+    /// The time at which the thread was last known to be awake, if it has not slept since; for the next span.
     awake: Option<MonoUs>,
     /// The last reading, and its time. The next reading is compared with it.
     reading: (MonoUs, ThreadUse),
-    /// How long the thread should have run and did not, since it began.
+    /// How long the thread should have run and did not, in µs, since it began. Never falls.
     held_us: u64,
+    /// Decides which stalls get a line.
     lines: Lines,
 }
 
 impl Stalls {
-    /// Records stalls of `threshold_ms` or more; none if 0.
+    /// No span is under way at `now`. Records stalls of `threshold_ms` or more, none if 0; `used` is a reading.
     pub fn new(threshold_ms: u32, now: MonoUs, used: ThreadUse) -> Stalls {
         Stalls {
             threshold_us: u64::from(threshold_ms) * 1000,
@@ -78,12 +80,13 @@ impl Stalls {
         self.threshold_us > 0
     }
 
-    /// The length from which a span is a stall.
+    /// The length from which a span is a stall, in µs.
     pub fn threshold_us(&self) -> u64 {
         self.threshold_us
     }
 
-    /// An event happened: a span begins, unless one is under way. True: the caller should pass a new reading.
+    /// An event has happened: a span begins, unless one is under way. Returns whether the caller should pass a new
+    /// reading.
     #[inline]
     pub fn begin(&mut self, now: MonoUs) -> bool {
         let awake = self.awake.take();
@@ -108,24 +111,24 @@ impl Stalls {
         (now.since_us(since) >= self.threshold_us && now > since).then_some(since)
     }
 
-    /// Keeps a new reading.
+    /// Keeps a new reading, with which the next one is compared.
     pub fn read(&mut self, now: MonoUs, used: ThreadUse) {
         self.reading = (now, used);
     }
 
-    /// The time since the last mark went to `part`.
+    /// Counts the time since the last mark as time of `part`.
     #[inline]
     pub fn mark(&mut self, part: TurnPart, now: MonoUs) {
         self.parts[part as usize] += now.since_us(self.marked);
         self.marked = now;
     }
 
-    /// The work of the present span.
+    /// The work of the present span, to be added to.
     pub fn work(&mut self) -> &mut SpanWork {
         &mut self.work
     }
 
-    /// The turn has ended, its last part was `part`. Returns the span if it was a stall.
+    /// Ends the span with its turn, whose last part was `part`. Returns the span if it was a stall.
     #[inline]
     pub fn end(&mut self, part: TurnPart, now: MonoUs) -> Option<Stall> {
         let since = self.since.take()?;
@@ -137,7 +140,8 @@ impl Stalls {
         (us >= self.threshold_us).then_some(Stall { us, parts, work })
     }
 
-    /// A turn has ended, and the next one follows without sleep. True: the caller should pass a new reading.
+    /// A turn has ended, and the next one follows without sleep, so a span begins. Returns whether the caller should
+    /// pass a new reading.
     pub fn goes_on(&mut self) -> bool {
         if !self.is_on() {
             return false;
@@ -147,12 +151,12 @@ impl Stalls {
         self.ended.since_us(self.reading.0) > READING_AGE_US_MAX
     }
 
-    /// The thread was awake at `at`, and does not sleep before the next span.
+    /// Notes that the thread was awake at `at`, and does not sleep before the next span.
     pub fn awake(&mut self, at: MonoUs) {
         self.awake = Some(at);
     }
 
-    /// The thread looked for a log write at `from`, and not again before `to`.
+    /// The thread looked for a log write at `from`, and not again before `to`. Returns a stall if that was long.
     pub fn looked(&mut self, from: MonoUs, to: MonoUs) -> Option<Stall> {
         self.paused(TurnPart::Look, from, to)
     }
@@ -168,7 +172,7 @@ impl Stalls {
         self.end(part, to)
     }
 
-    /// The thread should be awake at `at`, whatever happens before.
+    /// Sets the time at which the thread should be awake, whatever happens before; `None`: at no time.
     pub fn due(&mut self, at: Option<MonoUs>) {
         self.due = at;
     }
@@ -231,6 +235,7 @@ impl Stalls {
     }
 }
 
+/// The duration in whole microseconds.
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
-/// A part of a span.
+/// A part of a span. Each microsecond of a span belongs to one part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TurnPart {
     /// The thread should have run and did not; [`Cause`](super::Cause) says why.
@@ -27,6 +27,7 @@ pub enum TurnPart {
 }
 
 impl TurnPart {
+    /// All parts, in the order of their numbers.
     pub(super) const ALL: [TurnPart; 9] = [
         TurnPart::Held,
         TurnPart::Look,
@@ -39,7 +40,7 @@ impl TurnPart {
         TurnPart::Reload,
     ];
 
-    /// In words, for the log.
+    /// The part in words, for the log.
     pub fn describe(self) -> &'static str {
         match self {
             TurnPart::Held => "beginning late",
@@ -55,16 +56,16 @@ impl TurnPart {
     }
 }
 
-/// The work of a span.
+/// The work of a span, for the line about a stall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SpanWork {
-    /// Batches of requests, each of one connection.
+    /// The number of batches of requests, each of one connection.
     pub batches: u64,
     /// Their bytes.
     pub bytes_in: u64,
-    /// Connections opened.
+    /// The number of connections opened.
     pub opened: u64,
-    /// Connections that clients closed.
+    /// The number of connections closed, by clients or because they broke.
     pub closed: u64,
     /// Bytes for clients.
     pub bytes_out: u64,
@@ -72,9 +73,9 @@ pub struct SpanWork {
     pub log_bytes: u64,
     /// Bytes of a snapshot.
     pub snapshot_bytes: u64,
-    /// Transactions applied.
+    /// The number of transactions applied.
     pub applied: u64,
-    /// Sessions expired.
+    /// The number of sessions expired.
     pub expired: u64,
 }
 
@@ -104,16 +105,16 @@ impl fmt::Display for SpanWork {
 /// A span that was long enough to be a stall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stall {
-    /// Its length.
+    /// Its length in µs.
     pub us: u64,
-    /// Its time, by [`TurnPart`].
+    /// Its time in µs, by [`TurnPart`].
     pub(super) parts: [u64; TurnPart::ALL.len()],
     /// Its work.
     pub work: SpanWork,
 }
 
 impl Stall {
-    /// The largest part.
+    /// The part that took longest.
     pub fn mostly(&self) -> TurnPart {
         let largest = TurnPart::ALL.into_iter().max_by_key(|part| self.parts[*part as usize]);
         largest.expect("there are parts")
@@ -137,7 +138,7 @@ impl Stall {
         asked > 0 || self.parts[TurnPart::Look as usize] > 0
     }
 
-    /// How long the thread was kept from running before the work began. That time is already counted.
+    /// How long the thread was kept from running before the work began, in µs. That time is already counted.
     pub(super) fn began_late_us(&self) -> u64 {
         self.parts[TurnPart::Held as usize] + self.parts[TurnPart::Look as usize]
     }

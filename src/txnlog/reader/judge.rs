@@ -7,22 +7,26 @@
 //! group is in flight at a time, and the next one starts when the one before it is durable.
 //!
 //! # Rules for our own files
-//! If there is no valid record at some place, the first row that fits decides. "The group" is the one that this place
+//! If there is no valid record at some place, the first case that fits decides. "The group" is the one that this place
 //! belongs to, "missing" a sector that a write has not reached.
 //!
-//! | row | what is found | verdict | because |
-//! |---|---|---|---|
-//! | 1 | a whole group follows later | damage | the next group starts when the one before it is durable |
-//! | 2 | the group's guard, and more zero sectors than it counted | torn tail | sectors are missing |
-//! | 3 | the group's guard, and no more zero sectors; or it follows another group | damage | it was written completely, and something changed it later |
-//! | 4 | zeroes to the end of the file, from the group's beginning on; or the end of the file | whole | nothing of the group was written, or an earlier recovery cut off the rest |
-//! | 5 | zeroes to the end of the file, after records of the group | torn tail | the guard's sector is missing, so the group was never complete |
-//! | 6 | in the last sector that is not zero, a guard with one wrong field | damage | it was written, and changed later |
-//! | 7 | a record with an impossible length, or with a right checksum and no transaction in it | damage | a missing sector makes a length smaller, never too large |
-//! | 8 | a record with a wrong checksum or no end mark, and none of its sectors is missing | damage | a missing sector makes only its own record invalid |
-//! | 9 | anything else | torn tail | the group was not written to its end |
+//! 1. A whole group follows later: **damage**, because the next group starts when the one before it is durable.
+//! 2. The group's guard, and more zero sectors than it counted: **torn tail**, because sectors are missing.
+//! 3. The group's guard, and no more zero sectors; or it follows another group: **damage**, because it was written
+//!    completely, and something changed it later.
+//! 4. Zeroes to the end of the file, from the group's beginning on; or the end of the file: **whole**, because
+//!    nothing of the group was written, or an earlier recovery cut off the rest.
+//! 5. Zeroes to the end of the file, after records of the group: **torn tail**, because the guard's sector is
+//!    missing, so the group was never complete.
+//! 6. In the last sector that is not zero, a guard with one wrong field: **damage**, because it was written, and
+//!    changed later.
+//! 7. A record with an impossible length, or with a right checksum and no transaction in it: **damage**, because a
+//!    missing sector makes a length smaller, never too large.
+//! 8. A record with a wrong checksum or no end mark, and none of its sectors is missing: **damage**, because a
+//!    missing sector makes only its own record invalid.
+//! 9. Anything else: **torn tail**, because the group was not written to its end.
 //!
-//! Row 9 contains one case that remains undecided: in the last group of the file, the guard is destroyed and the
+//! Case 9 includes one that remains undecided: in the last group of the file, the guard is destroyed and the
 //! record's length leads beyond the end of the file.
 //!
 //! Whole records before the tear are kept: they were written, Java's reader would accept them too, and a log may hold
@@ -31,13 +35,14 @@
 //! # Rules for ZooKeeper's files
 //! They have no guards, and `FileTxnIterator` decides:
 //!
-//! | row | what is found | verdict | because |
-//! |---|---|---|---|
-//! | 10 | a length of zero or the end of the file, and nothing but zeroes behind it | whole | the file is zero-written ahead |
-//! | 11 | a length of zero, and other bytes behind it | torn tail | its reader ends here, so they were never durable |
-//! | 12 | the end of the file inside a record, or no end mark | torn tail | its reader ends here |
-//! | 13 | a wrong checksum, even at the very end | damage | the record may have been acknowledged, and nothing proves that it was not |
-//! | 14 | an impossible length, or no transaction | damage | no such record is ever written |
+//! 10. A length of zero or the end of the file, and nothing but zeroes behind it: **whole**, because the file is
+//!     zero-written ahead.
+//! 11. A length of zero, and other bytes behind it: **torn tail**, because its reader ends here, so they were never
+//!     durable.
+//! 12. The end of the file inside a record, or no end mark: **torn tail**, because its reader ends here.
+//! 13. A wrong checksum, even at the very end: **damage**, because the record may have been acknowledged, and nothing
+//!     proves that it was not.
+//! 14. An impossible length, or no transaction: **damage**, because no such record is ever written.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -112,30 +117,30 @@ impl<R: Read + Seek> Reader<R> {
         Verdict::Damaged { offset: failure.offset, zxid: self.last_zxid, reason }
     }
 
-    /// Rows 10 to 14 of the table at the top.
+    /// Cases 10 to 14 of the lists at the top.
     pub(super) fn judge_plain(&mut self, failure: &Failure) -> io::Result<Verdict> {
         let end = failure.offset;
         let passable = failure.shape.is_passable();
         let torn = |reason: &str| Verdict::TornTail { end, reason: reason.to_owned(), passable };
         Ok(match failure.shape {
-            // Row 10.
+            // Case 10.
             Shape::End if self.is_zero_from(end)? => Verdict::Clean { end },
-            // Row 11.
+            // Case 11.
             Shape::End => torn("no record, but other bytes after it, which were never durable"),
-            // Row 12.
+            // Case 12.
             Shape::Short | Shape::NoMark { .. } => torn(&failure.reason),
-            // Row 13.
+            // Case 13.
             Shape::BadSum { .. } => {
                 self.damaged(failure, "it may have been durable, and ZooKeeper refuses it as well")
             }
-            // Row 14.
+            // Case 14.
             Shape::BadLength { .. } | Shape::Whole(_) => {
                 self.damaged(failure, "no such record is ever written")
             }
         })
     }
 
-    /// Rows 1 to 9 of the table at the top. `start` is the beginning of the group that failed.
+    /// Cases 1 to 9 of the lists at the top. `start` is the beginning of the group that failed.
     pub(super) fn judge_guarded(&mut self, start: u64, failure: &Failure) -> io::Result<Verdict> {
         let end = failure.offset;
         assert!(start <= end, "a group fails inside itself, not at {end} before {start}");
@@ -143,24 +148,24 @@ impl<R: Read + Seek> Reader<R> {
         let passable = failure.shape.is_passable();
         let torn = |reason: String| Verdict::TornTail { end, reason, passable };
         let view = self.view_from(start)?;
-        // Row 1.
+        // Case 1.
         if let Some(follower) = view.follower {
             let why = format!("a whole group follows at offset {follower}");
             return Ok(self.damaged(failure, &why));
         }
-        // Rows 2 and 3.
+        // Cases 2 and 3.
         if let Some(guard) = view.own_guard {
             return self.judge_by_guard(start, &guard, failure);
         }
         if self.is_zero_from(end)? {
-            // Row 4.
+            // Case 4.
             if end == self.window.bytes_total() || end == start.max(FILE_HEADER_BYTES as u64) {
                 return Ok(Verdict::Clean { end });
             }
-            // Row 5.
+            // Case 5.
             return Ok(torn("the end of the last group was not written".to_owned()));
         }
-        // Row 6.
+        // Case 6.
         // A server may be writing to the file: then a sector that was zero a moment ago is not any more.
         if (end + 1..=self.window.bytes_total()).contains(&view.used_end) {
             let group = self.window.get(start, view.used_end)?;
@@ -170,11 +175,11 @@ impl<R: Read + Seek> Reader<R> {
             }
         }
         match failure.shape {
-            // Row 7.
+            // Case 7.
             Shape::BadLength { .. } | Shape::Whole(_) => {
                 return Ok(self.damaged(failure, "no such record is ever written"));
             }
-            // Row 8.
+            // Case 8.
             Shape::BadSum { end: record_end } | Shape::NoMark { end: record_end } => {
                 let from = sector_of(end);
                 let to = record_end.next_multiple_of(SECTOR_BYTES as u64);
@@ -184,7 +189,7 @@ impl<R: Read + Seek> Reader<R> {
             }
             Shape::End | Shape::Short => (),
         }
-        // Row 9.
+        // Case 9.
         Ok(torn(format!("{}; its group was not written to the end", failure.reason)))
     }
 
@@ -220,7 +225,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(view)
     }
 
-    /// Rows 2 and 3: the group's guard is there, but the group does not match it.
+    /// Cases 2 and 3: the group's guard is there, but the group does not match it.
     fn judge_by_guard(
         &mut self,
         start: u64,
@@ -229,7 +234,7 @@ impl<R: Read + Seek> Reader<R> {
     ) -> io::Result<Verdict> {
         assert!(guard.offset == start, "the guard is the group's own");
         let found = missing_sectors(start, self.window.get(start, start + u64::from(guard.bytes))?);
-        // Row 2.
+        // Case 2.
         if found > guard.zero_sectors && guard.previous == self.previous {
             let missing = found - guard.zero_sectors;
             let reason =
@@ -237,7 +242,7 @@ impl<R: Read + Seek> Reader<R> {
             let passable = failure.shape.is_passable();
             return Ok(Verdict::TornTail { end: failure.offset, reason, passable });
         }
-        // Row 3.
+        // Case 3.
         Ok(self.damaged(failure, "its group was written whole and changed later"))
     }
 

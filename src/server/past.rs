@@ -80,10 +80,12 @@ impl Past {
     }
 }
 
-/// A share in whole percent, rounded down, from 0 to 100. With 0, only the bound of one read applies
-/// ([`log_read_bytes_max`]); a negative factor never gets here, because the peer then asks for no reads.
+/// A share in whole percent, rounded down, from 0 to 100; a positive one is at least 1. With 0, only the bound of one
+/// read applies ([`log_read_bytes_max`]); a negative factor never gets here, because the peer then asks for no reads.
 fn percent(factor: f64) -> u64 {
-    (0..=100u32).rev().find(|percent| f64::from(*percent) <= factor * 100.0).unwrap_or(0).into()
+    let least = if factor > 0.0 { 1 } else { 0 };
+    let percent = (0..=100u32).rev().find(|percent| f64::from(*percent) <= factor * 100.0);
+    percent.unwrap_or(0).max(least).into()
 }
 
 #[cfg(test)]
@@ -92,7 +94,9 @@ mod tests {
 
     #[test]
     fn a_share_is_told_in_percent() {
-        for (factor, expected) in [(0.33, 33), (0.0, 0), (1.0, 100), (7.0, 100), (-1.0, 0)] {
+        for (factor, expected) in
+            [(0.33, 33), (0.0, 0), (0.001, 1), (1.0, 100), (7.0, 100), (-1.0, 0)]
+        {
             assert_eq!(percent(factor), expected, "{factor}");
         }
     }

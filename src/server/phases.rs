@@ -19,8 +19,9 @@ use crate::runtime::Reading;
 /// A phase of the start or the end, in the order in which a server passes through them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ServerPhase {
-    /// Checks what the system allows: io_uring, descriptors. A server that was started again waits here for what it
-    /// lacks.
+    /// Waits for what the start before this one lacked: room on the disk, or memory that may be locked.
+    Lacking,
+    /// Checks what the system allows: io_uring, descriptors.
     System,
     /// Creates, locks and tries the data folders.
     Folders,
@@ -50,6 +51,9 @@ const LINE_AFTER: Duration = Duration::from_secs(2);
 /// just before that error would contradict it.
 const PORT_LINE_AFTER: Duration = ADDRESS_PATIENCE.saturating_add(LINE_AFTER);
 
+/// The same for the wait for what was lacking, which begins with a line of its own.
+const LACKING_LINE_AFTER: Duration = Duration::from_secs(60);
+
 /// The bound on a phase that waits for the system. Such a phase takes milliseconds; the bound is a hundred times what
 /// a machine that swaps, or a network file system whose server restarts, was seen to need (guessed).
 const SYSTEM_MAX: Duration = Duration::from_secs(120);
@@ -76,6 +80,7 @@ impl ServerPhase {
     /// The phase in words, as the beginning of a line.
     fn name(self) -> String {
         match self {
+            ServerPhase::Lacking => "waiting for what this server lacked".to_owned(),
             ServerPhase::System => "checking what the system allows".to_owned(),
             ServerPhase::Folders => "opening the data folders".to_owned(),
             ServerPhase::ClientPort => "opening the client port".to_owned(),
@@ -92,6 +97,9 @@ impl ServerPhase {
     /// What an operator should look at if the phase takes long.
     fn advice(self) -> &'static str {
         match self {
+            ServerPhase::Lacking => {
+                "the line before says for what; a signal ends this server at once"
+            }
             ServerPhase::System => "the kernel does not answer: look at `dmesg`",
             ServerPhase::Folders => {
                 "their file system does not answer, or another server that uses them is still ending: \
@@ -116,6 +124,7 @@ impl ServerPhase {
     fn line_after(self) -> Duration {
         match self {
             ServerPhase::ClientPort => PORT_LINE_AFTER,
+            ServerPhase::Lacking => LACKING_LINE_AFTER,
             ServerPhase::System
             | ServerPhase::Folders
             | ServerPhase::Executors { .. }
@@ -135,6 +144,8 @@ impl ServerPhase {
             ServerPhase::Executors { .. } => Some(EXECUTORS_MAX),
             // The operator decides how large a folder is. A signal ends this phase.
             ServerPhase::Data | ServerPhase::Serving => None,
+            // The wait ends by itself, after at most `limits::ROOM_PAUSE_MS_MAX`.
+            ServerPhase::Lacking => None,
             ServerPhase::Finishing | ServerPhase::Ending => Some(END_MAX),
         }
     }
@@ -142,7 +153,8 @@ impl ServerPhase {
     /// Whether no client and no other server can be waiting for this server yet.
     fn is_before_serving(self) -> bool {
         match self {
-            ServerPhase::System
+            ServerPhase::Lacking
+            | ServerPhase::System
             | ServerPhase::Folders
             | ServerPhase::ClientPort
             | ServerPhase::Executors { .. }
@@ -345,6 +357,7 @@ impl Phases {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn what_takes_long_is_said_less_and_less_often_and_ends_at_its_bound() {
@@ -378,6 +391,20 @@ mod tests {
         let (line, last) = state.tell(begun + PORT_LINE_AFTER, &reading).unwrap();
         let says = "opening the client port: 4 s so far (the server gives up after 120 s at most); the name";
         assert!(!last && line.starts_with(says), "{line}");
+    }
+
+    #[test]
+    fn the_wait_for_room_is_not_given_up() {
+        let mut state = State::begin(ServerPhase::Lacking);
+        let reading = Reading::of_nothing();
+        let end = state.since + Duration::from_millis(limits::ROOM_PAUSE_MS_MAX);
+        let mut said = 0;
+        while let Some(due) = state.due(&reading).filter(|due| *due <= end) {
+            let (line, last) = state.tell(due, &reading).unwrap();
+            assert!(!last && line.starts_with("waiting for what this server lacked: "), "{line}");
+            said += 1;
+        }
+        assert_eq!(said, 2);
     }
 
     #[test]

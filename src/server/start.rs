@@ -146,10 +146,12 @@ fn serve(
     }
     if let Some(before) = before {
         let folders = [&*config.storage.data_dir, &*config.storage.data_log_dir];
+        phases.enter(ServerPhase::Lacking);
         if !before.wait(stop, &folders) {
             tracing::info!("stopped");
             return Ok(());
         }
+        phases.enter(ServerPhase::System);
     }
     check_limits(config)?;
     // As many as the system gives: the number of clients follows from it.

@@ -1,4 +1,13 @@
 //! Connections that other servers, or strangers, open to this server: which of them become links.
+//!
+//! ```text
+//! accept: addresses are not checked ───────────────────────────────────────────────────────▶ admit
+//!         from an address of a member ─────────────────────────────────────────────────────▶ admit
+//!         from another one: names are asked for again ─▶ unplaced ─▶ place ─▶ admit_unplaced ─▶ admit, or refuse
+//! admit:  bounds ─▶ open, with the members that it may be, or refuse
+//! ```
+//! A link is only told which members it may be. Whether what it then says of itself agrees with that is for its owner
+//! to check. ZooKeeper makes no such check.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Instant;
@@ -42,6 +51,7 @@ impl Links {
 
     /// Handles a connection that a listener has accepted.
     pub(super) fn accept(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
+        // A socket for both families shows IPv4 addresses as ::ffff:a.b.c.d, and the configuration names them as IPv4.
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let members = self.shared.members.borrow();
         if members.check() == PeerAddressCheck::Off {
@@ -60,6 +70,7 @@ impl Links {
         // A member may have moved since the last query.
         if self.ask() {
             let mut unplaced = self.shared.unplaced.borrow_mut();
+            // A member that loses its place here will connect again.
             if unplaced.len() >= limits::LINKS_UNPLACED_MAX {
                 unplaced.pop_front();
             }
@@ -69,7 +80,8 @@ impl Links {
         }
     }
 
-    /// The addresses of the members are known, as far as they can be resolved now.
+    /// The addresses of the members are known, as far as they can be resolved now: admits the connections that waited
+    /// for that, and tells the owners of links which members these may be, if the members have changed.
     pub(super) fn place(&self) {
         let waiting = std::mem::take(&mut *self.shared.unplaced.borrow_mut());
         for (stream, port, remote) in waiting {
@@ -100,6 +112,7 @@ impl Links {
         told.into_iter().for_each(|event| self.tell(event));
     }
 
+    /// Admits or refuses a connection now, with what is known of the members' addresses.
     fn admit_unplaced(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
         let members = self.shared.members.borrow();
         let (may_be, check) = (members.may_be(remote.ip()), members.check());
@@ -123,6 +136,7 @@ impl Links {
         remote: SocketAddr,
         may_be: Option<Vec<ServerId>>,
     ) {
+        // `None`, when addresses are not checked, is not a stranger: then nobody is.
         let is_stranger = may_be.as_ref().is_some_and(Vec::is_empty);
         let from_there = self.shared.remotes.borrow().get(&remote.ip()).copied().unwrap_or(0);
         let from_there_max = match is_stranger {
@@ -142,6 +156,7 @@ impl Links {
         if let Some(refusal) = refusal {
             return self.refuse(port, remote, &refusal);
         }
+        // Links that are refused get no number, and their owner never hears of them: the socket is dropped.
         let number = self.shared.accepted.get();
         self.shared.accepted.set(number + 1);
         let link = LinkId::accepted(number);

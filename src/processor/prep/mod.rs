@@ -400,8 +400,9 @@ impl Prep {
     /// The ACL as it is stored (`fixupACL`): without repeated entries, with `auth` replaced by the requester's
     /// identities. A list that the tree already has is shared with it.
     ///
-    /// # Errors `InvalidAcl`, also for a list with too many entries, which [`Prep::take_beyond`] reports.
-    /// `MarshallingError` for a null field, and for a list that is longer than a transaction may be.
+    /// # Errors
+    /// `InvalidAcl`, also for a list with too many entries, which [`Prep::take_beyond`] reports. `MarshallingError` for
+    /// a null field, and for a list that is longer than a transaction may be.
     fn fix_up(
         &self,
         database: &Database,

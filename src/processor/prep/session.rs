@@ -2,7 +2,7 @@
 //!
 //! These transactions always succeed: no permission, quota or version stands against the beginning or the end of a
 //! session. The end deletes the session's ephemeral nodes at one zxid. A session may own twenty thousand of them, so
-//! the nodes in the tree get no records of their own; `Outstanding` keeps one entry for all.
+//! those without a record get none for their end; `Outstanding` keeps one entry for all of these.
 
 use std::rc::Rc;
 

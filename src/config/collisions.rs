@@ -33,10 +33,13 @@ pub(super) fn find(reading: &mut Reading) {
     let mut taken: BTreeMap<(String, u16), (u64, &'static str)> = BTreeMap::new();
     let mut shared: BTreeMap<(u64, u64), Vec<String>> = BTreeMap::new();
     for (&id, line) in &quorum.servers {
+        // Of this server the client's address is known from more than its line.
         let own_client = (quorum.my_id == Some(id)).then_some(&reading.config.network.client);
         for (Use(_, what), at) in places(line, own_client.or(line.client.as_ref())) {
+            // Reads on as "its election port HOST:PORT is the quorum port of server.1".
             let text = |other: &str| format!("{what} {}:{} is {other}", at.0, at.1);
             match taken.get(&at) {
+                // A server with itself: the key of the pair has its number twice.
                 Some(&(first, other)) if first == id => {
                     shared.entry((id, id)).or_default().push(text(&format!("its {other} too")));
                 }
@@ -97,11 +100,13 @@ fn failures(quorum: &Quorum, shared: &BTreeMap<(u64, u64), Vec<String>>) -> Stri
     let votes =
         |id: &u64| quorum.servers.get(id).is_some_and(|line| line.role == PeerType::Participant);
     let all = quorum.servers.keys().filter(|id| votes(id)).count();
+    // A server that collides with several others is lost once.
     let lost: BTreeSet<u64> =
         shared.keys().filter(|(id, first)| id != first && votes(id)).map(|(id, _)| *id).collect();
     if lost.is_empty() || !quorum.groups.is_empty() {
         return String::new();
     }
+    // A majority of all participants, those that cannot run included.
     let (left, needed) = (all - lost.len(), all / 2 + 1);
     let then = match left.checked_sub(needed) {
         None => "so there is never a quorum, and nothing is served".to_owned(),
@@ -155,6 +160,7 @@ fn swapped(
     servers: &BTreeMap<u64, ServerLine>,
     shared: &BTreeMap<(u64, u64), Vec<String>>,
 ) -> Vec<(u64, u64)> {
+    // By the two ports in the order of the line. Another server with the reverse pair is the suspect.
     let mut seen: BTreeMap<(u16, u16), u64> = BTreeMap::new();
     let mut found = Vec::new();
     for (&id, line) in servers {

@@ -2,6 +2,10 @@
 //! handles the members of an ensemble.
 //!
 //! The order is `QuorumPeerConfig.parseProperties`'s: folders, client port, session times, members.
+//!
+//! Each function here stores what it decides in the configuration, and reports contradictions with the keys as they
+//! were written. A key that was refused before has no value here: so they look for such an error before they report
+//! that something is missing.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
@@ -15,6 +19,8 @@ use super::shell_files;
 use super::value::Value;
 use crate::limits::{CONNECTION_MEMORY_FRAMES_MIN, FRAME_BYTES_CEILING};
 
+/// Decides what several keys decide together. The members come after what they depend on, the client's address after
+/// `myid`, which says whose line counts.
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
     folders(reading);
     buffers(reading);
@@ -30,6 +36,8 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     shell_files::look(reading, &mut read_file);
 }
 
+/// `dataDir`, which a file must set, and `dataLogDir`, which is the same folder if it is not set.
+// ZooKeeper: QuorumPeerConfig.parseProperties.
 fn folders(reading: &mut Reading) {
     for key in ["dataDir", "dataLogDir"] {
         let Some(path) = reading.text(key).map(PathBuf::from) else { continue };
@@ -62,6 +70,7 @@ fn folders(reading: &mut Reading) {
     }
 }
 
+/// `jute.maxbuffer`, its extra size, and the bounds of our own that must have room for such a frame, or for several.
 fn buffers(reading: &mut Reading) {
     let network = &mut reading.config.network;
     // The rows' ranges are those of an int, so the conversions cannot fail.
@@ -97,6 +106,7 @@ fn buffers(reading: &mut Reading) {
     }
 }
 
+/// The number of a value that is one.
 fn int_of(accepted: &Accepted) -> Option<i64> {
     match accepted.value {
         Value::Int(number) => Some(number),
@@ -104,6 +114,9 @@ fn int_of(accepted: &Accepted) -> Option<i64> {
     }
 }
 
+/// `tickTime`, and the shortest and longest session timeout, which are multiples of it unless they are set. -1 counts
+/// as not set.
+// ZooKeeper: QuorumPeerConfig.parseProperties, ZooKeeperServer.setMinSessionTimeout, setMaxSessionTimeout.
 fn session_times(reading: &mut Reading) {
     let tick = reading.int("tickTime").unwrap_or(3000);
     let of = |key: &str, ticks: i64| match reading.int(key) {
@@ -131,6 +144,7 @@ fn session_times(reading: &mut Reading) {
     sessions.max_session_timeout_ms = as_int(max);
 }
 
+/// The weights of sessions in the throttle of connections. None is below that of a local session.
 // ZooKeeper: BlueThrottle's static initialiser raises both weights to the local one.
 fn connection_weights(reading: &mut Reading) {
     let local = reading.config.limits.connection_throttle.local_session_weight;
@@ -156,6 +170,8 @@ fn connection_weights(reading: &mut Reading) {
     }
 }
 
+/// Whether the scheme `ensemble` exists: if some `authProvider.N` names its class. A list of names without that does
+/// nothing.
 fn ensemble_scheme(reading: &mut Reading) {
     let is_provider = |(key, accepted): (&String, &Accepted)| {
         key.starts_with("authProvider.")
@@ -195,6 +211,7 @@ fn enforced_schemes(reading: &mut Reading) {
     }
 }
 
+/// `isro` is answered where read-only mode is on.
 // ZooKeeper: FourLetterCommands.isEnabled puts isro on the whitelist where read-only mode is on.
 fn read_only_word(reading: &mut Reading) {
     let config = &mut reading.config;
@@ -213,6 +230,7 @@ fn client_address(reading: &mut Reading) {
     if wrong("clientPort") || wrong("clientPortAddress") {
         return;
     }
+    // A line of a member that is not this server says nothing about this server's clients.
     let own = reading.config.quorum.my_id.and_then(|id| {
         let line = reading.config.quorum.servers.get(&id)?;
         Some((format!("server.{id}"), line.client.clone()?))
@@ -228,6 +246,7 @@ fn client_address(reading: &mut Reading) {
         }
         (None, None) => None,
     };
+    // Where both are set and do not contradict each other, the member's line counts, as in ZooKeeper.
     match (of_file, own) {
         (Some(of_file), Some((key, of_line))) => {
             if contradict(&of_file, &of_line) {
@@ -266,6 +285,7 @@ fn contradict(of_file: &Listen, of_line: &Listen) -> bool {
     hosts || of_file.port != of_line.port
 }
 
+/// Reports that no client could connect. The text depends on where a port was perhaps meant to come from.
 fn no_client_port(reading: &mut Reading) {
     if reading.values.contains_key("secureClientPort") {
         // There already is an error about that.

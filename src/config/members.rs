@@ -2,6 +2,12 @@
 //! ensemble with this server as a member, or to a standalone server.
 //!
 //! Imitates `QuorumPeerConfig.setupQuorumPeerConfig`, `parseDynamicConfig` and `checkValidity`.
+//!
+//! ```text
+//! collect    server.N, group.N, weight.N ─▶ Quorum; with a dynamicConfigFile from that file alone
+//! my_id      the file myid ─▶ the number of this server
+//! stand      standalone, or a member: which errors and notes does that mean?
+//! ```
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +22,9 @@ use super::read::{Accepted, FILE_BYTES_MAX, ReadFile, Reading};
 use super::server_line::{GroupLine, PeerType, ServerLine, number_of};
 use super::value::{Kind, Raw, Value};
 
-/// Collects `server.N`, `group.N` and `weight.N`, from the file or from the dynamic file it names.
+/// Collects `server.N`, `group.N` and `weight.N`, from the file or from the dynamic file it names. Members in both
+/// places are an error.
+// ZooKeeper: QuorumPeerConfig.parse reads the dynamic file, and parseProperties refuses members in the static one.
 pub(super) fn collect(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let dynamic = reading.text("dynamicConfigFile").map(PathBuf::from);
     let is_member = |key: &str| ["server.", "group.", "weight."].iter().any(|p| key.starts_with(p));
@@ -91,6 +99,7 @@ fn groups(reading: &mut Reading) {
     }
 }
 
+/// Stores one line of a family under the number in its key.
 fn add_member(reading: &mut Reading, key: &str, accepted: &Accepted) {
     let Accepted { value, written, origin } = accepted;
     let id = match number_of(key) {
@@ -116,7 +125,8 @@ fn add_member(reading: &mut Reading, key: &str, accepted: &Accepted) {
     }
 }
 
-/// Reads a dynamic file: only members, and no version, which is in its name.
+/// Reads a dynamic file: only members, and no version, which is in its name. Without `read_file` it does nothing:
+/// then the members are unknown, and nothing about them is checked.
 fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadFile<'_>>) {
     let Some(read_file) = read_file else { return };
     let name = path.display().to_string();
@@ -150,6 +160,7 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
         let kind = match entry.key.split('.').next() {
             Some("server") => Kind::Server,
             Some("group") => Kind::Group,
+            // The row of the family has the range; the two others have kinds of their own.
             Some("weight") => super::keys::find("weight.*").map_or(Kind::Text, |key| key.kind),
             Some("version") => {
                 let text = "must not be in a dynamic file: the version is in its name".to_owned();
@@ -189,6 +200,9 @@ fn version_of(path: &Path) -> u64 {
     u64::from_str_radix(suffix, 16).unwrap_or(0)
 }
 
+/// Reads `myid` in the data folder: one line with a number. No such file is no error here: a standalone server needs
+/// none, and `own_line` reports it to a member.
+// ZooKeeper: QuorumPeerConfig.setupMyId.
 pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let Some(read_file) = read_file else { return };
     if reading.config.storage.data_dir.as_os_str().is_empty() {
@@ -255,6 +269,7 @@ pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
     }
     let quorum = &reading.config.quorum;
     let observers = quorum.servers.values().filter(|line| line.role == PeerType::Observer).count();
+    // The arms below stand in this order: nobody, observers without an ensemble, one participant, an ensemble.
     let participants = quorum.servers.len() - observers;
     let first = quorum.servers.keys().next().map(|id| format!("server.{id}"));
     let alone = quorum.standalone_enabled;
@@ -341,6 +356,8 @@ enum EpochFile {
     Unknown(PathBuf, String),
 }
 
+/// Looks for a file that only a member of an ensemble writes. The folder of snapshots has them, as in ZooKeeper
+/// (`version-2`).
 fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> EpochFile {
     let Some(read_file) = read_file.as_mut() else { return EpochFile::None };
     let folder = &reading.config.storage.data_dir;
@@ -488,6 +505,7 @@ fn own_line(reading: &mut Reading, files_were_read: bool) {
 // ZooKeeper: SessionTrackerImpl.initializeNextSessionId puts it into the highest byte.
 const SERVER_ID_MAX: u64 = 255;
 
+/// The two times between repeated votes.
 fn intervals(reading: &mut Reading) {
     let Quorum { min_notification_interval_ms: min, max_notification_interval_ms: max, .. } =
         reading.config.quorum;

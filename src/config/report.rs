@@ -1,4 +1,8 @@
 //! Texts about a configuration: the table of keys, the check of a file, the start-up summary.
+//!
+//! It only writes: what a configuration means has been decided, and what the machine says about it comes as [`Here`].
+//! The table of keys has four forms with the same content: for people, as JSON, as the tables of
+//! docs/configuration.md, and as the comments of a converted file ([`super::convert`]).
 
 use std::fmt::Write as _;
 
@@ -50,7 +54,8 @@ pub struct Here {
     pub remarks: Vec<String>,
 }
 
-/// The text of `config check`.
+/// The text of `config check`: what is acted on, notes by weight, errors or else what is in force, and in the last
+/// line whether a server would start. Sections without lines are left out.
 pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
     let Examination { config, errors } = examination;
     let mut out = String::new();
@@ -121,6 +126,7 @@ fn standing(config: &Config) -> String {
     }
 }
 
+/// Writes a title and its lines, each indented; nothing if there is no line.
 fn section(out: &mut String, title: &str, lines: impl Iterator<Item = impl std::fmt::Display>) {
     for (i, line) in lines.enumerate() {
         if i == 0 {
@@ -130,6 +136,7 @@ fn section(out: &mut String, title: &str, lines: impl Iterator<Item = impl std::
     }
 }
 
+/// Appends formatted text.
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing into a String cannot fail.
     let _ = out.write_fmt(text);
@@ -138,23 +145,35 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
 /// One row of the table, for JSON.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
+    /// Name, as in [`Key::name`].
     key: &'a str,
+    /// Title of its theme.
     theme: &'static str,
+    /// Where it may be set: `file`, or the prefix of a `-D` word.
     places: Vec<&'static str>,
+    /// Which values are allowed, in words, without the unit.
     allowed: String,
+    /// Unit of a number; empty if it has none.
     unit: &'a str,
+    /// Value if it is not set; empty if there is none.
     default: &'a str,
+    /// One of `acted on`, `no meaning here`, `not built yet`, `refused`.
     fate: &'static str,
+    /// What it does, or why it does nothing.
     about: &'a str,
 }
 
+/// All rows by theme; the sort is stable, so within a theme they stay in the order of the table.
 fn rows() -> Vec<&'static Key> {
     let mut rows: Vec<&Key> = keys::all().collect();
     rows.sort_by_key(|row| row.theme);
     rows
 }
 
-/// The table as a JSON array.
+/// The table as a JSON array of objects.
+///
+/// # Errors
+/// None is known: every field is text.
 pub fn keys_json() -> Result<String, serde_json::Error> {
     let rows: Vec<Row<'_>> = rows()
         .into_iter()
@@ -175,6 +194,7 @@ pub fn keys_json() -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(&rows)
 }
 
+/// The places of a key, for JSON.
 fn places(place: Place) -> Vec<&'static str> {
     match place {
         Place::File => vec!["file"],
@@ -185,6 +205,7 @@ fn places(place: Place) -> Vec<&'static str> {
     }
 }
 
+/// The heading of a theme.
 fn theme_title(theme: Theme) -> &'static str {
     match theme {
         Theme::Storage => "Storage",
@@ -228,7 +249,8 @@ pub fn keys_text() -> String {
     out
 }
 
-/// The tables of the documentation.
+/// The tables of the documentation: a heading and a table for each theme. The letters in `where` are F file, P
+/// `-Dzookeeper.`, B `-D`, O our own.
 pub fn keys_markdown() -> String {
     let mut out = String::new();
     let mut theme = None;

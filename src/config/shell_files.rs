@@ -3,6 +3,8 @@
 //!
 //! The files are shell scripts, which are not executed here: any text that looks like a `-D` word
 //! outside a comment line counts as one.
+//!
+//! What it finds are notes and never errors: whether a script would have come to a word is not known here.
 
 use std::path::Path;
 
@@ -40,6 +42,7 @@ pub(super) fn look(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
     }
 }
 
+/// Reports the words of one file, [`SHELL_WORDS_SAID_MAX`] at most.
 fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
     let format = Format::of_name(file);
     let mut said = 0;
@@ -47,6 +50,7 @@ fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
         if text.trim_start().starts_with('#') {
             continue;
         }
+        // Quotes and command substitution end a word here. A value with a blank in quotes is cut, and shown so.
         let ends = |c: char| c.is_whitespace() || "\"';`".contains(c);
         // JVMFLAGS=-Da=b is also one word.
         let flag = |word: &str| match word.strip_prefix("-D") {
@@ -82,12 +86,14 @@ fn changes_nothing(reading: &Reading, key: &Key, canonical: &str, value: &str) -
         Fate::Meaningless(_) => true,
         Fate::Refused { harmless, .. } if read.as_ref().is_some_and(harmless) => true,
         Fate::Acted(_) | Fate::Unbuilt(_) | Fate::Refused { .. } => {
+            // The same key with the same value is in the file, or in a variable that counts: nothing is lost.
             let in_force = reading.values.get(canonical).map(|accepted| &accepted.value);
             in_force.is_some() && in_force == read.as_ref()
         }
     }
 }
 
+/// What to do instead: where Ringkeeper reads this property, and how it is written there.
 fn advice(
     key: &Key,
     name: &str,

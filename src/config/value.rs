@@ -111,7 +111,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Reads a value; the error is the whole clause for a [`super::ConfigError`].
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// The whole clause for a [`super::ConfigError`]: what is wrong, if that is known, and what is allowed.
     pub fn read(self, raw: &Raw) -> Result<Value, String> {
         self.accept(raw).ok_or_else(|| match (self, raw) {
             (Kind::Server, Raw::Text(t) | Raw::Str(t)) => {
@@ -125,6 +128,7 @@ impl Kind {
         })
     }
 
+    /// The value, if it is allowed: its form first, then its range.
     fn accept(self, raw: &Raw) -> Option<Value> {
         match self {
             Kind::Bool => match raw {
@@ -148,6 +152,7 @@ impl Kind {
                     },
                     _ => return None,
                 };
+                // `Reading::correct` replaces it later, with a note.
                 let low_is_fine = matches!(below, Below::Take(_));
                 ((low_is_fine || number >= min) && number <= max).then_some(Value::Int(number))
             }
@@ -287,6 +292,7 @@ pub(super) fn based(text: &str) -> Option<i64> {
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
+    // In Java, too, a sign stands before the base, as in -0x10.
     let hex = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
     let (digits, radix) = match hex.or_else(|| digits.strip_prefix('#')) {
         Some(rest) => (rest, 16),
@@ -317,6 +323,7 @@ pub(super) fn interval_ms(text: &str) -> Option<Option<u64>> {
             .into_iter()
             .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|n| (n, unit)))
             .unwrap_or((text, 3_600_000));
+    // ZooKeeper: QuorumPeerConfig.parseProperties calls Integer.parseInt for the number.
     let number = i32::try_from(decimal(number.trim())?).ok()?;
     Some(u64::try_from(number).ok().filter(|&n| n > 0).map(|n| n * unit_ms))
 }

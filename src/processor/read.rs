@@ -332,7 +332,7 @@ fn get_acl(
         // A client that cannot change the list does not see the hashes of passwords in it.
         i32::try_from(acl.len()).map_err(|_| ErrorCode::MarshallingError)?.encode(out);
         for entry in acl.iter() {
-            // ZooKeeper: FinalRequestProcessor.removeDigest; a name without a colon stays as it is.
+            // ZooKeeper: FinalRequestProcessor replaces `:.*` by `:x`; a name without a colon stays as it is.
             match entry.id {
                 Id { scheme: Some("digest"), id: Some(id) } if id.contains(':') => {
                     let user = id.split_once(':').map_or(id, |(user, _)| user);

@@ -12,8 +12,11 @@ pub(super) fn narrow<T: TryFrom<i64> + Bounded>(number: i64) -> T {
     T::try_from(number).unwrap_or(if number < 0 { T::LOWEST } else { T::HIGHEST })
 }
 
+/// The ends of a field's type, to which [`narrow`] saturates.
 pub(super) trait Bounded {
+    /// For numbers below 0.
     const LOWEST: Self;
+    /// For numbers above the range.
     const HIGHEST: Self;
 }
 
@@ -99,6 +102,7 @@ macro_rules! auto {
     };
 }
 
+/// A row of a key that only the file has: `QuorumPeerConfig.parseProperties` knows it by name.
 pub(super) const fn file(
     theme: Theme,
     name: &'static str,
@@ -109,6 +113,7 @@ pub(super) const fn file(
     Key::new(theme, Place::File, name, kind, fate).default(default)
 }
 
+/// A row of a system property `zookeeper.NAME`, which the file may set too.
 pub(super) const fn prop(
     theme: Theme,
     name: &'static str,
@@ -119,6 +124,7 @@ pub(super) const fn prop(
     Key::new(theme, Place::Property, name, kind, fate).default(default)
 }
 
+/// A row of a system property without the prefix, which a `zoo.cfg` cannot set in ZooKeeper.
 pub(super) const fn bare(
     theme: Theme,
     name: &'static str,
@@ -129,6 +135,7 @@ pub(super) const fn bare(
     Key::new(theme, Place::Bare, name, kind, fate).default(default)
 }
 
+/// A row of a key that only Ringkeeper has; `name` includes the prefix.
 pub(super) const fn own(name: &'static str, kind: Kind, default: &'static str, fate: Fate) -> Key {
     Key::new(Theme::Own, Place::Own, name, kind, fate).default(default)
 }
@@ -138,6 +145,7 @@ pub(super) const fn bytes(min: i64) -> Kind {
     Kind::Int { min, max: 1 << 40, form: Form::Based, below: Below::Refuse }
 }
 
+/// Of `forceSync`: without it the server acknowledges what it may lose.
 pub(super) fn force_sync(value: &Value) -> Verdict {
     match value {
         Value::Bool(false) => {
@@ -160,7 +168,7 @@ pub(super) fn log_gaps(value: &Value) -> Verdict {
     }
 }
 
-/// The same for snapshots.
+/// The same for snapshots, of `snapshot.trust.empty`.
 pub(super) fn trust_empty(value: &Value) -> Verdict {
     match value {
         Value::Bool(true) => Verdict::Warn(
@@ -173,6 +181,7 @@ pub(super) fn trust_empty(value: &Value) -> Verdict {
     }
 }
 
+/// Of `skipACL`: switched on it is a choice, but one that should be seen in each start's log.
 pub(super) fn skip_acl(value: &Value) -> Verdict {
     match value {
         Value::Bool(true) => Verdict::Warn("every client may read and change everything".into()),
@@ -180,6 +189,7 @@ pub(super) fn skip_acl(value: &Value) -> Verdict {
     }
 }
 
+/// Stores `4lw.commands.whitelist`.
 pub(super) fn set_whitelist(config: &mut Config, words: &[String]) {
     // ZooKeeper: FourLetterCommands.isEnabled; a `*` anywhere means all, and srvr is always in.
     config.admin.four_letter_words = if words.iter().any(|w| w == "*") {
@@ -190,6 +200,7 @@ pub(super) fn set_whitelist(config: &mut Config, words: &[String]) {
     };
 }
 
+/// Of `4lw.commands.whitelist`: a word that does not exist is harmless, and probably a slip.
 pub(super) fn whitelist(value: &Value) -> Verdict {
     const KNOWN: [&str; 20] = [
         "", "*", "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr",
@@ -217,6 +228,7 @@ pub(super) fn whitelist(value: &Value) -> Verdict {
 // at 100.
 const USEFUL_FRAME_BYTES: i64 = 128;
 
+/// Of `jute.maxbuffer`: a value below what sessions need. It is allowed, as in ZooKeeper.
 pub(super) fn max_buffer(value: &Value) -> Verdict {
     match value {
         Value::Int(bytes) if *bytes < USEFUL_FRAME_BYTES => Verdict::Warn(

@@ -1,4 +1,6 @@
 //! Rows of the keys about sockets, sessions and what clients may take.
+//!
+//! A row that is `together!` has no setter: `config::finish` stores it, because its value depends on other keys.
 
 use super::super::row::*;
 use super::super::{
@@ -8,6 +10,7 @@ use crate::config::value::Kind;
 
 pub(in crate::config::keys) static KEYS: &[Key] = &[
     // Network.
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Stored together with clientPortAddress, in config::finish.
     file(
         Theme::Network,
         "clientPort",
@@ -16,6 +19,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         together!(|c| c.network.client.port.to_string()),
     )
     .about("port for clients; 0 lets the system choose"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties.
     file(
         Theme::Network,
         "clientPortAddress",
@@ -24,6 +28,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         together!(|c| c.network.client.host.to_string()),
     )
     .about("interface for clients; every address if not set"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: net::bind.
     file(
         Theme::Network,
         "clientPortListenBacklog",
@@ -36,6 +41,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: net::Census.
     file(
         Theme::Network,
         "maxClientCnxns",
@@ -44,8 +50,10 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         optional!(network.max_client_cnxns, 0, 1),
     )
     .about("connections from one address; 0 or less: no limit"),
+    // ZooKeeper: ServerCnxnFactory. Here: net::Census.
     prop(Theme::Network, "maxCnxns", prop_int_or(0, 0), "0", optional!(network.max_cnxns, 0, 1))
         .about("connections in all; 0: no limit"),
+    // ZooKeeper: NIOServerCnxn. Here: net::serve.
     prop(
         Theme::Network,
         "clientTcpKeepAlive",
@@ -54,6 +62,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, network.client_tcp_keep_alive),
     )
     .about("TCP keep-alive on client connections"),
+    // ZooKeeper: NIOServerCnxnFactory. Here: net::NetOptions.
     prop(
         Theme::Network,
         "nio.sessionlessCnxnTimeout",
@@ -63,6 +72,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("close a connection that opens no session")
     .unit("ms"),
+    // ZooKeeper: BinaryInputArchive.maxBuffer, a property without the prefix. Stored by config::finish, with its
+    // ceiling.
     bare(
         Theme::Network,
         "jute.maxbuffer",
@@ -73,6 +84,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     .about("largest frame that a client may send; a larger value counts as 536870912")
     .verdict(max_buffer)
     .unit("bytes"),
+    // ZooKeeper: BinaryInputArchive, the sum of both being the longest record that it reads.
     prop(
         Theme::Network,
         "jute.maxbuffer.extrasize",
@@ -86,6 +98,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .unit("bytes"),
     // Sessions.
+    // ZooKeeper: QuorumPeerConfig.parseProperties. The three times are stored together, in config::finish.
     file(
         Theme::Sessions,
         "tickTime",
@@ -95,6 +108,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("unit of all session times")
     .unit("ms"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, ZooKeeperServer.setMinSessionTimeout.
     file(
         Theme::Sessions,
         "minSessionTimeout",
@@ -104,6 +118,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("shortest session timeout; -1: 2 ticks")
     .unit("ms"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, ZooKeeperServer.setMaxSessionTimeout.
     file(
         Theme::Sessions,
         "maxSessionTimeout",
@@ -113,6 +128,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("longest session timeout; -1: 20 ticks")
     .unit("ms"),
+    // ZooKeeper: QuorumPeer, FourLetterCommands. Here: ReplicaOptions and admin::Desk.
     bare(
         Theme::Sessions,
         "readonlymode.enabled",
@@ -121,6 +137,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, sessions.read_only_mode_enabled),
     )
     .about("serve reads while cut off from the ensemble, and put isro on the whitelist"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, UpgradeableSessionTracker. Here: ReplicaOptions.
     file(
         Theme::Sessions,
         "localSessionsEnabled",
@@ -129,6 +146,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, sessions.local_sessions_enabled),
     )
     .about("in an ensemble, sessions begin as local ones, known to one server only"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: ReplicaOptions.
     file(
         Theme::Sessions,
         "localSessionsUpgradingEnabled",
@@ -138,6 +156,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("a local session becomes a global one when it creates an ephemeral node"),
     // Limits.
+    // ZooKeeper: ZooKeeperServer, divided among the voters of an ensemble. Here: server::options::bounds does the
+    // same.
     prop(
         Theme::Limits,
         "globalOutstandingLimit",
@@ -147,6 +167,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("requests in process above which the server reads no more from clients")
     .unit("requests"),
+    // ZooKeeper: RequestThrottler, which holds requests that were read; we do not read them.
     prop(
         Theme::Limits,
         "request_throttle_max_requests",
@@ -156,6 +177,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("like globalOutstandingLimit, and the smaller of the two counts; 0: no such limit")
     .unit("requests"),
+    // ZooKeeper: ZooKeeperServer.setLargeRequestMaxBytes. Here: ReplicaOptions.
     prop(
         Theme::Limits,
         "largeRequestMaxBytes",
@@ -165,6 +187,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("bytes of all large requests in process")
     .unit("bytes"),
+    // ZooKeeper: ZooKeeperServer.setLargeRequestThreshold. Here: ReplicaOptions.
     prop(
         Theme::Limits,
         "largeRequestThreshold",
@@ -183,6 +206,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         }),
     )
     .unit("bytes"),
+    // The next rows are ZooKeeper's BlueThrottle, a bucket of tokens that drops connections at random as it empties.
+    // Here: ThrottleOptions.
     prop(
         Theme::Limits,
         "connection_throttle_tokens",
@@ -253,6 +278,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Float, limits.connection_throttle.decrease_ratio),
     )
     .about("the drop probability falls while at most this share of the bucket is missing"),
+    // ZooKeeper: BlueThrottle. The weights count only with this switch.
     prop(
         Theme::Limits,
         "connection_throttle_weight_enabled",
@@ -261,6 +287,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, limits.connection_throttle.weight_enabled),
     )
     .about("a connecting session costs its weight instead of one token"),
+    // Raised to the weight of a local session in config::finish, as is that of a session that reconnects.
     prop(
         Theme::Limits,
         "connection_throttle_global_session_weight",

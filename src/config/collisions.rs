@@ -2,6 +2,12 @@
 //! one of them cannot take part.
 //!
 //! Names are not resolved here, so only identical texts are found.
+//!
+//! ```text
+//! server.1=a:2888:3888        taken: (a, 2888) quorum port of 1, (a, 3888) election port of 1
+//! server.2=a:3888:2888        shared: (2, 1): both ports of 2 are taken
+//! server.3=b:3888:2888        swapped: (3, 1): on another host, so nothing is shared
+//! ```
 // ZooKeeper: QuorumPeerConfig compares only the two ports of one address; PrepRequestProcessor calls
 // QuorumServer.checkAddressDuplicate for the servers that a reconfiguration adds, and ignores loopback. An ensemble
 // that runs despite such a slip must start here too, so only a server that cannot start is an error.

@@ -9,6 +9,17 @@
 //! ```
 //! The typed value matters: TOML has numbers, booleans and arrays where a `zoo.cfg` has only text. A value that its
 //! key does not allow is an error, because nobody could say what it means in the other form.
+//!
+//! ```text
+//! zoo.cfg                      TOML
+//! # our nodes                  # our nodes
+//! tickTime=2000                #: unit of all session times (ms)
+//! ringkeeper.pin=false         tickTime = 2000
+//!
+//!                              [ringkeeper]
+//!                              #: bind each executor to a core, …
+//!                              pin = false
+//! ```
 
 use super::document::{
     Comment, Document, Entry, Format, without_own_prefix, write_toml_key, write_toml_string,

@@ -124,6 +124,7 @@ impl Document {
     /// Reads TOML, past as many errors as the parser can recover from.
     fn read_toml(bytes: &[u8], name: &str) -> Self {
         let mut document = Document::default();
+        // The parser takes text; the line of the first bad byte is what helps to find it.
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -159,6 +160,7 @@ impl Document {
         for (key, value) in table {
             let line = lines.line_of(key.span().start);
             let full = format!("{prefix}{}", java_trim(key.get_ref()));
+            // Each level repeats the name of those around it, so a deep table could make much of little.
             if full.len() > KEY_BYTES_MAX {
                 self.error(name, line, format!("a key of more than {KEY_BYTES_MAX} bytes"));
                 continue;
@@ -254,6 +256,7 @@ impl LineIndex {
 
     /// The line of an offset, from 1.
     fn line_of(&self, offset: usize) -> u32 {
+        // As many as there are breaks before the offset. The first line begins with none.
         let before = self.starts.partition_point(|&start| start <= offset);
         u32::try_from(before + 1).unwrap_or(u32::MAX)
     }

@@ -19,8 +19,22 @@ use super::shell_files;
 use super::value::Value;
 use crate::limits::{CONNECTION_MEMORY_FRAMES_MIN, FRAME_BYTES_CEILING};
 
-/// Decides what several keys decide together. The members come after what they depend on, the client's address after
-/// `myid`, which says whose line counts.
+/// Decides what several keys decide together.
+///
+/// ```text
+/// folders              dataDir, dataLogDir
+/// buffers              jute.maxbuffer, its extra size, and what is relative to them
+/// session_times        tickTime, minSessionTimeout, maxSessionTimeout
+/// connection_weights   connection_throttle_*_weight
+/// ensemble_scheme      authProvider.*, ensembleAuthName
+/// enforced_schemes     enforce.auth.enabled, enforce.auth.schemes
+/// read_only_word       readonlymode.enabled, 4lw.commands.whitelist
+/// members              server.*, group.*, weight.*, dynamicConfigFile, myid
+/// client_address       clientPort, clientPortAddress, this server's line
+/// shell_files          what looks as if it were set, and is not
+/// ```
+/// The client's address comes after `myid`, which says whose line is this server's, and before `members::stand`,
+/// which looks for ports that collide with it.
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
     folders(reading);
     buffers(reading);
@@ -74,6 +88,7 @@ fn folders(reading: &mut Reading) {
 fn buffers(reading: &mut Reading) {
     let network = &mut reading.config.network;
     // The rows' ranges are those of an int, so the conversions cannot fail.
+    // A frame and its transaction must both stay below what the log can read back: hence the ceiling.
     let as_u32 = |number: i64| u32::try_from(number).unwrap_or(u32::MAX).min(FRAME_BYTES_CEILING);
     if let Some(max) = reading.values.get("jute.maxbuffer").and_then(int_of) {
         network.jute_max_buffer = as_u32(max);
@@ -84,6 +99,7 @@ fn buffers(reading: &mut Reading) {
     let largest = u64::from(network.jute_max_buffer);
     let own = &mut reading.config.own;
     match reading.values.get("ringkeeper.requestBytesInFlightMax").and_then(int_of) {
+        // Room for a long request of one client while that of another is being answered.
         None => own.request_bytes_in_flight_max = REQUEST_BYTES_IN_FLIGHT_MAX.max(2 * largest),
         Some(max) => {
             own.request_bytes_in_flight_max = u64::try_from(max).unwrap_or(0);
@@ -119,6 +135,7 @@ fn int_of(accepted: &Accepted) -> Option<i64> {
 // ZooKeeper: QuorumPeerConfig.parseProperties, ZooKeeperServer.setMinSessionTimeout, setMaxSessionTimeout.
 fn session_times(reading: &mut Reading) {
     let tick = reading.int("tickTime").unwrap_or(3000);
+    // The product is saturated here and cut to an int below: a tick of an hour is unusual, but no reason to fail.
     let of = |key: &str, ticks: i64| match reading.int(key) {
         None | Some(-1) => tick.saturating_mul(ticks),
         Some(set) => set,
@@ -152,6 +169,7 @@ fn connection_weights(reading: &mut Reading) {
         ("connection_throttle_global_session_weight", 3),
         ("connection_throttle_renew_session_weight", 2),
     ] {
+        // A weight that is not set is raised too: the local one may be above the defaults.
         let weight = reading.int(key).map_or(default, |w| u32::try_from(w).unwrap_or(u32::MAX));
         if weight < local {
             let origin = reading.origin(key);
@@ -225,6 +243,7 @@ fn read_only_word(reading: &mut Reading) {
 /// The client address: of the file, or of this server's member line, as `setupClientPort` decides.
 fn client_address(reading: &mut Reading) {
     let port = reading.int("clientPort").and_then(|port| u16::try_from(port).ok());
+    // Any text is a host: names are resolved when the server begins to listen.
     let host = reading.text("clientPortAddress").map(ListenHost::parse);
     let wrong = |key: &str| reading.errors.iter().any(|e| e.key == key);
     if wrong("clientPort") || wrong("clientPortAddress") {

@@ -27,6 +27,7 @@ use super::value::{Kind, Raw, Value};
 // ZooKeeper: QuorumPeerConfig.parse reads the dynamic file, and parseProperties refuses members in the static one.
 pub(super) fn collect(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let dynamic = reading.text("dynamicConfigFile").map(PathBuf::from);
+    // By prefix, as in ZooKeeper, so that `server.x` is a member with a wrong number and not an unknown key.
     let is_member = |key: &str| ["server.", "group.", "weight."].iter().any(|p| key.starts_with(p));
     let lines: Vec<(String, Accepted)> = reading
         .values
@@ -66,6 +67,7 @@ fn groups(reading: &mut Reading) {
             if !quorum.servers.contains_key(server) {
                 problems.push((format!("group.{group}"), format!("there is no server.{server}")));
             }
+            // The last group counts from here on; there is an error, so it does not matter which.
             if group_of.insert(*server, *group).is_some() {
                 let text = format!("server {server} is in more than one group");
                 problems.push((format!("group.{group}"), text));
@@ -85,6 +87,7 @@ fn groups(reading: &mut Reading) {
         }
     }
     for (server, group) in &group_of {
+        // With a weight of its own, the operator has decided what it weighs.
         let observes =
             quorum.servers.get(server).is_some_and(|line| line.role == PeerType::Observer);
         if observes && !quorum.weights.contains_key(server) {
@@ -154,6 +157,7 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
     let document = Document::read(&bytes, &name, Format::ZooCfg);
     reading.errors.extend(document.errors);
     let name: Arc<str> = name.into();
+    // The last line of a key counts, as in Java.
     let mut lines = BTreeMap::new();
     for entry in document.entries {
         let origin = Origin::File { name: name.clone(), line: entry.line };
@@ -220,6 +224,7 @@ pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
             return;
         }
     };
+    // Java reads the first line, and Long.parseLong allows no blank in it.
     let first = bytes.split(|&b| b == b'\n' || b == b'\r').next().unwrap_or_default();
     match std::str::from_utf8(first).ok().and_then(|text| text.parse::<i64>().ok()) {
         // ZooKeeper: QuorumPeerConfig.UNSET_SERVERID, which some tools write for a standalone server.
@@ -251,11 +256,19 @@ fn no_number(bytes: &[u8], first: &[u8]) -> String {
     format!("the first line must be this server's number and nothing else, and it is {shown}{hint}")
 }
 
-/// Decides whether this server is standalone or a member of an ensemble, and checks that. Without
-/// `read_file` it checks the configuration by itself.
+/// Decides whether this server is standalone or a member of an ensemble, and checks that. Without `read_file` it
+/// checks the configuration by itself.
 ///
-/// A configuration without members means standalone only if nothing shows that this server is a member:
-/// a member that runs standalone accepts writes that its ensemble never gets.
+/// ```text
+/// participants  observers  standaloneEnabled
+///      0            0        either            without_members: standalone, or an error
+///      0           1…        either            error: observers need somebody to learn from
+///      1           1…        true              error: the same, for one participant runs standalone
+///      1            0        true              standalone, with a note; a warning if it was a member
+///     all other cases                          distributed: a member, perhaps of an ensemble of one
+/// ```
+/// A configuration without members means standalone only if nothing shows that this server is a member: a member that
+/// runs standalone accepts writes that its ensemble never gets.
 pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     // The meaning of an unreadable line is unknown: the other lines without it may be misleading, and
     // so may advice based on them.
@@ -364,6 +377,7 @@ fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> EpochF
     if folder.as_os_str().is_empty() {
         return EpochFile::None;
     }
+    // One of the two files is enough to know. That one cannot be read matters only if the other is not there.
     let mut unknown = EpochFile::None;
     for name in ["acceptedEpoch", "currentEpoch"] {
         let path = folder.join("version-2").join(name);
@@ -395,6 +409,7 @@ fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
 /// Checks what a member of an ensemble needs, and notes for its operator.
 fn distributed(reading: &mut Reading, first: &str, participants: usize, files_were_read: bool) {
     needs_of_a_member(reading);
+    // Q participants tolerate (Q - 1) / 2 failures, rounded down.
     let text = match participants {
         0 | 1 => None,
         2 => Some(
@@ -526,6 +541,7 @@ fn read_next(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     if !reading.config.quorum.reconfig_enabled {
         return;
     }
+    // ZooKeeper: QuorumPeerConfig.nextDynamicConfigFileSuffix, beside the static file.
     let path = dynamic::beside(Path::new(&file), dynamic::NEXT);
     let origin = Origin::file(&path.display().to_string());
     let passed_over = |reading: &mut Reading, why: String| {

@@ -4,6 +4,14 @@
 //! It knows no keys. The rules that are easy to break: bytes are ISO-8859-1 and not UTF-8; a
 //! continuation line loses its leading blanks; a `#` begins a comment only at the beginning of a
 //! logical line; the separator is the first *unescaped* `=`, `:`, blank, tab or form feed.
+//!
+//! ```text
+//! key=value     key: value     key value     key          the last has an empty value
+//! a\=b=c        the key is a=b
+//! path=one\     a line that ends in a backslash goes on
+//!     two       the value is onetwo
+//! k=\u00e9      é; as the byte E9 too, but not as UTF-8
+//! ```
 
 use std::fmt::Write as _;
 

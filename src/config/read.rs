@@ -86,6 +86,7 @@ pub fn examine(sources: Sources<'_>, read_file: Option<ReadFile<'_>>) -> Examina
     for &(variable, text) in sources.flags {
         reading.take_words(variable, flags::words(text));
     }
+    // In the order of their weight: what is taken later replaces what was taken before.
     reading.take_words(COMMAND_LINE, sources.properties.iter().map(|text| flags::property(text)));
     if let Some(file) = sources.file {
         reading.take_file(file);
@@ -147,6 +148,7 @@ impl Reading {
     /// Takes the words of a variable, or of the command line; a later word replaces an earlier one.
     fn take_words<'w>(&mut self, variable: &str, words: impl Iterator<Item = Word<'w>>) {
         let origin = Origin::Flag { variable: variable.into() };
+        // -Xmx and the like: one note for all of them.
         let mut of_the_jvm = Vec::new();
         for word in words {
             match word {
@@ -158,6 +160,7 @@ impl Reading {
                     }
                     Some(Resolved::Key(key, canonical)) => {
                         let written = format!("-D{name}");
+                        // As text even beside a TOML file: it is what a shell passes.
                         let raw = Raw::Text(value.trim().to_owned());
                         let origin = origin.clone();
                         self.candidates.insert(canonical, Candidate { key, written, raw, origin });
@@ -205,6 +208,7 @@ impl Reading {
     /// Says that an entry of the file replaces an earlier value. In TOML a key that is set twice is an error, because
     /// its author cannot have meant both; Java takes the last one silently.
     fn note_replaced(&mut self, canonical: &str, written: &str, origin: &Origin, format: Format) {
+        // Two spellings of one key, with and without our prefix, replace each other too.
         let Some(earlier) = self.candidates.get(canonical).map(|c| c.origin.clone()) else {
             return;
         };
@@ -362,13 +366,21 @@ impl Reading {
     }
 }
 
-/// The row of a file's key. `QuorumPeerConfig` makes a system property `zookeeper.k` of any key `k`
-/// that it does not know, so a name with that prefix, or one that is read without it, has no
-/// effect.
+/// The row of a file's key. `QuorumPeerConfig` makes a system property `zookeeper.k` of any key `k` that it does not
+/// know, so a name with that prefix, or one that is read without it, has no effect.
+///
+/// ```text
+/// in the file               place of the row        result
+/// k                         all but Bare            the key
+/// k                         Bare                    zoo.cfg: nothing; TOML: the key
+/// ringkeeper.k              Bare                    the key
+/// zookeeper.k               any                     nothing: there is no row of this name
+/// ```
 pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
     if written.is_empty() {
         return Resolved::Nothing("a value without a key, ignored".to_owned());
     }
+    // `ringkeeper.jute.maxbuffer` is jute.maxbuffer: a bare property needs some name in a file.
     let canonical = match written.strip_prefix(OWN_PREFIX) {
         Some(rest) if keys::find(rest).is_some_and(|key| key.place == Place::Bare) => rest,
         _ => written,
@@ -392,8 +404,18 @@ pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
 }
 
 /// The row of a `-D` word's name; `None` if ZooKeeper has no such property.
+///
+/// ```text
+/// after -D                  place of the row                  result
+/// zookeeper.k               Property, PropertyOrBare          the key
+/// zookeeper.k               File, Bare, Own                   nothing: it is read elsewhere
+/// k                         Bare, PropertyOrBare, Own         the key
+/// k                         File, Property                    nothing: it is read elsewhere
+/// ```
 pub(super) fn resolve_flag(name: &str) -> Option<Resolved> {
     let nothing = |text: String| Some(Resolved::Nothing(text));
+    // A word with ZooKeeper's prefix is meant for the server, so an unknown one gets a note. Other words may be meant
+    // for a library of the JVM.
     if let Some(rest) = name.strip_prefix("zookeeper.") {
         return match keys::find(rest) {
             Some(key) => match key.place {
@@ -453,7 +475,8 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// Whether the value of a key of an unbuilt part does not ask for that part.
+/// Whether the value of a key of an unbuilt part does not ask for that part: it is false, empty or the default. A
+/// number always asks for something.
 fn asks_for_nothing(key: &Key, value: &Value) -> bool {
     match value {
         Value::Bool(asked) => !asked || key.default == "true",

@@ -56,10 +56,21 @@ pub struct Here {
 
 /// The text of `config check`: what is acted on, notes by weight, errors or else what is in force, and in the last
 /// line whether a server would start. Sections without lines are left out.
+///
+/// ```text
+/// acted on:
+///   zoo.cfg:1: dataDir = /var/lib/zookeeper
+/// warnings:
+///   zoo.cfg:7: tickTme: unknown key, ignored; did you mean tickTime?
+/// in force:
+///   data folder /var/lib/zookeeper
+/// zoo.cfg: a server would start
+/// ```
 pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
     let Examination { config, errors } = examination;
     let mut out = String::new();
     let mut acted = summary(config);
+    // A value that is refused is not in force, and stands among the errors.
     acted.retain(|line| !errors.iter().any(|e| e.origin == line.origin && e.key == line.key));
     // By line, as a person reads the file.
     acted.sort_by(|a, b| a.origin.cmp(&b.origin));
@@ -119,6 +130,7 @@ fn standing(config: &Config) -> String {
     match quorum.my_id.filter(|_| quorum.is_distributed()) {
         None => "a standalone server".to_owned(),
         Some(me) => {
+            // All members, this server included.
             let others: Vec<String> =
                 quorum.servers.iter().map(|(id, line)| format!("{id} ({})", line.role)).collect();
             format!("server {me} of the ensemble {}", others.join(", "))

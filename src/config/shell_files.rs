@@ -5,6 +5,11 @@
 //! outside a comment line counts as one.
 //!
 //! What it finds are notes and never errors: whether a script would have come to a word is not known here.
+//!
+//! ```text
+//! java.env:3   export SERVER_JVMFLAGS="-Dzookeeper.snapCount=1000 $JVMFLAGS"
+//! note         java.env:3: -Dzookeeper.snapCount: has no effect here, …: write snapCount=1000 into zoo.cfg, or …
+//! ```
 
 use std::path::Path;
 

@@ -3,6 +3,13 @@
 //! ZooKeeper silently replaces many values that it cannot parse by a default. When such a file is used
 //! with Ringkeeper, the message says which value was in force until now, and that the line can be
 //! removed.
+//!
+//! ```text
+//! tickTime=2000 # two seconds     explain: where the comment belongs
+//! syncEnabled=yes                 (file key: ZooKeeper refuses it too, so there is nothing to add)
+//! skipACL=true                    explain: ZooKeeper takes its default, no
+//! dataDir=~/zookeeper             doubt: `~` is not expanded
+//! ```
 
 use super::keys::{Key, Place, Unreadable};
 use super::value::{Form, Kind, Raw};

@@ -3,6 +3,19 @@
 //! Reading follows the Java method that ZooKeeper reads the key with, in what is *accepted*: a base
 //! prefix where it calls `Integer.getInteger`, none where it calls `Integer.parseInt`. ZooKeeper
 //! often silently replaces a value that it cannot parse with the default; here that is an error.
+//!
+//! ```text
+//! kind         text of a zoo.cfg, read as Java reads it                   TOML
+//! Bool         true, false, in either case                                boolean
+//! YesNo        yes, no, as they stand here                                boolean, "yes", "no"
+//! Int          Integer.parseInt or getInteger, by its form                integer
+//! IntOrAuto    auto, or decimal digits                                    "auto", integer
+//! Float        Double.parseDouble, without infinities and NaN             float, integer
+//! List         words between commas, each trimmed                         string, array of strings
+//! Interval     digits (hours), or digits and ms, s, m, h, d               string, integer (hours)
+//! all others   the text                                                   string
+//! ```
+//! In TOML a number in quotes is an error: its author should see that quotes make it a string.
 
 use std::fmt::Write as _;
 
@@ -323,7 +336,8 @@ pub(super) fn interval_ms(text: &str) -> Option<Option<u64>> {
             .into_iter()
             .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|n| (n, unit)))
             .unwrap_or((text, 3_600_000));
-    // ZooKeeper: QuorumPeerConfig.parseProperties calls Integer.parseInt for the number.
+    // ZooKeeper: Time.parseTimeInterval, since 3.10, calls Integer.parseInt for the number, and also takes suffixes
+    // in capitals.
     let number = i32::try_from(decimal(number.trim())?).ok()?;
     Some(u64::try_from(number).ok().filter(|&n| n > 0).map(|n| n * unit_ms))
 }

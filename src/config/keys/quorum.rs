@@ -39,6 +39,7 @@ macro_rules! path {
 pub(super) static KEYS: &[Key] = &[
     // ZooKeeper: QuorumPeerConfig.parseDynamicConfig, QuorumServer. The lines of a family are read by
     // config::members.
+    // The number behind the dot is the server's id. The row's kind only says whether the line can be read.
     quorum("server.*", Kind::Server, "", together!(|c| c.quorum.servers.len().to_string())).about(
         "a member of the ensemble; a single participant runs standalone, unless \
          standaloneEnabled is false",
@@ -47,6 +48,7 @@ pub(super) static KEYS: &[Key] = &[
     quorum("group.*", Kind::Group, "", together!(|c| c.quorum.groups.len().to_string()))
         .about("a group of a hierarchical quorum"),
     // ZooKeeper: QuorumHierarchical.parse.
+    // 0 is allowed: such a server votes without weight, and never leads (FastLeaderElection.totalOrderPredicate).
     quorum(
         "weight.*",
         Kind::Int { min: 0, max: i64::MAX, form: Form::Decimal, below: Below::Refuse },
@@ -55,6 +57,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("a server's weight in its group; 1 if not set"),
     // ZooKeeper: QuorumPeerConfig.parseProperties. Here: config::members and PeerOptions.
+    // With false, one participant is an ensemble of one, which can grow by reconfiguration.
     quorum("standaloneEnabled", Kind::Bool, "true", plain!(Bool, quorum.standalone_enabled))
         .about("a single participant runs standalone"),
     // ZooKeeper: QuorumPeerConfig.parseProperties. Here: PeerOptions, PrepOptions and config::dynamic.
@@ -63,6 +66,7 @@ pub(super) static KEYS: &[Key] = &[
          files; a standalone server refuses reconfig either way",
     ),
     // ZooKeeper: QuorumPeerConfig.parse. Here: config::members reads it, config::dynamic writes it.
+    // Once a reconfiguration has been carried out, the server itself writes this key (config::dynamic).
     quorum(
         "dynamicConfigFile",
         Kind::Path,
@@ -82,6 +86,7 @@ pub(super) static KEYS: &[Key] = &[
                 ensemble",
         )
         .unit("ticks"),
+    // 0 means "not set" for both limits: config::members refuses it for a member.
     quorum("syncLimit", int(0), "0", number!(quorum.sync_limit))
         .about("how long a learner may be silent; required in an ensemble")
         .unit("ticks"),
@@ -144,6 +149,7 @@ pub(super) static KEYS: &[Key] = &[
         }),
     ),
     // ZooKeeper: QuorumPeerConfig.parseProperties, ObserverMaster. Here: PeerOptions.
+    // ZooKeeper: a number of 0 or less counts as not set.
     quorum(
         "observerMasterPort",
         Kind::Int { min: i32::MIN as i64, max: 65_535, form: Form::Decimal, below: Below::Refuse },
@@ -162,6 +168,7 @@ pub(super) static KEYS: &[Key] = &[
     quorum("oraclePath", Kind::Text, "", path!(quorum.oracle_path))
         .about("file into which an outside witness writes 1 to let one of two servers continue \
          alone"),
+    // With false, a line with several addresses is an error, here and in ZooKeeper.
     property(
         "multiAddress.enabled",
         Kind::Bool,
@@ -192,6 +199,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .unit("ms"),
     // ZooKeeper: QuorumCnxManager.Listener. Here: net::links::LinkOptions, for the quorum port as well.
+    // ZooKeeper: the loop ends after that many attempts at each address.
     property(
         "electionPortBindRetry",
         prop_int(0),
@@ -214,6 +222,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("shortest time until a vote is repeated")
     .unit("ms"),
+    // The time between two votes doubles up to this. config::members refuses a maximum below the minimum.
     property(
         "fastleader.maxNotificationInterval",
         prop_int(1),
@@ -223,6 +232,7 @@ pub(super) static KEYS: &[Key] = &[
     .about("longest time until a vote is repeated")
     .unit("ms"),
     // ZooKeeper: Leader.
+    // ZooKeeper: -1 switches reportLookingSid off, and the leader waits for initLimit. Here it means two ticks.
     property(
         "leader.maxTimeToWaitForEpoch",
         prop_int(-1),
@@ -295,6 +305,7 @@ pub(super) static KEYS: &[Key] = &[
     property("tcpKeepAlive", Kind::Bool, "false", plain!(Bool, quorum.tcp_keep_alive))
         .about("TCP keep-alive on connections between servers"),
     // ZooKeeper: ZKDatabase. Here: EnsembleOptions; its sign goes to PeerOptions.
+    // ZooKeeper: above 1 it takes its default, below 0 it never reads the log for a learner.
     property(
         "snapshotSizeFactor",
         Kind::Float { min: -1e9, max: 1.0 },
@@ -309,6 +320,7 @@ pub(super) static KEYS: &[Key] = &[
     property("forceSnapshotSync", Kind::Bool, "false", plain!(Bool, quorum.force_snapshot_sync))
         .about("every learner gets the whole tree"),
     // ZooKeeper: Leader.
+    // ZooKeeper: Leader.lead puts it into the low half of the zxid when it begins to serve.
     property(
         "testingonly.initialZxid",
         Kind::Int { min: 0, max: u32::MAX as i64, form: Form::Decimal, below: Below::Refuse },
@@ -317,6 +329,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("counter of the first zxid of an epoch, to test what happens at its end"),
     // ZooKeeper: ZKDatabase, which takes 500 for anything less. Here: PeerOptions and RecoveryOptions.
+    // ZooKeeper: Integer.parseInt, so no base prefix.
     property(
         "commitLogCount",
         Kind::Int { min: 500, max: i32::MAX as i64, form: Form::Decimal, below: Below::Take(500) },

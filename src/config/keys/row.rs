@@ -1,5 +1,14 @@
 //! Helpers for rows of keys that are acted on: macros for their two closures, short constructors,
 //! and the words and checks that several rows share.
+//!
+//! ```text
+//! plain!(Bool, network.client_tcp_keep_alive)     a field of the value's type
+//! number!(storage.snap_count)                     a number, narrowed to the field's type
+//! optional!(network.max_cnxns, 0, 1)              Option: None at 0 and below; otherwise times 1
+//! yes_no!(storage.force_sync)                     a bool, shown as yes or no
+//! auto!(own.cores)                                Option: None for auto
+//! together!(|c| …)                                no setter: `finish` or `members` stores it
+//! ```
 
 use super::super::origin::printable;
 use super::super::settings::{Config, Whitelist};

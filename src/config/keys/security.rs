@@ -4,6 +4,12 @@
 //! with a line: connections that would have been protected fail, and none is less protected. A key that
 //! *switches them on* (a port, a requirement, a JAAS file) is refused: its operator has clients or
 //! servers that rely on it.
+//!
+//! ```text
+//! sets up       ssl.keyStore.location, kerberos.*     Unbuilt: a line at start-up
+//! switches on   sslQuorum, secureClientPort           Refused, unless the value says no
+//! exists here   authProvider.*, enforce.auth.*        Acted, each value with a verdict
+//! ```
 
 use super::super::value::{Kind, Value};
 use super::{
@@ -217,6 +223,7 @@ pub(super) static KEYS: &[Key] = &[
         is_false,
     )
     .default("false"),
+    // Both are stored by config::finish: neither means anything without the other.
     Key::new(
         Theme::Security,
         Place::Property,
@@ -252,6 +259,7 @@ pub(super) static KEYS: &[Key] = &[
         is_false,
     )
     .default("false"),
+    // ZooKeeper: refused without enableSasl, and without the requirement for learners.
     refused(
         Place::File,
         "quorum.auth.serverRequireSasl",
@@ -289,6 +297,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .default("org.apache.zookeeper.audit.Slf4jAuditLogger"),
     // ZooKeeper: ProviderRegistry.initialize.
+    // A family: any text may follow the dot. The class of one of them makes the scheme ensemble known.
     Key::new(
         Theme::Security,
         Place::Property,
@@ -331,6 +340,7 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Unbuilt(QUORUM_SASL),
     )
     .default("QuorumServer"),
+    // ZooKeeper: the threads of SASL handshakes between servers.
     Key::new(
         Theme::Security,
         Place::File,
@@ -343,6 +353,7 @@ pub(super) static KEYS: &[Key] = &[
     // the next rows.
     sasl("SASLAuthenticationProvider.superPassword", Kind::Text).secret(),
     sasl("superUser", Kind::Text),
+    // ZooKeeper: any property that begins so names one more super user.
     sasl("superUser.*", Kind::Text),
     sasl("allowSaslFailedClients", Kind::Bool).default("false"),
     sasl("letAnySaslUserDoX", Kind::Text),

@@ -11,6 +11,7 @@ use crate::config::value::Kind;
 pub(in crate::config::keys) static KEYS: &[Key] = &[
     // Network.
     // ZooKeeper: QuorumPeerConfig.parseProperties. Stored together with clientPortAddress, in config::finish.
+    // Not one of the properties: `-Dzookeeper.clientPort` sets nothing, and gets a note.
     file(
         Theme::Network,
         "clientPort",
@@ -20,6 +21,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("port for clients; 0 lets the system choose"),
     // ZooKeeper: QuorumPeerConfig.parseProperties.
+    // Without clientPort it is an error, as there.
     file(
         Theme::Network,
         "clientPortAddress",
@@ -29,6 +31,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("interface for clients; every address if not set"),
     // ZooKeeper: QuorumPeerConfig.parseProperties. Here: net::bind.
+    // ZooKeeper: -1 leaves the number to Java, which takes 50. Ours is net::BACKLOG.
     file(
         Theme::Network,
         "clientPortListenBacklog",
@@ -42,6 +45,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         }),
     ),
     // ZooKeeper: QuorumPeerConfig.parseProperties. Here: net::Census.
+    // Negative numbers count as 0, which means no bound.
     file(
         Theme::Network,
         "maxClientCnxns",
@@ -51,6 +55,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("connections from one address; 0 or less: no limit"),
     // ZooKeeper: ServerCnxnFactory. Here: net::Census.
+    // ZooKeeper: initMaxCnxns takes 0 for a negative number.
     prop(Theme::Network, "maxCnxns", prop_int_or(0, 0), "0", optional!(network.max_cnxns, 0, 1))
         .about("connections in all; 0: no limit"),
     // ZooKeeper: NIOServerCnxn. Here: net::serve.
@@ -62,7 +67,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, network.client_tcp_keep_alive),
     )
     .about("TCP keep-alive on client connections"),
-    // ZooKeeper: NIOServerCnxnFactory. Here: net::NetOptions.
+    // ZooKeeper: NIOServerCnxnFactory. Here: net::NetOptions. Counted from accepting the connection until its first
+    // frame is complete.
     prop(
         Theme::Network,
         "nio.sessionlessCnxnTimeout",
@@ -73,7 +79,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     .about("close a connection that opens no session")
     .unit("ms"),
     // ZooKeeper: BinaryInputArchive.maxBuffer, a property without the prefix. Stored by config::finish, with its
-    // ceiling.
+    // ceiling. It bounds what clients send. Replies may be longer, and a client needs a bound of its own for these.
     bare(
         Theme::Network,
         "jute.maxbuffer",
@@ -109,6 +115,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     .about("unit of all session times")
     .unit("ms"),
     // ZooKeeper: QuorumPeerConfig.parseProperties, ZooKeeperServer.setMinSessionTimeout.
+    // An int on the wire, so the upper end is that of an int.
     file(
         Theme::Sessions,
         "minSessionTimeout",
@@ -155,9 +162,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, sessions.local_sessions_upgrading_enabled),
     )
     .about("a local session becomes a global one when it creates an ephemeral node"),
-    // Limits.
-    // ZooKeeper: ZooKeeperServer, divided among the voters of an ensemble. Here: server::options::bounds does the
-    // same.
+    // Limits. ZooKeeper: ZooKeeperServer, divided among the voters of an ensemble. Here: server::options::bounds does
+    // the same. 0 is allowed: then a connection is read only while it has nothing outstanding.
     prop(
         Theme::Limits,
         "globalOutstandingLimit",
@@ -178,6 +184,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     .about("like globalOutstandingLimit, and the smaller of the two counts; 0: no such limit")
     .unit("requests"),
     // ZooKeeper: ZooKeeperServer.setLargeRequestMaxBytes. Here: ReplicaOptions.
+    // ZooKeeper: setLargeRequestMaxBytes keeps the default for 0 and less, and warns.
     prop(
         Theme::Limits,
         "largeRequestMaxBytes",
@@ -216,6 +223,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         number!(limits.connection_throttle.tokens),
     )
     .about("size of the bucket from which each connecting session takes tokens; 0: no throttle"),
+    // ZooKeeper: BlueThrottle.checkLimit fills the bucket by the time that has passed; there is no timer.
     prop(
         Theme::Limits,
         "connection_throttle_fill_time",
@@ -254,6 +262,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         }),
     )
     .unit("ms"),
+    // This one and the next two are shares from 0 to 1.
     prop(
         Theme::Limits,
         "connection_throttle_drop_increase",
@@ -296,6 +305,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         number!(limits.connection_throttle.global_session_weight),
     )
     .about("tokens for a new session"),
+    // ZooKeeper: BlueThrottle takes its default for a weight below 1.
     prop(
         Theme::Limits,
         "connection_throttle_local_session_weight",

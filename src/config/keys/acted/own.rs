@@ -29,6 +29,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .unit("µs"),
     // Here: server::stalls.
+    // A limit on what is logged, not on what may happen: nothing is interrupted.
     own(
         "ringkeeper.stallMillis",
         Kind::Int { min: 0, max: 60_000, form: Form::Decimal, below: Below::Refuse },
@@ -91,6 +92,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("entries of an ACL that a client gives; a longer one is refused with INVALIDACL"),
     // Here: replica::requests, before anything is prepared.
+    // A plan for a multi holds all its changes until the end, and no other request is served meanwhile.
     own(
         "ringkeeper.multiOperationsMax",
         int(100),
@@ -102,6 +104,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
          clients wait; a longer one is refused with BADARGUMENTS",
     ),
     // Here: processor::PrepOptions.
+    // The same for the end of a session.
     own(
         "ringkeeper.ephemeralsPerSessionMax",
         int(100),
@@ -113,6 +116,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
          all clients wait; a further create is refused with QUOTAEXCEEDED",
     ),
     // Here: net::Budget. `auto` is decided in server::options::bounds, which knows the memory of the process.
+    // config::finish refuses a bound below four of the longest frames: it would close connections that do nothing
+    // wrong.
     own(
         "ringkeeper.connectionMemoryMax",
         Kind::IntOrAuto { min: 16 << 20, max: 1 << 40 },
@@ -154,6 +159,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         )
         .verdict(log_gaps),
     // Here: net::links, whose enum of the same name has the same three values.
+    // "members" is the default here, while a set of links that is made without options checks nothing.
     own(
         "ringkeeper.peerAddressCheck",
         Kind::Choice(&["members", "strict", "off"]),

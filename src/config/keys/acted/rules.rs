@@ -16,7 +16,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     prop(Theme::Security, "skipACL", Kind::YesNo, "no", yes_no!(security.skip_acl))
         .about("ignore ACLs")
         .verdict(skip_acl),
-    // ZooKeeper: DigestAuthenticationProvider. Here: acl::AuthenticationOptions and PrepOptions.
+    // ZooKeeper: DigestAuthenticationProvider. Here: acl::AuthenticationOptions and PrepOptions. Without it no client
+    // gets an identity of digest, so an ACL that names one grants it to nobody.
     prop(
         Theme::Security,
         "DigestAuthenticationProvider.enabled",
@@ -118,6 +119,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("time between two searches for empty containers and expired TTL nodes")
     .unit("ms"),
+    // The pace of deletions, so that a large crowd of empty containers does not keep clients waiting.
     bare(
         Theme::Nodes,
         "znode.container.maxPerMinute",

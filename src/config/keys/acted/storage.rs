@@ -7,7 +7,8 @@ use super::super::{Acted, Fate, Key, Place, Set, Theme, fine, prop_int_or, prop_
 use crate::config::value::{Below, Form, Kind, interval_ms};
 
 pub(in crate::config::keys) static KEYS: &[Key] = &[
-    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: server::beginnings.
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: server::beginnings. Required in a file, as there ("dataDir
+    // is not set"); a server without a file takes ./ringkeeper-data.
     file(
         Theme::Storage,
         "dataDir",
@@ -43,12 +44,14 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         ),
     // ZooKeeper: ZooKeeperServer.getSnapCount, and SyncRequestProcessor, which draws the random share. Here:
     // txnlog::WriterOptions.
+    // ZooKeeper: below 2 it takes 2, because half of it is the bound of a random number.
     prop(Theme::Storage, "snapCount", prop_int_or(2, 2), "100000", number!(storage.snap_count))
         .about(
             "take a snapshot after half as many transactions plus a random share of the other half",
         )
         .unit("transactions"),
     // ZooKeeper: ZooKeeperServer.getSnapSizeInBytes. Here: txnlog::WriterOptions.
+    // ZooKeeper: 0 and less switch the limit off, whence the range. The upper end leaves room for the factor 1024.
     prop(
         Theme::Storage,
         "snapSizeLimitInKb",
@@ -83,6 +86,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .unit("KiB"),
     // ZooKeeper: FilePadding, whose files grow. Ours do not: every block of a file is written before its use.
+    // Read with Long.parseLong, not Long.getLong: it is decimal.
     prop(
         Theme::Storage,
         "preAllocSize",
@@ -157,6 +161,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
              later do",
     ),
     // ZooKeeper: QuorumPeerConfig.parseProperties, DatadirCleanupManager. Here: server::purge.
+    // ZooKeeper: PurgeTxnLog refuses fewer than three, so a smaller number counts as 3.
     file(
         Theme::Storage,
         "autopurge.snapRetainCount",
@@ -166,7 +171,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("snapshots that a purge keeps, with the logs they need")
     .unit("snapshots"),
-    // ZooKeeper: QuorumPeerConfig.parseProperties, DatadirCleanupManager. Here: server::purge.
+    // ZooKeeper: QuorumPeerConfig.parseProperties, DatadirCleanupManager. Here: server::purge. Shown in hours if it
+    // is a whole number of them, otherwise in s or ms.
     file(
         Theme::Storage,
         "autopurge.purgeInterval",

@@ -34,6 +34,11 @@ const ELECTION: Use = Use(1, "election port");
 const CLIENT: Use = Use(2, "client port");
 
 /// Reports the addresses that each pair of servers shares, and refuses a server whose own ports collide.
+///
+/// 1. Every port of every server, in the order of ids, is entered under its address; a second one there makes a pair.
+/// 2. A server that is paired with itself cannot start: an error if it is this one, otherwise a warning.
+/// 3. Two servers that share an address get a warning, with what it means for the failures that are tolerated.
+/// 4. A server whose two ports are another one's in the reverse order gets a warning: that is a guess.
 pub(super) fn find(reading: &mut Reading) {
     let quorum = &reading.config.quorum;
     let mut taken: BTreeMap<(String, u16), (u64, &'static str)> = BTreeMap::new();

@@ -107,6 +107,7 @@ pub fn convert(
     }
     replace_doubles(&mut pieces, &mut notes);
     let rest: Vec<String> = comments.filter_map(kept).collect();
+    // Comments below the last entry belong to none, and stay at the end.
     let text = match to {
         Format::ZooCfg => to_properties(&pieces, &rest),
         Format::Toml => to_toml(&pieces, &rest),
@@ -129,6 +130,7 @@ pub(super) fn rewritten_toml(
     let mut errors = document.errors;
     let mut comments = document.comments.into_iter().peekable();
     let mut pieces: Vec<Piece> = Vec::new();
+    // Comments of an entry that is dropped stay, and move to the next entry.
     let mut above = Vec::new();
     for entry in document.entries {
         while let Some(comment) = comments.next_if(|c| c.line < entry.line) {
@@ -283,6 +285,7 @@ fn to_properties(pieces: &[Piece], rest: &[String]) -> String {
         if let Some(about) = &piece.about {
             write_comment(&mut out, &format!(": {about}"));
         }
+        // In a zoo.cfg of ZooKeeper it would do nothing; with our prefix it does what it did in TOML.
         let bare = super::keys::find(&piece.key).is_some_and(|row| row.place == Place::Bare);
         match &piece.value {
             Carried::Typed(kind, value) if bare => {

@@ -203,6 +203,7 @@ pub(super) fn is_utf16(bytes: &[u8]) -> bool {
 fn raw_of(value: &DeValue<'_>) -> Raw {
     match value {
         DeValue::String(text) => Raw::Str(java_trim(text).to_owned()),
+        // TOML allows hexadecimal, octal and binary integers; the parser has removed prefix and underscores.
         DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
             .map_or(Raw::Other("an integer beyond 64 bits"), Raw::Int),
         DeValue::Float(float) => {
@@ -229,6 +230,7 @@ fn toml_comments(text: &str, lines: &LineIndex, spans: &[std::ops::Range<usize>]
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
         let start = offset + (line.len() - line.trim_start().len());
+        // A comment behind a value is lost: it belongs to no line of its own.
         let comment = line.trim_start().strip_prefix('#');
         // A multi-line string may have a line that begins with `#`.
         let in_value = || spans.iter().any(|span| span.start < start && start < span.end);

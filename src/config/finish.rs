@@ -141,6 +141,7 @@ fn session_times(reading: &mut Reading) {
         Some(set) => set,
     };
     let (min, max) = (of("minSessionTimeout", 2), of("maxSessionTimeout", 20));
+    // The message names a key that is in the file, even if the default of the other one is what contradicts it.
     if min > max {
         let key = if reading.int("minSessionTimeout").is_some() {
             "minSessionTimeout"
@@ -195,6 +196,7 @@ fn ensemble_scheme(reading: &mut Reading) {
         key.starts_with("authProvider.")
             && accepted.value == Value::Text(ENSEMBLE_PROVIDER.to_owned())
     };
+    // Any number of providers may be listed, and only this class adds a scheme that is not built in.
     let enabled = reading.values.iter().any(is_provider);
     reading.config.security.ensemble_auth_enabled = enabled;
     if !enabled && reading.values.contains_key("ensembleAuthName") {
@@ -215,6 +217,7 @@ fn enforced_schemes(reading: &mut Reading) {
         Some(Value::List(words)) => words.iter().filter(|w| !w.is_empty()).cloned().collect(),
         _ => Vec::new(),
     };
+    // A refused list has its error already.
     let was_wrong = reading.errors.iter().any(|error| error.key == list);
     if on && schemes.is_empty() && !was_wrong {
         let origin = reading.origin(switch);

@@ -52,9 +52,10 @@ pub(super) fn collect(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>
     groups(reading);
 }
 
-/// With groups or weights, every participant is in exactly one group, and a group contains only
-/// members.
-// ZooKeeper: QuorumHierarchical.parse; a group of strangers ends there in a NullPointerException.
+/// With groups or weights, every participant is in exactly one group, and a group contains only members. An observer
+/// in a group needs a line with its weight.
+// ZooKeeper: QuorumHierarchical.parse, computeGroupWeight: a stranger in a group, or an observer without a weight, ends
+// there in a NullPointerException.
 fn groups(reading: &mut Reading) {
     let quorum = &reading.config.quorum;
     if quorum.groups.is_empty() && quorum.weights.is_empty() {
@@ -330,6 +331,7 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
                 || matches!(&error.origin, Origin::File { name: of, .. } if **of == *name)
         };
         // Members in the wrong file are already an error.
+        // `collect` has refused them.
         let misplaced = reading.values.keys().any(|key| key.starts_with("server."));
         if read_file.is_none() || misplaced || reading.errors.iter().any(of_file) {
             return;
@@ -468,7 +470,8 @@ fn addresses(reading: &mut Reading) {
     }
 }
 
-/// This server's number, its line and its role.
+/// This server's number, its line and its role: without number or line it cannot start. A number that is too large,
+/// or a `peerType` that contradicts the line, is only a warning. The role of the line is stored as this server's.
 fn own_line(reading: &mut Reading, files_were_read: bool) {
     if !files_were_read || reading.config.storage.data_dir.as_os_str().is_empty() {
         return;
@@ -490,6 +493,7 @@ fn own_line(reading: &mut Reading, files_were_read: bool) {
     };
     let origin = Origin::File { name: path.into(), line: 1 };
     let Some(line) = servers.get(&my_id) else {
+        // The text begins as ZooKeeper's exception does: operators search for it.
         let known: Vec<String> = servers.keys().map(ToString::to_string).collect();
         let text = format!(
             "My id {my_id} not in the peer list: there is no server.{my_id}, but there are servers \
@@ -513,6 +517,7 @@ fn own_line(reading: &mut Reading, files_were_read: bool) {
         let text = format!("{said}, but the list of servers says {role}, and the list counts");
         reading.note(Level::Warn, &origin, "peerType", text);
     }
+    // From here on the role is what the other members believe, whatever peerType says.
     reading.config.quorum.peer_type = Some(role);
 }
 

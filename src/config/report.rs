@@ -287,6 +287,7 @@ pub fn keys_markdown() -> String {
             Place::Bare => "B",
             Place::Own => "O",
         };
+        // A bar would end the cell.
         let allowed = row.allowed().replace('|', "\\|");
         push(
             &mut out,

@@ -63,6 +63,7 @@ fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
             None => word.split_once("=-D").map(|(_, flag)| flag.to_owned()),
         };
         for word in text.split(ends).filter_map(flag) {
+            // What no row knows is an option for the JVM or a library, and no business of this server.
             let (name, value) = word.split_once('=').unwrap_or((&word, ""));
             let Some(Resolved::Key(key, canonical)) = resolve_flag(name) else { continue };
             if changes_nothing(reading, key, &canonical, value) {
@@ -73,6 +74,7 @@ fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
                 let text = "further -D words in it have no effect either".to_owned();
                 return reading.note(Level::Warn, origin, "", text);
             }
+            // The same file, with the line of the word.
             let origin = match origin {
                 Origin::File { name, .. } => Origin::File { name: name.clone(), line },
                 other => other.clone(),

@@ -4,6 +4,14 @@
 //! row whose name ends in `*`. Reading, checking, converting, listing and the documentation all
 //! work from these rows, so all of them know the same keys. A row that is acted on has the function that stores
 //! its value and the one that shows it.
+//!
+//! ```text
+//! prop(Theme::Network, "nio.sessionlessCnxnTimeout",    file, or -Dzookeeper.nio.sessionlessCnxnTimeout
+//!     prop_int(1),                                      as Integer.getInteger reads it, from 1
+//!     "10000",                                          if it is not set
+//!     number!(network.sessionless_cnxn_timeout_ms))     acted on: the field of `Config`
+//!     .about("…").unit("ms")                            for `config keys`, messages and the documentation
+//! ```
 
 mod acted;
 mod meaningless;

@@ -3,6 +3,18 @@
 //!
 //! Most of them become `PeerOptions` and `EnsembleOptions` in `server::options::ensemble`. A standalone server
 //! accepts all of them and acts on few, because the same file may be used on both.
+//!
+//! ```text
+//! initLimit × tickTime                       to connect to a leader and be synchronised
+//! connectToLearnerMasterLimit × tickTime     to reach the leader; 0: initLimit
+//! syncLimit × tickTime                       silence of a learner; a new election connection without an id
+//! cnxTimeout                                 one attempt to reach an election port
+//! leaderConnectDelayDuringRetryMs            between two attempts to reach the leader
+//! fastleader.min/maxNotificationInterval     until a vote is repeated, doubling
+//! leader.maxTimeToWaitForEpoch               a leader without a quorum, while a voter still looks for one
+//! observer.reconnectDelayMs, .election.DelayMs   an observer without a leader
+//! ```
+//! All of them but the ticks are in ms.
 
 use std::path::PathBuf;
 

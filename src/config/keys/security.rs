@@ -18,6 +18,7 @@ use super::{
 
 // Each text continues "not built yet: ".
 const TLS: &str = "TLS, so connections are not encrypted";
+// `kerberos.*` and the like: without the handshake none of them is reached.
 const SASL: &str = "SASL, so clients cannot authenticate with it";
 const QUORUM_SASL: &str = "SASL between servers";
 const X509: &str = "TLS, so no client has a certificate here";
@@ -67,6 +68,7 @@ pub(in crate::config) const ENSEMBLE_PROVIDER: &str =
 /// Of `authProvider.N`: which scheme the class would add. None is refused: an unknown scheme grants nothing, so the
 /// server is not less protected than its file says.
 fn provider(value: &Value) -> Verdict {
+    // ZooKeeper's own classes, by their full names; a class of the same name elsewhere is another class.
     const PACKAGE: &str = "org.apache.zookeeper.server.auth.";
     let Value::Text(class) = value else { return Verdict::Fine };
     match class.strip_prefix(PACKAGE) {
@@ -107,6 +109,8 @@ macro_rules! x509 {
     };
 }
 
+/// Each suffix makes two rows: `ssl.SUFFIX` for clients (`ClientX509Util`) and `ssl.quorum.SUFFIX` for servers
+/// (`QuorumX509Util`).
 pub(super) static X509_KEYS: &[Key] = x509! {
     "protocol": Kind::Text,
     "enabledProtocols": Kind::Text,

@@ -1,6 +1,15 @@
 //! Rows of the keys about sockets, sessions and what clients may take.
 //!
 //! A row that is `together!` has no setter: `config::finish` stores it, because its value depends on other keys.
+//!
+//! ```text
+//! too many                    what happens
+//! connections                 maxClientCnxns, maxCnxns: the new one is closed
+//! connecting sessions         connection_throttle_*: the new one is closed
+//! outstanding requests        globalOutstandingLimit, request_throttle_max_requests: clients are read later
+//! bytes in a frame            jute.maxbuffer: its connection is closed
+//! bytes of large requests     largeRequestMaxBytes, from largeRequestThreshold on: the request's connection is closed
+//! ```
 
 use super::super::row::*;
 use super::super::{

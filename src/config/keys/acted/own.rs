@@ -2,6 +2,18 @@
 //!
 //! A bound here is one that ZooKeeper does not have, with a default that no usual client reaches; limits.rs has the
 //! reasons for the numbers. docs/configuration.md explains the others.
+//!
+//! ```text
+//! beyond the bound of                        a client sees
+//! aclEntriesMax                              INVALIDACL
+//! multiOperationsMax                         BADARGUMENTS
+//! multiReadReplyBytesMax                     BADARGUMENTS
+//! ephemeralsPerSessionMax                    QUOTAEXCEEDED
+//! watchesPerConnectionMax, watchMemoryMax    QUOTAEXCEEDED
+//! connectionMemoryMax                        the end of its connection, if it holds most
+//! outputBytesPerConnectionMax                nothing: its next requests wait until it has read
+//! requestBytesInFlightMax                    nothing: it is not read until others have their answers
+//! ```
 
 use super::super::row::*;
 use super::super::{Acted, Fate, Key, Set, fine, int, prop_int};

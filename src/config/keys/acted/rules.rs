@@ -2,6 +2,13 @@
 //!
 //! These rows change what requests mean, so all servers of an ensemble should have the same values: a leader decides
 //! by its own, and what it decides is applied by all.
+//!
+//! ```text
+//! who may do something          skipACL, enableEagerACLCheck
+//! who somebody is               DigestAuthenticationProvider.*, ensembleAuthName
+//! which nodes there are         extendedTypesEnabled, emulate353TTLNodes, enforceQuota, znode.container.*
+//! what operators may ask        4lw.commands.whitelist
+//! ```
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,15 @@
 //! Rows of the keys about folders, log, snapshots and what is written into them.
 //!
 //! The defaults are ZooKeeper's, so that a file that relies on them means the same on both servers.
+//!
+//! ```text
+//! a snapshot is due   after snapCount / 2 transactions and a random part of the other half,
+//!                     or after as much of snapSizeLimitInKb in bytes of log
+//! a log file ends     at preAllocSize, or at txnLogSizeLimitInKb
+//! both are removed    by a purge each autopurge.purgeInterval, but for autopurge.snapRetainCount snapshots and
+//!                     the logs that these need
+//! ```
+//! The random part keeps the servers of an ensemble from taking their snapshots at the same time.
 
 use super::super::row::*;
 use super::super::{Acted, Fate, Key, Place, Set, Theme, fine, prop_int_or, prop_long};

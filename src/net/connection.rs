@@ -193,8 +193,8 @@ impl Connection {
         self.wake();
     }
 
-    /// The socket failed while writing. The reactor then calls [`Connection::advance`], which returns the end: the
-    /// caller may be in the middle of the table.
+    /// The socket failed while writing. The reactor then calls [`Connection::advance`], which returns the end: whoever
+    /// writes may be in the middle of a delivery.
     fn break_off(&self, error: &io::Error) {
         let broken = self.broken(error);
         let mut end = self.end.borrow_mut();
@@ -217,11 +217,12 @@ impl Connection {
     /// Reads and writes what is possible now; returns its end, if it has ended.
     ///
     /// It writes first, unless it stands in line: output that leaves makes room. Then it reads at most
-    /// [`READS_PER_TURN`] times, and not at all while * more than `unsent_bytes_before_pause` bytes wait for the
-    /// client, beside those that the core counts, * too many bytes of its own requests are unanswered: its next
-    /// answer wakes it, * too much of all clients is unanswered and it has something outstanding:
-    /// `Connections::release` wakes it, * clients wait for their turn, or memory is short: it asks to be called again
-    /// in the next round.
+    /// [`READS_PER_TURN`] times, and not at all
+    /// * while more than `unsent_bytes_before_pause` bytes wait for the client, beside those that the core bounds;
+    /// * while too many bytes of its own requests are unanswered: an answer that makes room wakes it;
+    /// * while too much of all clients is outstanding, and something of this one: `Connections::release` wakes it;
+    /// * while other clients wait for their turn and something of this one is outstanding, or memory is short: it asks
+    ///   to be called again in the next round.
     fn advance(&self, what: Readiness) -> Option<End> {
         // A connection in the queue does not get a turn by sending something.
         if !self.in_line.get()

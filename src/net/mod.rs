@@ -14,7 +14,6 @@
 //! What it imitates are ZooKeeper's `NIOServerCnxnFactory` and `NIOServerCnxn`, whose threads for accepting,
 //! selecting and working are one thread here.
 
-// Bounds: bytes of all connections, connections of an address, unanswered requests of one connection.
 mod budget;
 mod census;
 mod connection;

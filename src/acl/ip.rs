@@ -82,7 +82,7 @@ fn java_int(text: &str, radix: u32) -> Option<i32> {
     i32::from_str_radix(text, radix).ok()
 }
 
-/// ZooKeeper: IPAuthenticationProvider.v4addr2Bytes.
+// ZooKeeper: IPAuthenticationProvider.v4addr2Bytes.
 fn parse_v4(text: &str) -> Option<Address> {
     let mut bytes = [0; 16];
     let mut parts = text.split('.');
@@ -92,7 +92,7 @@ fn parse_v4(text: &str) -> Option<Address> {
     parts.next().is_none().then_some(Address { bytes, length: 4 })
 }
 
-/// ZooKeeper: IPAuthenticationProvider.v6addr2Bytes, parseV6addr, since 3.10.
+// ZooKeeper: IPAuthenticationProvider.v6addr2Bytes, parseV6addr, since 3.10.
 fn parse_v6(text: &str) -> Option<Address> {
     let groups = |half: &str| -> Option<Vec<[u8; 2]>> {
         if half.is_empty() {

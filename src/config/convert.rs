@@ -63,8 +63,8 @@ enum Carried {
     Inert(String),
 }
 
-/// Converts a file. `name` is for messages. `from` and `to` may be the same: then comments and spellings change, and
-/// nothing else.
+/// Converts a file. `name` is for messages. `from` and `to` may be the same: then comments and spellings
+/// change.
 ///
 /// # Errors
 /// All errors of the file: it is too long, not in its syntax, or has a value that its key does not allow and that is

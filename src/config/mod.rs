@@ -6,9 +6,9 @@
 //! type, range, default or fate.
 //!
 //! ```text
-//! -D words ─▶ flags ────────────────┐
+//! -D words ─▶ flags ─────────────────┐
 //! zoo.cfg  ─▶ properties ─▶ document ┤
-//! TOML     ─────────────▶ document ─┴▶ read: which value counts ─▶ value: is it allowed? ─▶ keys: store it
+//! TOML     ──────────────▶ document ┴▶ read: which value counts ─▶ value: is it allowed? ─▶ keys: store it
 //!     ─▶ finish, members: what several keys decide ─▶ Config, or all errors, and notes
 //! ```
 //! `server` turns the result into the options of each module (`server::options`); a module below it gets options, and

@@ -72,7 +72,7 @@ impl WatcherType {
     }
 
     /// The modes that it names in each table: data, child.
-    // ZooKeeper: WatchManager.removeWatcher with a type, since 3.9.
+    // ZooKeeper: DataTree.removeWatch.
     pub(super) const fn bits(self) -> [u8; 2] {
         match self {
             WatcherType::Children => [0, WatchMode::Standard.bit()],

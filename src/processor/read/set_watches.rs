@@ -85,7 +85,8 @@ enum Again {
 /// [`set_watches()`], which checks what this returns. It walks all lists from their beginning and skips the paths
 /// that earlier parts have handled, because nothing keeps a position in the request between two parts.
 ///
-/// # Errors As of [`set_watches()`].
+/// # Errors
+/// As of [`set_watches()`].
 fn try_set_watches(
     database: &mut Database,
     reader: &Reader<'_>,

@@ -171,8 +171,9 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, sessions.local_sessions_upgrading_enabled),
     )
     .about("a local session becomes a global one when it creates an ephemeral node"),
-    // Limits. ZooKeeper: ZooKeeperServer, divided among the voters of an ensemble. Here: server::options::bounds does
-    // the same. 0 is allowed: then a connection is read only while it has nothing outstanding.
+    // Limits.
+    // ZooKeeper: ZooKeeperServer, divided among the voters of an ensemble. Here: server::options::bounds does the same.
+    // 0 is allowed: then a connection is read only while it has nothing outstanding.
     prop(
         Theme::Limits,
         "globalOutstandingLimit",

@@ -26,8 +26,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         together!(|c| c.storage.data_dir.display().to_string()),
     )
     .about("folder of the snapshots and of myid; required in a file"),
-    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: server::beginnings. One device for both is fine for
-    // correctness; a log of its own is faster.
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: server::beginnings. Both may be one folder; a device
+    // of its own makes the log faster.
     file(
         Theme::Storage,
         "dataLogDir",

@@ -28,7 +28,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     // Here: server::wiring.
     own("ringkeeper.pin", Kind::Bool, "true", plain!(Bool, own.pin))
         .about("bind each executor to a core, if there are several executors and a core for each"),
-    // Here: server::wiring. To poll costs a core and saves a wake-up; the machine decides what is worth it.
+    // Here: server::wiring. To poll costs time of a processor and saves a wake-up.
     own(
         "ringkeeper.spinMicros",
         Kind::IntOrAuto { min: 0, max: 10_000 },

@@ -309,6 +309,7 @@ fn to_toml(pieces: &[Piece], rest: &[String]) -> String {
         &mut out,
         ": Written by ringkeeper config convert; lines that begin so are its own.",
     );
+    // What is only a comment may stand anywhere, and stays with the keys around it.
     let (own, others): (Vec<&Piece>, Vec<&Piece>) = pieces.iter().partition(|piece| {
         without_own_prefix(&piece.key).is_some() && !matches!(piece.value, Carried::Inert(_))
     });
@@ -377,6 +378,7 @@ fn toml_value(out: &mut String, kind: Kind, value: &Value) {
 
 /// A float that TOML reads as a float.
 fn toml_float(number: f64) -> String {
+    // Rust writes it as NaN, which TOML does not know.
     if number.is_nan() {
         return "nan".to_owned();
     }

@@ -271,6 +271,7 @@ impl LineIndex {
 
 /// Writes a TOML key: bare where TOML allows it, quoted where it has dots or other characters.
 pub fn write_toml_key(out: &mut String, key: &str) {
+    // A dot in a bare key would make a table.
     let bare =
         !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     if bare {

@@ -107,6 +107,7 @@ impl Keeper {
     /// A keeper for a server that runs with `config`, read from `file`.
     pub fn new(config: &Config, file: Option<&Path>) -> Keeper {
         let quorum = &config.quorum;
+        // Without reconfiguration the static file is the operator's alone.
         let kept = quorum.reconfig_enabled && quorum.is_distributed();
         let active = i64::try_from(quorum.version).unwrap_or(i64::MAX);
         let seen = quorum.last_seen.as_ref().map_or(active, |next| next.version.max(active));
@@ -343,6 +344,7 @@ fn rewrite_static(
     drop_client: bool,
 ) -> io::Result<()> {
     let bytes = files.read(file)?;
+    // A relative name would depend on the folder in which the next start happens.
     let dynamic = files.whole_name(dynamic)?;
     let named = dynamic.to_str().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, "the folder's name is not UTF-8")
@@ -360,6 +362,7 @@ fn rewrite_static(
 /// The system's. Unless it comes from the last step, which makes the rename durable, the file is unchanged.
 fn replace(file: &Path, bytes: &[u8], like: &Path) -> io::Result<()> {
     let tmp = beside(file, ".tmp");
+    // Read each time: the operator may have changed the mode since the start.
     let readers = fs::metadata(like)?.permissions();
     let written = write_synced(&tmp, bytes, readers).and_then(|()| fs::rename(&tmp, file));
     if let Err(error) = written {

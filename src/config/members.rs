@@ -395,6 +395,7 @@ fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> EpochF
 /// A server must not run standalone if it is unknown whether it is a member.
 fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
     // If the folder is not readable, the error about myid has already said so.
+    // `my_id` has read from the same folder before.
     let of_myid = reading.config.storage.data_dir.join("myid").display().to_string();
     let is_said = |error: &ConfigError| matches!(&error.origin, Origin::File { name, line: 0 } if **name == *of_myid);
     if reading.errors.iter().any(is_said) {
@@ -408,7 +409,9 @@ fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
     reading.error(Problem::Missing, &origin, "", None, text);
 }
 
-/// Checks what a member of an ensemble needs, and notes for its operator.
+/// Checks what a member of an ensemble needs, and notes for its operator: the number of participants, addresses that
+/// servers share, and this server's own line. `participants` are those of all lines, `first` is the key of the first
+/// line, at which the note stands.
 fn distributed(reading: &mut Reading, first: &str, participants: usize, files_were_read: bool) {
     needs_of_a_member(reading);
     // Q participants tolerate (Q - 1) / 2 failures, rounded down.
@@ -431,7 +434,8 @@ fn distributed(reading: &mut Reading, first: &str, participants: usize, files_we
     own_line(reading, files_were_read);
 }
 
-/// What a member needs, whichever the other members are.
+/// What a member needs, whichever the other members are: the limits in ticks, one address for each server unless
+/// several are allowed, and times between votes that do not contradict each other.
 fn needs_of_a_member(reading: &mut Reading) {
     // ZooKeeper: QuorumPeerConfig.checkValidity; 0 is "not set".
     for (key, limit) in [
@@ -549,6 +553,7 @@ fn read_next(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     // ZooKeeper: QuorumPeerConfig.nextDynamicConfigFileSuffix, beside the static file.
     let path = dynamic::beside(Path::new(&file), dynamic::NEXT);
     let origin = Origin::file(&path.display().to_string());
+    // A note and no error: ZooKeeper ignores such a file too.
     let passed_over = |reading: &mut Reading, why: String| {
         let text =
             format!("ignored, so a reconfiguration that was in progress is forgotten: {why}");

@@ -316,12 +316,14 @@ pub(super) fn based(text: &str) -> Option<i64> {
     if !digits.starts_with(|c: char| c.is_digit(radix)) {
         return None;
     }
+    // Wider than the result, so that the smallest long can be negated.
     let magnitude = i128::from_str_radix(digits, radix).ok()?;
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
 /// `Double.parseDouble` without hexadecimal floats, infinities and NaN.
 fn java_double(text: &str) -> Option<f64> {
+    // `1.5f` and `2d` are numbers in Java.
     let text = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
     if !text.ends_with(|c: char| c.is_ascii_digit() || c == '.') {
         return None;

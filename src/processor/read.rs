@@ -251,6 +251,8 @@ fn exists(
     if path.as_bytes().contains(&0) {
         return Err(ErrorCode::BadArguments);
     }
+    // The watch is set in both cases, and the Stat is written before: a watch that finds no room leaves an answer
+    // that the caller cuts off.
     let found = match database.node(path) {
         Some(node) => {
             reader.check(&node, perms::READ)?;
@@ -336,6 +338,7 @@ fn get_acl(
             match entry.id {
                 Id { scheme: Some("digest"), id: Some(id) } if id.contains(':') => {
                     let user = id.split_once(':').map_or(id, |(user, _)| user);
+                    // Cut at the first colon: the user is shown, the rest is not.
                     let masked = format!("{user}:x");
                     let id = Id { scheme: Some("digest"), id: Some(&masked) };
                     AclEntry { perms: entry.perms, id }.encode(out);
@@ -411,6 +414,7 @@ fn multi_read(
     parts: &[MultiOp<'_>],
     out: &mut Bounded<'_>,
 ) -> Result<(), ErrorCode> {
+    // For the planted bug that asks no permission; otherwise a copy like the original.
     let mut unchecked = *reader;
     unchecked.skip_acl |= planted::is(reader.planted, PlantedBug::MultiReadUnchecked);
     let reader = &unchecked;

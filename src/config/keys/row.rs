@@ -211,11 +211,13 @@ pub(super) fn set_whitelist(config: &mut Config, words: &[String]) {
 
 /// Of `4lw.commands.whitelist`: a word that does not exist is harmless, and probably a slip.
 pub(super) fn whitelist(value: &Value) -> Verdict {
+    // The first two are no words: what stands between two commas, and what stands for all of them.
     const KNOWN: [&str; 20] = [
         "", "*", "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr",
         "ruok", "srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs",
     ];
     let Value::List(words) = value else { return Verdict::Fine };
+    // Shown as they were read, in quotes, because a blank or a control character may be all that is wrong.
     let unknown: Vec<String> = words
         .iter()
         .filter(|word| !KNOWN.contains(&word.as_str()))

@@ -98,6 +98,7 @@ fn provider(value: &Value) -> Verdict {
 }
 
 /// The keys of `X509Util`, for clients and for servers.
+// A table of suffixes, because every one of them exists twice.
 macro_rules! x509 {
     ($($suffix:literal: $kind:expr),+ $(,)?) => {
         &[
@@ -137,6 +138,7 @@ const ENFORCEABLE: [&str; 4] = ["", "digest", "ip", "ensemble"];
 /// Of `enforce.auth.schemes`: a scheme that does not exist here would lock all clients out, so it is refused.
 fn enforced_schemes(value: &Value) -> Verdict {
     let Value::List(words) = value else { return Verdict::Fine };
+    // An empty word, as between two commas, enforces nothing.
     match words.iter().find(|word| !ENFORCEABLE.contains(&word.as_str())) {
         Some(word) => Verdict::Refused(
             format!(

@@ -67,6 +67,7 @@ impl Connection {
         if send.bytes.is_empty() {
             return Some(send.bytes);
         }
+        // Short ones never stand in line: they should not wait for the long ones of other connections.
         let waits = pace == Pace::InTurn && send.bytes.len() > limits::SHORT_SEND_BYTES;
         let reported_bytes = send.reported_bytes();
         let piece = Piece { reported_bytes, bytes: send.bytes, since: Instant::now() };
@@ -102,6 +103,7 @@ impl Connection {
 
     /// Takes its turn to write at most `most` bytes; returns how many it wrote, and whether it may write more.
     pub(in crate::net) fn take_turn(&self, most: usize) -> (usize, bool) {
+        // What leaves is measured, whatever the socket says in between.
         let before = self.unsent_bytes();
         let is_more = match self.flush(self.unsent.borrow_mut(), most).0 {
             Ok(is_more) => is_more,
@@ -112,6 +114,7 @@ impl Connection {
         };
         self.recount();
         let after = self.unsent_bytes();
+        // It was closed, and only its output kept it: the reactor's call ends it.
         if after == 0 && self.end.borrow().is_some() {
             self.wake();
         }
@@ -146,6 +149,7 @@ impl Connection {
             self.wake();
             return false;
         }
+        // Below the first bound it is no slow client; one that is being closed is watched until its last byte.
         bytes > pause || (bytes > 0 && end.is_some())
     }
 

@@ -20,7 +20,8 @@ use crate::limits;
 use crate::link::{LinkId, MemberHosts, Port};
 
 impl Links {
-    /// Sets the members: their names are resolved before any connection comes.
+    /// Sets the members: their names are resolved before any connection comes. Links that were accepted before are
+    /// then matched to the new members ([`Links::place`]).
     pub(super) fn set_members(&self, hosts: MemberHosts) {
         let mut members = self.shared.members.borrow_mut();
         if members.check() == PeerAddressCheck::Off {
@@ -34,7 +35,8 @@ impl Links {
         }
     }
 
-    /// Starts resolving the members' names. False: there is nothing to wait for.
+    /// Starts resolving the members' names, unless that is under way or was done just now. False: there is nothing to
+    /// wait for.
     fn ask(&self) -> bool {
         let mut members = self.shared.members.borrow_mut();
         let Some(hosts) = members.begin_asking(Instant::now()) else { return members.is_asking() };
@@ -58,9 +60,12 @@ impl Links {
             drop(members);
             return self.admit(stream, port, remote, None);
         }
+        // `at` are members whose known addresses include this one; members without a known address come later, in
+        // `may_be`.
         let (at, is_stale) = (members.at(remote.ip()), members.is_stale(Instant::now()));
         drop(members);
         if !at.is_empty() {
+            // The connection does not wait: whoever was there a minute ago may connect.
             if is_stale {
                 self.ask();
             }
@@ -83,6 +88,7 @@ impl Links {
     /// The addresses of the members are known, as far as they can be resolved now: admits the connections that waited
     /// for that, and tells the owners of links which members these may be, if the members have changed.
     pub(super) fn place(&self) {
+        // Those of strangers too: no later answer is awaited for them.
         let waiting = std::mem::take(&mut *self.shared.unplaced.borrow_mut());
         for (stream, port, remote) in waiting {
             self.admit_unplaced(stream, port, remote);
@@ -128,7 +134,8 @@ impl Links {
         self.admit(stream, port, remote, Some(may_be));
     }
 
-    /// Accepts a connection, if its limits allow it: those of strangers are lower.
+    /// Accepts a connection, if its limits allow it: those of strangers are lower, so that strangers keep no member
+    /// out.
     fn admit(
         &self,
         stream: TcpStream,
@@ -138,6 +145,7 @@ impl Links {
     ) {
         // `None`, when addresses are not checked, is not a stranger: then nobody is.
         let is_stranger = may_be.as_ref().is_some_and(Vec::is_empty);
+        // Links that this server has opened are not counted by their address.
         let from_there = self.shared.remotes.borrow().get(&remote.ip()).copied().unwrap_or(0);
         let from_there_max = match is_stranger {
             true => limits::STRANGER_LINKS_PER_REMOTE_MAX,
@@ -175,7 +183,7 @@ impl Links {
             .count()
     }
 
-    /// Logs the refusal of a connection, at a limited rate.
+    /// Refuses a connection, which its caller drops, and logs that, at a limited rate.
     fn refuse(&self, port: Port, remote: SocketAddr, reason: &str) {
         let now = self.shared.clock.mono();
         let Some(more) = self.shared.refusals.borrow_mut().allow(now) else { return };

@@ -182,12 +182,14 @@ impl Link {
                     last.extend_from_slice(&bytes);
                 }
                 _ => {
+                    // A buffer that an earlier turn has emptied: most turns allocate nothing.
                     let mut buffer = shared.spare.borrow_mut().pop().unwrap_or_default();
                     buffer.extend_from_slice(&bytes);
                     unsent.pieces.push_back(Piece::Copied(buffer));
                 }
             }
         }
+        // The caller keeps a list of the links to flush, each once.
         !std::mem::replace(&mut unsent.dirty, true)
     }
 
@@ -262,6 +264,7 @@ impl Link {
         let mut slices = [IoSlice::new(&[]); PIECES_AT_ONCE];
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(&unsent.pieces) {
+            // Only the first piece can be sent in part.
             let skipped = if count == 0 { unsent.front_sent } else { 0 };
             *slice = IoSlice::new(&piece.bytes()[skipped..]);
             count += 1;
@@ -297,6 +300,7 @@ impl Link {
             false => scratch.len(),
             true => STRANGER_READ_BYTES.min(self.links.shared.strangers_left.get()),
         };
+        // It is in the queue for the next turn already.
         if is_strangers && self.waits.get() {
             return None;
         }
@@ -350,6 +354,7 @@ impl Link {
         }
         if !self.said_farewell.get() {
             match self.write() {
+                // The reactor calls again when there is room, or the timer ends it.
                 Ok(false) => return,
                 Ok(true) if self.socket.shutdown(Shutdown::Write).is_ok() => {
                     self.said_farewell.set(true);

@@ -129,8 +129,10 @@ impl Inner {
         if self.stopped.get() {
             return;
         }
+        // `attempt` counts those before this one.
         let (port, at, attempt) = (self.port, &self.at, self.attempts.get());
         self.attempts.set(attempt.saturating_add(1));
+        // A socket that would block the thread is as good as none.
         let outcome = outcome.and_then(|socket| match socket.set_nonblocking(true) {
             Ok(()) => Ok(socket),
             Err(error) => Err(error.to_string()),
@@ -150,6 +152,7 @@ impl Inner {
             }
             Err(reason) => reason,
         };
+        // A server that is reached at one of its addresses is a member that works.
         let (others_wait, other_listens) = self.others();
         let attempts_max = self.links.shared.options.bind_attempts_max;
         if attempts_max.is_some_and(|max| attempt >= max) && !others_wait && !other_listens {
@@ -216,6 +219,7 @@ impl Inner {
 
 impl SocketOwner for Inner {
     fn ready(self: Rc<Self>, _: Readiness) {
+        // Its timer calls again.
         if self.pause.borrow().is_some() {
             return;
         }

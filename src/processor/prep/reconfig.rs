@@ -130,6 +130,7 @@ impl Prep {
             let known = last_seen.members.get(id).map(Member::to_string);
             request.new_members.is_some() || known != Some(member.to_string())
         };
+        // All members of a full list, otherwise only those that the request adds or changes.
         let mut asked = config.members.iter().filter(asked_for);
         if let Some((id, _)) = asked.find(|(_, member)| member.addresses.len() > 1)
             && !facts.multi_address

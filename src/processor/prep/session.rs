@@ -169,6 +169,7 @@ impl Prep {
         if self.is_planted(PlantedBug::CloseForgetsNewest) {
             return Vec::new();
         }
+        // The newest record decides: a node may have been created, deleted and created by another session.
         let is_new = |path: &str| {
             let is_owned = self
                 .outstanding

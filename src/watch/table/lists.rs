@@ -20,6 +20,7 @@ impl WatchTable {
         let Watch { path, kind, modes, .. } = *self.watches.get(slot);
         assert!(kind == WatchKind::Data, "recursive watches are data watches");
         assert!(modes & WatchMode::PersistentRecursive.bit() != 0);
+        // Behind the last recursive one, or first in the list if there was none.
         let before = self.recursive.get(&path).copied();
         let after = before.map_or(NONE, |others| others.last);
         self.take_out(slot);
@@ -36,6 +37,7 @@ impl WatchTable {
     /// may already be cleared.
     pub(super) fn remove_recursive(&mut self, slot: u32) {
         let Watch { path, path_previous, .. } = *self.watches.get(slot);
+        // Its place in the list is still that of a recursive watch: its neighbours tell what becomes of `last`.
         let others = self.recursive.get_mut(&path).expect("it has recursive watches");
         others.count -= 1;
         // The one before it is recursive too, or there is none.
@@ -85,6 +87,7 @@ impl WatchTable {
     /// Puts a watch into its path's list, behind another one; [`NONE`]: at its beginning.
     pub(super) fn put_after(&mut self, slot: u32, after: u32) {
         let Watch { path, kind, .. } = *self.watches.get(slot);
+        // The one that is to follow it.
         let next = match after {
             NONE => self.paths.get(path).lists[kind as usize].first,
             after => self.watches.get(after).path_next,
@@ -131,6 +134,7 @@ impl WatchTable {
             connection,
             path_next: NONE,
             path_previous: NONE,
+            // Newest first: one change is enough, wherever the others are.
             connection_next: owner.first,
             connection_previous: NONE,
             modes: 0,
@@ -142,6 +146,7 @@ impl WatchTable {
         self.put_after(slot, self.paths.get(path).lists[table].last);
         let count = self.paths.get(path).lists[table].count;
         let first_of_path = count == 1;
+        // It never shrinks: `may_tell_many` may be wrong in one direction only.
         self.longest = self.longest.max(count);
         // The counts of its connection, then those of all. Paths and connections are counted for data watches only
         // (`wchs`).

@@ -1,8 +1,8 @@
 //! How many watches there may be, and whether there is room for one more.
 //!
 //! ZooKeeper has no such bounds. Two of them are on one connection, so that one client does not use up what is for
-//! all; the third is on all. The memory is charged by rounded sizes, not measured, so that equal requests get equal
-//! answers on every machine.
+//! all; the third is on all, and the fourth on the depth of recursive watches. The memory is charged by rounded
+//! sizes, not measured, so that equal requests get equal answers on every machine.
 
 use super::{WatchKind, WatchTable};
 use crate::id::ConnectionId;

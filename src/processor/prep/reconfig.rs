@@ -56,7 +56,7 @@ impl fmt::Debug for ReconfigFacts<'_> {
 
 impl Prep {
     /// Makes the transaction of a reconfiguration on the leader of an ensemble (`PrepRequestProcessor.pRequest2Txn`,
-    /// case reconfig). Its body is a `SetDataTxn` of [`CONFIG_PATH`] with the text of the configuration, whose last
+    /// case reconfig). Its body is a `SetDataTxn` of `/zookeeper/config` with the text of the configuration, whose last
     /// line is its version in hexadecimal.
     pub fn prepare_reconfig(
         &mut self,

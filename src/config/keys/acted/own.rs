@@ -1,6 +1,6 @@
 //! Rows of the keys that only Ringkeeper has.
 //!
-//! A bound here is one that ZooKeeper does not have, with a default that no usual client reaches; limits.rs has the
+//! A bound here is one that ZooKeeper does not have, with a default that no usual client reaches; `limits` has the
 //! reasons for the numbers. docs/configuration.md explains the others.
 //!
 //! ```text

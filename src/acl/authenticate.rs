@@ -1,4 +1,13 @@
 //! Authentication of a connection: `digest`, `ip` and the name of the ensemble.
+//!
+//! ```text
+//! scheme     credentials              identities
+//! digest     user:password            digest, user:base64(hash of user:password); and super, if it is superDigest
+//! ip         none                     ip, the address of the client
+//! ensemble   a name, or nothing       none: it only ends connections to another ensemble
+//! ```
+//! This module only adds identities. Passwords are not kept: a client shows that it can make a hash, and ACLs contain
+//! hashes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -40,6 +49,7 @@ impl DigestAlgorithm {
         })
     }
 
+    /// The hash of a text, as ACLs have it.
     fn base64_of(self, text: &[u8]) -> String {
         match self {
             DigestAlgorithm::Sha1 => STANDARD.encode(hash::<sha1::Sha1>(text)),
@@ -51,8 +61,8 @@ impl DigestAlgorithm {
     }
 }
 
-/// The hash of the text as Java reads it, with a replacement character for each malformed part. That
-/// text, which might be three times as long, is never built.
+/// The hash of the text as Java reads it, with a replacement character for each malformed part. That text, which
+/// might be three times as long, is never built.
 fn hash<D: Digest>(text: &[u8]) -> impl AsRef<[u8]> + use<D> {
     let mut hash = D::new();
     for chunk in text.utf8_chunks() {
@@ -176,6 +186,7 @@ impl Authentication {
             Some("digest") if self.options.digest_enabled => {
                 let auth = auth.ok_or(AuthFailed::Refused)?;
                 let user_bytes = auth.iter().position(|byte| *byte == b':').unwrap_or(auth.len());
+                // The user's name is a part of the identity, and is bounded before a copy of it is made.
                 if user_bytes > limits::IDENTITIES_BYTES_MAX {
                     return Err(AuthFailed::TooMuch);
                 }

@@ -18,22 +18,27 @@ use crate::proto::data::AclVector;
 pub(super) struct Compiled {
     /// Each name once, by its hash.
     digests: Box<[Name]>,
+    /// What addresses of IPv4 are given.
     ranges_v4: Steps,
+    /// What addresses of IPv6 are given. The families do not match each other.
     ranges_v6: Steps,
 }
 
 /// A name of `digest`.
 #[derive(Debug)]
 struct Name {
+    /// [`Who::hash_of`] its bytes. Names with the same hash stand together.
     hash: u64,
     /// Its offset in the bytes of the entries.
     start: usize,
+    /// The offset behind it.
     end: usize,
+    /// The bits of all entries with this name.
     perms: i32,
 }
 
 impl Compiled {
-    /// `None`: the list names only `world:anyone`, or no identity that a client can have.
+    /// Reads a list once. `None`: the list names only `world:anyone`, or no identity that a client can have.
     pub fn new(acl: AclVector<'_>) -> Option<Box<Compiled>> {
         let items = acl.item_bytes();
         let mut digests: Vec<Name> = Vec::new();
@@ -63,6 +68,8 @@ impl Compiled {
             earlier.perms |= if same { later.perms } else { 0 };
             same
         });
+        // Equal names have the same hash and length, so they are neighbours, short of a collision of 64 bits within
+        // the list. Each is left once, with the bits of all.
         let compiled = Compiled {
             digests: digests.into(),
             ranges_v4: Steps::new(ranges_v4),
@@ -93,15 +100,22 @@ impl Compiled {
 }
 
 impl Name {
+    /// The name itself, in the bytes of the entries.
     fn bytes<'a>(&self, items: &'a [u8]) -> &'a [u8] {
         &items[self.start..self.end]
     }
 }
 
+/// Why an entry can be decoded.
 const WHOLE: &str = "every entry was decoded when the vector was made";
 
+/// Permissions, scheme and name of an entry; a null text is `None`.
 type Entry<'a> = (i32, Option<&'a [u8]>, Option<&'a [u8]>);
 
+/// Decodes one entry: `int perms | scheme: int len, bytes | name: int len, bytes`.
+///
+/// # Errors
+/// Never for the bytes of a vector.
 fn entry<'a>(input: &mut Decoder<'a>) -> Result<Entry<'a>, DecodeError> {
     Ok((Jute::decode(input)?, Jute::decode(input)?, Jute::decode(input)?))
 }
@@ -112,7 +126,8 @@ fn entry<'a>(input: &mut Decoder<'a>) -> Result<Entry<'a>, DecodeError> {
 struct Steps(Box<[(u128, i32)]>);
 
 impl Steps {
-    /// Of two ranges, one lies within the other, or they are disjoint.
+    /// The steps of these ranges. Of two ranges, one lies within the other, or they are disjoint: so the ranges that
+    /// contain a point form a stack, and one pass in the order of their first addresses is enough.
     fn new(mut ranges: Vec<(Range, i32)>) -> Steps {
         ranges.sort_unstable_by_key(|(range, _)| (range.first(), u128::MAX - range.last()));
         let mut steps: Vec<(u128, i32)> = Vec::new();
@@ -138,6 +153,7 @@ impl Steps {
         Steps(steps.into())
     }
 
+    /// The bits that an address has: those of the last step at or below it.
     fn at(&self, address: Address) -> i32 {
         let behind = self.0.partition_point(|(at, _)| *at <= address.number());
         behind.checked_sub(1).map_or(0, |last| self.0[last].1)

@@ -1,7 +1,13 @@
 //! Addresses in ACLs: `address` or `address/bits` (`IPAuthenticationProvider`).
 //!
-//! Not [`std::net`]'s parser: ZooKeeper accepts other texts in places (`1::` may not stand for one
-//! group, `01.2.3.4` is fine), and an ACL must mean the same on both servers.
+//! Not [`std::net`]'s parser: ZooKeeper accepts other texts in places (`01.2.3.4` and `-1::` are addresses,
+//! `::ffff:1.2.3.4` is none), and an ACL must mean the same on both servers.
+//!
+//! ```text
+//! IPv4   four numbers from 0 to 255 between dots, each as Integer.parseInt reads it
+//! IPv6   eight groups of up to 4 characters, hexadecimal, between colons; `::` once, for one group or more
+//! range  address | address "/" bits, from 0 to 32 or 128
+//! ```
 
 use std::net::IpAddr;
 
@@ -76,6 +82,7 @@ fn java_int(text: &str, radix: u32) -> Option<i32> {
     i32::from_str_radix(text, radix).ok()
 }
 
+// ZooKeeper: IPAuthenticationProvider.v4addr2Bytes.
 fn parse_v4(text: &str) -> Option<Address> {
     let mut bytes = [0; 16];
     let mut parts = text.split('.');
@@ -85,6 +92,7 @@ fn parse_v4(text: &str) -> Option<Address> {
     parts.next().is_none().then_some(Address { bytes, length: 4 })
 }
 
+// ZooKeeper: IPAuthenticationProvider.v6addr2Bytes, parseV6addr, since 3.10.
 fn parse_v6(text: &str) -> Option<Address> {
     let groups = |half: &str| -> Option<Vec<[u8; 2]>> {
         if half.is_empty() {
@@ -101,6 +109,7 @@ fn parse_v6(text: &str) -> Option<Address> {
             })
             .collect()
     };
+    // What stands before `::` fills the address from its beginning, what stands behind from its end.
     let halves: Vec<&str> = text.split("::").collect();
     let (front, back) = match halves[..] {
         [whole] => {
@@ -129,11 +138,12 @@ fn parse_v6(text: &str) -> Option<Address> {
     Some(Address { bytes, length: 16 })
 }
 
+/// An address of either family: a colon makes it IPv6.
 fn parse(text: &str) -> Option<Address> {
     if text.contains(':') { parse_v6(text) } else { parse_v4(text) }
 }
 
-/// An address and how many of its leading bits count.
+/// An address and how many of its leading bits count: all, if it names no number.
 fn parse_prefix(text: &str) -> Option<(Address, usize)> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address, Some(bits)),

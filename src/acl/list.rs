@@ -42,6 +42,7 @@ pub(super) enum Who {
 }
 
 impl Who {
+    /// The form for checks of an identity with this scheme and name.
     fn of(scheme: &str, id: &str) -> Who {
         match scheme {
             "super" => Who::Super,

@@ -1,4 +1,7 @@
 //! Permission checks, and the rules for a valid ACL (`checkACL`, `PrepRequestProcessor.fixupACL`).
+//!
+//! A list is checked here once, when a client sets it. Lists from logs and snapshots are not: they were checked by
+//! the server that wrote them, and have to be kept as they are.
 
 use hashbrown::HashSet;
 
@@ -122,13 +125,14 @@ fn unique(acl: AclVector<'_>) -> Result<Vec<AclEntry<'_>>, FixUpError> {
 /// The ACL as it will be stored: duplicates dropped, `auth` replaced by the requester's identities.
 ///
 /// # Errors
-/// No node may have this list.
+/// No node may have this list. After our bound on entries, ZooKeeper's order of checks decides which error it is.
 pub fn fix_up(
     acl: AclVector<'_>,
     identities: &[Identity],
     bounds: &AclBounds,
 ) -> Result<VectorBuf<AclEntry<'static>>, FixUpError> {
     let &AclBounds { digest_enabled, entries_max, bytes_max } = bounds;
+    // Before anything is allocated for the list.
     if acl.len() > entries_max {
         return Err(FixUpError::TooMany);
     }
@@ -149,6 +153,7 @@ pub fn fix_up(
     };
     for entry in &unique {
         let scheme = entry.id.scheme.ok_or(FixUpError::Invalid)?;
+        // `world` with another name than `anyone` is refused below, like an unknown scheme.
         if scheme == "world" && entry.id.id.ok_or(FixUpError::Null)? == "anyone" {
             add(entry)?;
         } else if scheme == "auth" {
@@ -177,8 +182,9 @@ pub fn fix_up(
     Ok(fixed)
 }
 
-/// `user:hash`.
-// ZooKeeper: String.split(":") drops empty parts at the end, so "a:b:" is valid and "a:" is not.
+/// Whether it is `user:hash`: two parts, of which the second is not empty. Nobody checks that it is a hash.
+// ZooKeeper: DigestAuthenticationProvider.isValid. String.split(":") drops empty parts at the end, so "a:b:" is valid
+// and "a:" is not.
 fn is_valid_digest(id: &str) -> bool {
     let mut parts: Vec<&str> = id.split(':').collect();
     while parts.len() > 1 && parts.last().is_some_and(|part| part.is_empty()) {

@@ -31,7 +31,7 @@ impl AclSlot {
 struct Entry {
     /// ZooKeeper's key of the list.
     id: AclId,
-    /// Nodes that have this list. Invariant: 0 only in free slots, in slot 0, and while loading.
+    /// Nodes that have this list. Invariant: 0 only in slot 0, and while loading.
     references: u64,
     /// The list.
     list: AclList,
@@ -95,8 +95,9 @@ impl AclTable {
         Some(self.list(AclSlot(*slot)))
     }
 
-    /// An id that no list has had. A snapshot may have used the largest number; then this returns
-    /// the lowest number that no list has now.
+    /// An id that no list has had. A snapshot may have used the largest number; then this returns the lowest number
+    /// that no list has now.
+    // ZooKeeper: ReferenceCountedACLCache.incrementIndex counts on, and overflows.
     fn new_id(&mut self) -> AclId {
         if let Some(next) = self.id_last.checked_add(1) {
             self.id_last = next;
@@ -199,7 +200,8 @@ impl AclTable {
         slot
     }
 
-    /// Ends loading: lists that no node has are dropped (`purgeUnused`).
+    /// Ends loading: lists that no node has are dropped (`purgeUnused`). From now on the invariant of the references
+    /// holds.
     pub fn load_end(&mut self) {
         for slot in std::mem::take(&mut self.loading).into_values() {
             if self.entry(AclSlot(slot)).references == 0 {
@@ -208,6 +210,7 @@ impl AclTable {
         }
     }
 
+    /// Puts a list into a free slot, or a new one.
     fn insert(&mut self, entry: Entry) -> AclSlot {
         match self.free.pop() {
             Some(slot) => {
@@ -222,6 +225,7 @@ impl AclTable {
         }
     }
 
+    /// Frees a slot, and its entry in the index by bytes, if it has that.
     fn remove(&mut self, slot: AclSlot) {
         let entry = self.entries[slot.0 as usize].take().expect("the slot is in use");
         if entry.interned {
@@ -230,11 +234,13 @@ impl AclTable {
         self.free.push(slot.0);
     }
 
+    /// What is in a slot in use.
     #[inline]
     fn entry(&self, slot: AclSlot) -> &Entry {
         self.entries[slot.0 as usize].as_ref().expect("a counted reference keeps the slot in use")
     }
 
+    /// The same, to change it.
     fn entry_mut(&mut self, slot: AclSlot) -> &mut Entry {
         self.entries[slot.0 as usize].as_mut().expect("a counted reference keeps the slot in use")
     }

@@ -2,6 +2,12 @@
 //! one of them cannot take part.
 //!
 //! Names are not resolved here, so only identical texts are found.
+//!
+//! ```text
+//! server.1=a:2888:3888        taken: (a, 2888) quorum port of 1, (a, 3888) election port of 1
+//! server.2=a:3888:2888        shared: (2, 1): both ports of 2 are taken
+//! server.3=b:3888:2888        swapped: (3, 1): on another host, so nothing is shared
+//! ```
 // ZooKeeper: QuorumPeerConfig compares only the two ports of one address; PrepRequestProcessor calls
 // QuorumServer.checkAddressDuplicate for the servers that a reconfiguration adds, and ignores loopback. An ensemble
 // that runs despite such a slip must start here too, so only a server that cannot start is an error.
@@ -28,15 +34,23 @@ const ELECTION: Use = Use(1, "election port");
 const CLIENT: Use = Use(2, "client port");
 
 /// Reports the addresses that each pair of servers shares, and refuses a server whose own ports collide.
+///
+/// 1. Every port of every server, in the order of ids, is entered under its address; a second one there makes a pair.
+/// 2. A server that is paired with itself cannot start: an error if it is this one, otherwise a warning.
+/// 3. Two servers that share an address get a warning, with what it means for the failures that are tolerated.
+/// 4. A server whose two ports are another one's in the reverse order gets a warning: that is a guess.
 pub(super) fn find(reading: &mut Reading) {
     let quorum = &reading.config.quorum;
     let mut taken: BTreeMap<(String, u16), (u64, &'static str)> = BTreeMap::new();
     let mut shared: BTreeMap<(u64, u64), Vec<String>> = BTreeMap::new();
     for (&id, line) in &quorum.servers {
+        // Of this server the client's address is known from more than its line.
         let own_client = (quorum.my_id == Some(id)).then_some(&reading.config.network.client);
         for (Use(_, what), at) in places(line, own_client.or(line.client.as_ref())) {
+            // Reads on as "its election port HOST:PORT is the quorum port of server.1".
             let text = |other: &str| format!("{what} {}:{} is {other}", at.0, at.1);
             match taken.get(&at) {
+                // A server with itself: the key of the pair has its number twice.
                 Some(&(first, other)) if first == id => {
                     shared.entry((id, id)).or_default().push(text(&format!("its {other} too")));
                 }
@@ -97,11 +111,13 @@ fn failures(quorum: &Quorum, shared: &BTreeMap<(u64, u64), Vec<String>>) -> Stri
     let votes =
         |id: &u64| quorum.servers.get(id).is_some_and(|line| line.role == PeerType::Participant);
     let all = quorum.servers.keys().filter(|id| votes(id)).count();
+    // A server that collides with several others is lost once.
     let lost: BTreeSet<u64> =
         shared.keys().filter(|(id, first)| id != first && votes(id)).map(|(id, _)| *id).collect();
     if lost.is_empty() || !quorum.groups.is_empty() {
         return String::new();
     }
+    // A majority of all participants, those that cannot run included.
     let (left, needed) = (all - lost.len(), all / 2 + 1);
     let then = match left.checked_sub(needed) {
         None => "so there is never a quorum, and nothing is served".to_owned(),
@@ -155,6 +171,7 @@ fn swapped(
     servers: &BTreeMap<u64, ServerLine>,
     shared: &BTreeMap<(u64, u64), Vec<String>>,
 ) -> Vec<(u64, u64)> {
+    // By the two ports in the order of the line. Another server with the reverse pair is the suspect.
     let mut seen: BTreeMap<(u16, u16), u64> = BTreeMap::new();
     let mut found = Vec::new();
     for (&id, line) in servers {

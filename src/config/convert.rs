@@ -3,6 +3,23 @@
 //! It works on the content of the file, not on the values in force: unknown and refused keys are
 //! carried over, and so are the file's own comments. Comments that this module writes begin with
 //! `#:` and are skipped when they are read, so that a round trip does not accumulate them.
+//!
+//! ```text
+//! bytes ─▶ Document ─▶ one Piece for each entry: its comments, its typed value ─▶ text of the other form
+//! ```
+//! The typed value matters: TOML has numbers, booleans and arrays where a `zoo.cfg` has only text. A value that its
+//! key does not allow is an error, because nobody could say what it means in the other form.
+//!
+//! ```text
+//! zoo.cfg                      TOML
+//! # our nodes                  # our nodes
+//! tickTime=2000                #: unit of all session times (ms)
+//! ringkeeper.pin=false         tickTime = 2000
+//!
+//!                              [ringkeeper]
+//!                              #: bind each executor to a core, …
+//!                              pin = false
+//! ```
 
 use super::document::{
     Comment, Document, Entry, Format, without_own_prefix, write_toml_key, write_toml_string,
@@ -24,21 +41,34 @@ pub struct Converted {
 
 /// One entry being converted: its comments, and its value as far as it is understood.
 struct Piece {
+    /// The file's own comments above the entry, without their `#`.
     comments: Vec<String>,
+    /// What the key does, as the comment that this module writes.
     about: Option<String>,
+    /// The canonical key.
     key: String,
+    /// What becomes of the value.
     value: Carried,
+    /// Where the entry was, for notes.
     origin: Origin,
 }
 
+/// The value of an entry being converted.
 enum Carried {
+    /// A known key's, as its kind reads it.
     Typed(Kind, Value),
+    /// An unknown key's, as it was written.
     Untyped(Raw),
     /// An entry without effect in the file, which would have an effect in the other form.
     Inert(String),
 }
 
-/// Converts a file. `name` is for messages.
+/// Converts a file. `name` is for messages. `from` and `to` may be the same: then comments and spellings
+/// change.
+///
+/// # Errors
+/// All errors of the file: it is too long, not in its syntax, or has a value that its key does not allow and that is
+/// in force.
 pub fn convert(
     bytes: &[u8],
     name: &str,
@@ -53,6 +83,7 @@ pub fn convert(
     let mut notes = Vec::new();
     let mut comments = document.comments.into_iter().peekable();
     let mut pieces: Vec<Piece> = Vec::new();
+    // Which entries count is decided by the keys alone, before any value is read.
     let superseded = superseded(&document.entries, from);
     for (entry, superseded) in document.entries.into_iter().zip(superseded) {
         let mut own_comments = Vec::new();
@@ -76,6 +107,7 @@ pub fn convert(
     }
     replace_doubles(&mut pieces, &mut notes);
     let rest: Vec<String> = comments.filter_map(kept).collect();
+    // Comments below the last entry belong to none, and stay at the end.
     let text = match to {
         Format::ZooCfg => to_properties(&pieces, &rest),
         Format::Toml => to_toml(&pieces, &rest),
@@ -98,6 +130,7 @@ pub(super) fn rewritten_toml(
     let mut errors = document.errors;
     let mut comments = document.comments.into_iter().peekable();
     let mut pieces: Vec<Piece> = Vec::new();
+    // Comments of an entry that is dropped stay, and move to the next entry.
     let mut above = Vec::new();
     for entry in document.entries {
         while let Some(comment) = comments.next_if(|c| c.line < entry.line) {
@@ -114,6 +147,7 @@ pub(super) fn rewritten_toml(
     if !errors.is_empty() {
         return Err(errors);
     }
+    // Our own keys form a table, which ends the part for other keys: what is added comes before it.
     let own = pieces.iter().position(|piece| without_own_prefix(&piece.key).is_some());
     for &(key, value) in added {
         let value = Carried::Untyped(Raw::Str(value.to_owned()));
@@ -127,6 +161,7 @@ pub(super) fn rewritten_toml(
 
 /// The entries that have no effect because their key occurs again later.
 fn superseded(entries: &[Entry], from: Format) -> Vec<bool> {
+    // Two spellings of one key, such as that with our prefix, are the same key.
     let canonical = |entry: &Entry| match resolve_in_file(&entry.key, from) {
         Resolved::Key(_, canonical) => canonical,
         Resolved::Nothing(_) => entry.key.clone(),
@@ -138,10 +173,15 @@ fn superseded(entries: &[Entry], from: Format) -> Vec<bool> {
     superseded
 }
 
+/// The text of a comment, unless an earlier conversion wrote it.
 fn kept(comment: Comment) -> Option<String> {
     (!comment.text.starts_with(':')).then_some(comment.text)
 }
 
+/// Makes the piece of an entry.
+///
+/// # Errors
+/// The value is not allowed, or of a type that no key has.
 fn piece(
     entry: Entry,
     comments: Vec<String>,
@@ -209,6 +249,7 @@ fn replace_doubles(pieces: &mut [Piece], notes: &mut Vec<Note>) {
     }
 }
 
+/// What a key does, for the comment above it.
 fn about(row: &Key) -> String {
     let (word, text) = row.fate_text();
     let unit = if row.unit.is_empty() { String::new() } else { format!(" ({})", row.unit) };
@@ -218,6 +259,7 @@ fn about(row: &Key) -> String {
     }
 }
 
+/// A value as a properties file would have it; empty for a type that it cannot have.
 fn untyped_text(raw: &Raw) -> String {
     match raw {
         Raw::Text(text) | Raw::Str(text) => text.clone(),
@@ -229,6 +271,7 @@ fn untyped_text(raw: &Raw) -> String {
     }
 }
 
+/// Writes a `zoo.cfg`: each entry below its comments. Keys that ZooKeeper reads only as `-D` words get our prefix.
 fn to_properties(pieces: &[Piece], rest: &[String]) -> String {
     let mut out = String::new();
     write_comment(
@@ -242,6 +285,7 @@ fn to_properties(pieces: &[Piece], rest: &[String]) -> String {
         if let Some(about) = &piece.about {
             write_comment(&mut out, &format!(": {about}"));
         }
+        // In a zoo.cfg of ZooKeeper it would do nothing; with our prefix it does what it did in TOML.
         let bare = super::keys::find(&piece.key).is_some_and(|row| row.place == Place::Bare);
         match &piece.value {
             Carried::Typed(kind, value) if bare => {
@@ -258,12 +302,14 @@ fn to_properties(pieces: &[Piece], rest: &[String]) -> String {
     out
 }
 
+/// Writes TOML: first all keys of ZooKeeper, then the table with ours.
 fn to_toml(pieces: &[Piece], rest: &[String]) -> String {
     let mut out = String::new();
     toml_comment(
         &mut out,
         ": Written by ringkeeper config convert; lines that begin so are its own.",
     );
+    // What is only a comment may stand anywhere, and stays with the keys around it.
     let (own, others): (Vec<&Piece>, Vec<&Piece>) = pieces.iter().partition(|piece| {
         without_own_prefix(&piece.key).is_some() && !matches!(piece.value, Carried::Inert(_))
     });
@@ -283,6 +329,7 @@ fn to_toml(pieces: &[Piece], rest: &[String]) -> String {
     out
 }
 
+/// Writes an entry with its comments; `key` is its name within the present table.
 fn toml_piece(out: &mut String, piece: &Piece, key: &str) {
     for comment in &piece.comments {
         toml_comment(out, comment);
@@ -310,6 +357,7 @@ fn toml_piece(out: &mut String, piece: &Piece, key: &str) {
     out.push('\n');
 }
 
+/// Writes a typed value as the TOML type that its kind has.
 fn toml_value(out: &mut String, kind: Kind, value: &Value) {
     match value {
         Value::Bool(boolean) => out.push_str(&boolean.to_string()),
@@ -330,6 +378,7 @@ fn toml_value(out: &mut String, kind: Kind, value: &Value) {
 
 /// A float that TOML reads as a float.
 fn toml_float(number: f64) -> String {
+    // Rust writes it as NaN, which TOML does not know.
     if number.is_nan() {
         return "nan".to_owned();
     }
@@ -337,6 +386,7 @@ fn toml_float(number: f64) -> String {
     if text.contains('.') || !number.is_finite() { text } else { format!("{text}.0") }
 }
 
+/// Writes an array of strings on one line.
 fn toml_list(out: &mut String, words: &[String]) {
     out.push('[');
     for (i, word) in words.iter().enumerate() {
@@ -348,6 +398,7 @@ fn toml_list(out: &mut String, words: &[String]) {
     out.push(']');
 }
 
+/// Writes a comment; a line break inside it begins another comment line.
 fn toml_comment(out: &mut String, text: &str) {
     for line in text.split(['\n', '\r']) {
         out.push('#');

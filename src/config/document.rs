@@ -85,6 +85,7 @@ impl Document {
         }
     }
 
+    /// Reads Java properties. Keys and values are trimmed, as `QuorumPeerConfig.parseProperties` does.
     fn read_properties(bytes: &[u8], name: &str) -> Self {
         let mut document = Document::default();
         // Java takes the mark for the beginning of the first key, which is then unknown. That is harmless
@@ -120,8 +121,10 @@ impl Document {
         document
     }
 
+    /// Reads TOML, past as many errors as the parser can recover from.
     fn read_toml(bytes: &[u8], name: &str) -> Self {
         let mut document = Document::default();
+        // The parser takes text; the line of the first bad byte is what helps to find it.
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -138,11 +141,14 @@ impl Document {
         }
         let mut spans = Vec::new();
         document.flatten(table.get_ref(), "", &lines, name, &mut spans);
+        // The parser's table need not have the order of the file, which decides which comments belong to a key.
         document.entries.sort_by_key(|entry| entry.line);
         document.comments = toml_comments(text, &lines, &spans);
         document
     }
 
+    /// Adds the entries of a table, with the names of the tables around it in front, and the spans of their values,
+    /// which may contain lines that look like comments.
     fn flatten(
         &mut self,
         table: &DeTable<'_>,
@@ -154,6 +160,7 @@ impl Document {
         for (key, value) in table {
             let line = lines.line_of(key.span().start);
             let full = format!("{prefix}{}", java_trim(key.get_ref()));
+            // Each level repeats the name of those around it, so a deep table could make much of little.
             if full.len() > KEY_BYTES_MAX {
                 self.error(name, line, format!("a key of more than {KEY_BYTES_MAX} bytes"));
                 continue;
@@ -167,6 +174,7 @@ impl Document {
         }
     }
 
+    /// Adds a syntax error; line 0 stands for the whole file.
     fn error(&mut self, name: &str, line: u32, text: String) {
         self.errors.push(ConfigError {
             origin: Origin::File { name: name.into(), line },
@@ -191,9 +199,11 @@ pub(super) fn is_utf16(bytes: &[u8]) -> bool {
     }
 }
 
+/// A TOML value as its source has it. What no key takes is kept by the name of its type, for the message.
 fn raw_of(value: &DeValue<'_>) -> Raw {
     match value {
         DeValue::String(text) => Raw::Str(java_trim(text).to_owned()),
+        // TOML allows hexadecimal, octal and binary integers; the parser has removed prefix and underscores.
         DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
             .map_or(Raw::Other("an integer beyond 64 bits"), Raw::Int),
         DeValue::Float(float) => {
@@ -220,7 +230,9 @@ fn toml_comments(text: &str, lines: &LineIndex, spans: &[std::ops::Range<usize>]
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
         let start = offset + (line.len() - line.trim_start().len());
+        // A comment behind a value is lost: it belongs to no line of its own.
         let comment = line.trim_start().strip_prefix('#');
+        // A multi-line string may have a line that begins with `#`.
         let in_value = || spans.iter().any(|span| span.start < start && start < span.end);
         if let Some(comment) = comment.filter(|_| !in_value()) {
             let text = comment.trim_end_matches(['\n', '\r']).to_owned();
@@ -233,10 +245,12 @@ fn toml_comments(text: &str, lines: &LineIndex, spans: &[std::ops::Range<usize>]
 
 /// Offsets at which lines begin.
 struct LineIndex {
+    /// Of the second line and all later ones, rising.
     starts: Vec<usize>,
 }
 
 impl LineIndex {
+    /// The index of a text.
     fn new(bytes: &[u8]) -> Self {
         let breaks = bytes.iter().enumerate().filter(|&(_, &b)| b == b'\n');
         LineIndex { starts: breaks.map(|(at, _)| at + 1).collect() }
@@ -244,10 +258,12 @@ impl LineIndex {
 
     /// The line of an offset, from 1.
     fn line_of(&self, offset: usize) -> u32 {
+        // As many as there are breaks before the offset. The first line begins with none.
         let before = self.starts.partition_point(|&start| start <= offset);
         u32::try_from(before + 1).unwrap_or(u32::MAX)
     }
 
+    /// The last line, from 1.
     fn last(&self) -> u32 {
         u32::try_from(self.starts.len() + 1).unwrap_or(u32::MAX)
     }
@@ -255,6 +271,7 @@ impl LineIndex {
 
 /// Writes a TOML key: bare where TOML allows it, quoted where it has dots or other characters.
 pub fn write_toml_key(out: &mut String, key: &str) {
+    // A dot in a bare key would make a table.
     let bare =
         !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     if bare {
@@ -264,7 +281,7 @@ pub fn write_toml_key(out: &mut String, key: &str) {
     }
 }
 
-/// Writes a basic TOML string.
+/// Writes a basic TOML string: in quotes on one line, with every control character escaped.
 pub fn write_toml_string(out: &mut String, text: &str) {
     use std::fmt::Write as _;
 

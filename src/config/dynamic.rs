@@ -5,6 +5,15 @@
 //! [`Keeper`] touches files, and it does nothing if `reconfigEnabled` is false. The rule that is easy to break: the
 //! dynamic file must be durable before the static file names it, or a crash between them leaves a server without
 //! members. A failure is logged with what to do: until it stops, the server knows its ensemble without these files.
+//!
+//! ```text
+//! Proposed   zoo.cfg.dynamic.next ◀─ members and version
+//! Active  1. zoo.cfg.dynamic.VERSION ◀─ members, durable
+//!         2. zoo.cfg ◀─ the same without members, with dynamicConfigFile=…
+//!         3. zoo.cfg.dynamic.next is removed, if it is of this version or older
+//! ```
+//! The replica's host calls [`Keeper::keep`] with each change that the agreement code reports; at the next start
+//! `config::members` reads what was kept.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -84,6 +93,7 @@ impl Files for System<'_> {
 pub struct Keeper {
     /// The static file. `None`: there is none to keep, or reconfiguration is switched off.
     file: Option<PathBuf>,
+    /// This server, if it is a member.
     me: Option<ServerId>,
     /// Version of the newest known configuration.
     seen: i64,
@@ -97,6 +107,7 @@ impl Keeper {
     /// A keeper for a server that runs with `config`, read from `file`.
     pub fn new(config: &Config, file: Option<&Path>) -> Keeper {
         let quorum = &config.quorum;
+        // Without reconfiguration the static file is the operator's alone.
         let kept = quorum.reconfig_enabled && quorum.is_distributed();
         let active = i64::try_from(quorum.version).unwrap_or(i64::MAX);
         let seen = quorum.last_seen.as_ref().map_or(active, |next| next.version.max(active));
@@ -124,7 +135,7 @@ impl Keeper {
         }
     }
 
-    /// Writes a new configuration to the files.
+    /// Writes a new configuration to the files. A failure is logged, and changes nothing else.
     pub fn keep(&mut self, change: &ConfigChange) {
         let Some(file) = self.file.clone() else { return };
         self.keep_in(&System { like: &file }, change);
@@ -139,6 +150,8 @@ impl Keeper {
         }
     }
 
+    /// Keeps a proposed configuration, so that a server that stops before it is active still knows of it.
+    // ZooKeeper: QuorumPeer.setLastSeenQuorumVerifier.
     fn keep_proposed(&mut self, files: &dyn Files, file: &Path, config: &quorum::Config) {
         if config.version == self.seen {
             return;
@@ -160,6 +173,8 @@ impl Keeper {
         }
     }
 
+    /// Keeps an active configuration that is newer than the last one.
+    // ZooKeeper: QuorumPeer.setQuorumVerifier.
     fn keep_active(&mut self, files: &dyn Files, file: &Path, config: &quorum::Config) {
         if config.version <= self.active {
             return;
@@ -221,6 +236,7 @@ pub fn dynamic_text(config: &quorum::Config) -> String {
     lines.join("\n")
 }
 
+/// The lines of a configuration without its version.
 fn member_lines(config: &quorum::Config) -> Vec<String> {
     let text = config.to_text();
     text.lines().filter(|line| !line.starts_with("version=")).map(str::to_owned).collect()
@@ -317,6 +333,10 @@ fn physical_lines(bytes: &[u8]) -> Vec<&[u8]> {
     lines
 }
 
+/// Replaces the static file by one that names a dynamic file.
+///
+/// # Errors
+/// The system's; the static file is no longer TOML; or the folder's name is not UTF-8.
 fn rewrite_static(
     files: &dyn Files,
     file: &Path,
@@ -324,6 +344,7 @@ fn rewrite_static(
     drop_client: bool,
 ) -> io::Result<()> {
     let bytes = files.read(file)?;
+    // A relative name would depend on the folder in which the next start happens.
     let dynamic = files.whole_name(dynamic)?;
     let named = dynamic.to_str().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, "the folder's name is not UTF-8")
@@ -336,8 +357,12 @@ fn rewrite_static(
 
 /// Replaces a file in one step that a crash cannot divide (`AtomicFileWritingIdiom`). The new file gets the mode of
 /// `like`: files in the data folders are for the server alone, but the configuration belongs to the operator.
+///
+/// # Errors
+/// The system's. Unless it comes from the last step, which makes the rename durable, the file is unchanged.
 fn replace(file: &Path, bytes: &[u8], like: &Path) -> io::Result<()> {
     let tmp = beside(file, ".tmp");
+    // Read each time: the operator may have changed the mode since the start.
     let readers = fs::metadata(like)?.permissions();
     let written = write_synced(&tmp, bytes, readers).and_then(|()| fs::rename(&tmp, file));
     if let Err(error) = written {
@@ -349,6 +374,10 @@ fn replace(file: &Path, bytes: &[u8], like: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
+/// Writes a new file and waits until its content is durable.
+///
+/// # Errors
+/// The system's.
 fn write_synced(file: &Path, bytes: &[u8], readers: fs::Permissions) -> io::Result<()> {
     let mut out = File::create(file)?;
     out.set_permissions(readers)?;

@@ -2,6 +2,10 @@
 //! handles the members of an ensemble.
 //!
 //! The order is `QuorumPeerConfig.parseProperties`'s: folders, client port, session times, members.
+//!
+//! Each function here stores what it decides in the configuration, and reports contradictions with the keys as they
+//! were written. A key that was refused before has no value here: so they look for such an error before they report
+//! that something is missing.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
@@ -15,6 +19,22 @@ use super::shell_files;
 use super::value::Value;
 use crate::limits::{CONNECTION_MEMORY_FRAMES_MIN, FRAME_BYTES_CEILING};
 
+/// Decides what several keys decide together.
+///
+/// ```text
+/// folders              dataDir, dataLogDir
+/// buffers              jute.maxbuffer, its extra size, and what is relative to them
+/// session_times        tickTime, minSessionTimeout, maxSessionTimeout
+/// connection_weights   connection_throttle_*_weight
+/// ensemble_scheme      authProvider.*, ensembleAuthName
+/// enforced_schemes     enforce.auth.enabled, enforce.auth.schemes
+/// read_only_word       readonlymode.enabled, 4lw.commands.whitelist
+/// members              server.*, group.*, weight.*, dynamicConfigFile, myid
+/// client_address       clientPort, clientPortAddress, this server's line
+/// shell_files          what looks as if it were set, and is not
+/// ```
+/// The client's address comes after `myid`, which says whose line is this server's, and before `members::stand`,
+/// which looks for ports that collide with it.
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
     folders(reading);
     buffers(reading);
@@ -30,6 +50,8 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     shell_files::look(reading, &mut read_file);
 }
 
+/// `dataDir`, which a file must set, and `dataLogDir`, which is the same folder if it is not set.
+// ZooKeeper: QuorumPeerConfig.parseProperties.
 fn folders(reading: &mut Reading) {
     for key in ["dataDir", "dataLogDir"] {
         let Some(path) = reading.text(key).map(PathBuf::from) else { continue };
@@ -62,9 +84,11 @@ fn folders(reading: &mut Reading) {
     }
 }
 
+/// `jute.maxbuffer`, its extra size, and the bounds of our own that must have room for such a frame, or for several.
 fn buffers(reading: &mut Reading) {
     let network = &mut reading.config.network;
     // The rows' ranges are those of an int, so the conversions cannot fail.
+    // A frame and its transaction must both stay below what the log can read back: hence the ceiling.
     let as_u32 = |number: i64| u32::try_from(number).unwrap_or(u32::MAX).min(FRAME_BYTES_CEILING);
     if let Some(max) = reading.values.get("jute.maxbuffer").and_then(int_of) {
         network.jute_max_buffer = as_u32(max);
@@ -75,6 +99,7 @@ fn buffers(reading: &mut Reading) {
     let largest = u64::from(network.jute_max_buffer);
     let own = &mut reading.config.own;
     match reading.values.get("ringkeeper.requestBytesInFlightMax").and_then(int_of) {
+        // Room for a long request of one client while that of another is being answered.
         None => own.request_bytes_in_flight_max = REQUEST_BYTES_IN_FLIGHT_MAX.max(2 * largest),
         Some(max) => {
             own.request_bytes_in_flight_max = u64::try_from(max).unwrap_or(0);
@@ -97,6 +122,7 @@ fn buffers(reading: &mut Reading) {
     }
 }
 
+/// The number of a value that is one.
 fn int_of(accepted: &Accepted) -> Option<i64> {
     match accepted.value {
         Value::Int(number) => Some(number),
@@ -104,13 +130,18 @@ fn int_of(accepted: &Accepted) -> Option<i64> {
     }
 }
 
+/// `tickTime`, and the shortest and longest session timeout, which are multiples of it unless they are set. -1 counts
+/// as not set.
+// ZooKeeper: QuorumPeerConfig.parseProperties, ZooKeeperServer.setMinSessionTimeout, setMaxSessionTimeout.
 fn session_times(reading: &mut Reading) {
     let tick = reading.int("tickTime").unwrap_or(3000);
+    // The product is saturated here and cut to an int below: a tick of an hour is unusual, but no reason to fail.
     let of = |key: &str, ticks: i64| match reading.int(key) {
         None | Some(-1) => tick.saturating_mul(ticks),
         Some(set) => set,
     };
     let (min, max) = (of("minSessionTimeout", 2), of("maxSessionTimeout", 20));
+    // The message names a key that is in the file, even if the default of the other one is what contradicts it.
     if min > max {
         let key = if reading.int("minSessionTimeout").is_some() {
             "minSessionTimeout"
@@ -131,6 +162,7 @@ fn session_times(reading: &mut Reading) {
     sessions.max_session_timeout_ms = as_int(max);
 }
 
+/// The weights of sessions in the throttle of connections. None is below that of a local session.
 // ZooKeeper: BlueThrottle's static initialiser raises both weights to the local one.
 fn connection_weights(reading: &mut Reading) {
     let local = reading.config.limits.connection_throttle.local_session_weight;
@@ -138,6 +170,7 @@ fn connection_weights(reading: &mut Reading) {
         ("connection_throttle_global_session_weight", 3),
         ("connection_throttle_renew_session_weight", 2),
     ] {
+        // A weight that is not set is raised too: the local one may be above the defaults.
         let weight = reading.int(key).map_or(default, |w| u32::try_from(w).unwrap_or(u32::MAX));
         if weight < local {
             let origin = reading.origin(key);
@@ -156,11 +189,14 @@ fn connection_weights(reading: &mut Reading) {
     }
 }
 
+/// Whether the scheme `ensemble` exists: if some `authProvider.N` names its class. A list of names without that does
+/// nothing.
 fn ensemble_scheme(reading: &mut Reading) {
     let is_provider = |(key, accepted): (&String, &Accepted)| {
         key.starts_with("authProvider.")
             && accepted.value == Value::Text(ENSEMBLE_PROVIDER.to_owned())
     };
+    // Any number of providers may be listed, and only this class adds a scheme that is not built in.
     let enabled = reading.values.iter().any(is_provider);
     reading.config.security.ensemble_auth_enabled = enabled;
     if !enabled && reading.values.contains_key("ensembleAuthName") {
@@ -181,6 +217,7 @@ fn enforced_schemes(reading: &mut Reading) {
         Some(Value::List(words)) => words.iter().filter(|w| !w.is_empty()).cloned().collect(),
         _ => Vec::new(),
     };
+    // A refused list has its error already.
     let was_wrong = reading.errors.iter().any(|error| error.key == list);
     if on && schemes.is_empty() && !was_wrong {
         let origin = reading.origin(switch);
@@ -195,6 +232,7 @@ fn enforced_schemes(reading: &mut Reading) {
     }
 }
 
+/// `isro` is answered where read-only mode is on.
 // ZooKeeper: FourLetterCommands.isEnabled puts isro on the whitelist where read-only mode is on.
 fn read_only_word(reading: &mut Reading) {
     let config = &mut reading.config;
@@ -208,11 +246,13 @@ fn read_only_word(reading: &mut Reading) {
 /// The client address: of the file, or of this server's member line, as `setupClientPort` decides.
 fn client_address(reading: &mut Reading) {
     let port = reading.int("clientPort").and_then(|port| u16::try_from(port).ok());
+    // Any text is a host: names are resolved when the server begins to listen.
     let host = reading.text("clientPortAddress").map(ListenHost::parse);
     let wrong = |key: &str| reading.errors.iter().any(|e| e.key == key);
     if wrong("clientPort") || wrong("clientPortAddress") {
         return;
     }
+    // A line of a member that is not this server says nothing about this server's clients.
     let own = reading.config.quorum.my_id.and_then(|id| {
         let line = reading.config.quorum.servers.get(&id)?;
         Some((format!("server.{id}"), line.client.clone()?))
@@ -228,6 +268,7 @@ fn client_address(reading: &mut Reading) {
         }
         (None, None) => None,
     };
+    // Where both are set and do not contradict each other, the member's line counts, as in ZooKeeper.
     match (of_file, own) {
         (Some(of_file), Some((key, of_line))) => {
             if contradict(&of_file, &of_line) {
@@ -266,6 +307,7 @@ fn contradict(of_file: &Listen, of_line: &Listen) -> bool {
     hosts || of_file.port != of_line.port
 }
 
+/// Reports that no client could connect. The text depends on where a port was perhaps meant to come from.
 fn no_client_port(reading: &mut Reading) {
     if reading.values.contains_key("secureClientPort") {
         // There already is an error about that.

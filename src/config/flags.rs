@@ -2,6 +2,11 @@
 //!
 //! `zkServer.sh` expands both variables without quotes, `SERVER_JVMFLAGS` first: words end at blanks, quotes are
 //! part of the word, and the last of two equal properties wins.
+//!
+//! ```text
+//! SERVER_JVMFLAGS="-Xmx1g -Dzookeeper.snapCount=1000"     Option(-Xmx1g), Property(zookeeper.snapCount, 1000)
+//! -D zookeeper.snapCount=1000 on the command line         Property, blanks in the value included
+//! ```
 
 /// One word of an environment variable.
 #[derive(Debug, Clone, PartialEq, Eq)]

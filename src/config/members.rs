@@ -2,6 +2,12 @@
 //! ensemble with this server as a member, or to a standalone server.
 //!
 //! Imitates `QuorumPeerConfig.setupQuorumPeerConfig`, `parseDynamicConfig` and `checkValidity`.
+//!
+//! ```text
+//! collect    server.N, group.N, weight.N ─▶ Quorum; with a dynamicConfigFile from that file alone
+//! my_id      the file myid ─▶ the number of this server
+//! stand      standalone, or a member: which errors and notes does that mean?
+//! ```
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,9 +22,12 @@ use super::read::{Accepted, FILE_BYTES_MAX, ReadFile, Reading};
 use super::server_line::{GroupLine, PeerType, ServerLine, number_of};
 use super::value::{Kind, Raw, Value};
 
-/// Collects `server.N`, `group.N` and `weight.N`, from the file or from the dynamic file it names.
+/// Collects `server.N`, `group.N` and `weight.N`, from the file or from the dynamic file it names. Members in both
+/// places are an error.
+// ZooKeeper: QuorumPeerConfig.parse reads the dynamic file, and parseProperties refuses members in the static one.
 pub(super) fn collect(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let dynamic = reading.text("dynamicConfigFile").map(PathBuf::from);
+    // By prefix, as in ZooKeeper, so that `server.x` is a member with a wrong number and not an unknown key.
     let is_member = |key: &str| ["server.", "group.", "weight."].iter().any(|p| key.starts_with(p));
     let lines: Vec<(String, Accepted)> = reading
         .values
@@ -43,9 +52,10 @@ pub(super) fn collect(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>
     groups(reading);
 }
 
-/// With groups or weights, every participant is in exactly one group, and a group contains only
-/// members.
-// ZooKeeper: QuorumHierarchical.parse; a group of strangers ends there in a NullPointerException.
+/// With groups or weights, every participant is in exactly one group, and a group contains only members. An observer
+/// in a group needs a line with its weight.
+// ZooKeeper: QuorumHierarchical.parse, computeGroupWeight: a stranger in a group, or an observer without a weight, ends
+// there in a NullPointerException.
 fn groups(reading: &mut Reading) {
     let quorum = &reading.config.quorum;
     if quorum.groups.is_empty() && quorum.weights.is_empty() {
@@ -58,6 +68,7 @@ fn groups(reading: &mut Reading) {
             if !quorum.servers.contains_key(server) {
                 problems.push((format!("group.{group}"), format!("there is no server.{server}")));
             }
+            // The last group counts from here on; there is an error, so it does not matter which.
             if group_of.insert(*server, *group).is_some() {
                 let text = format!("server {server} is in more than one group");
                 problems.push((format!("group.{group}"), text));
@@ -77,6 +88,7 @@ fn groups(reading: &mut Reading) {
         }
     }
     for (server, group) in &group_of {
+        // With a weight of its own, the operator has decided what it weighs.
         let observes =
             quorum.servers.get(server).is_some_and(|line| line.role == PeerType::Observer);
         if observes && !quorum.weights.contains_key(server) {
@@ -91,6 +103,7 @@ fn groups(reading: &mut Reading) {
     }
 }
 
+/// Stores one line of a family under the number in its key.
 fn add_member(reading: &mut Reading, key: &str, accepted: &Accepted) {
     let Accepted { value, written, origin } = accepted;
     let id = match number_of(key) {
@@ -116,7 +129,8 @@ fn add_member(reading: &mut Reading, key: &str, accepted: &Accepted) {
     }
 }
 
-/// Reads a dynamic file: only members, and no version, which is in its name.
+/// Reads a dynamic file: only members, and no version, which is in its name. Without `read_file` it does nothing:
+/// then the members are unknown, and nothing about them is checked.
 fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadFile<'_>>) {
     let Some(read_file) = read_file else { return };
     let name = path.display().to_string();
@@ -144,12 +158,14 @@ fn read_dynamic(reading: &mut Reading, path: &Path, read_file: &mut Option<ReadF
     let document = Document::read(&bytes, &name, Format::ZooCfg);
     reading.errors.extend(document.errors);
     let name: Arc<str> = name.into();
+    // The last line of a key counts, as in Java.
     let mut lines = BTreeMap::new();
     for entry in document.entries {
         let origin = Origin::File { name: name.clone(), line: entry.line };
         let kind = match entry.key.split('.').next() {
             Some("server") => Kind::Server,
             Some("group") => Kind::Group,
+            // The row of the family has the range; the two others have kinds of their own.
             Some("weight") => super::keys::find("weight.*").map_or(Kind::Text, |key| key.kind),
             Some("version") => {
                 let text = "must not be in a dynamic file: the version is in its name".to_owned();
@@ -189,6 +205,9 @@ fn version_of(path: &Path) -> u64 {
     u64::from_str_radix(suffix, 16).unwrap_or(0)
 }
 
+/// Reads `myid` in the data folder: one line with a number. No such file is no error here: a standalone server needs
+/// none, and `own_line` reports it to a member.
+// ZooKeeper: QuorumPeerConfig.setupMyId.
 pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     let Some(read_file) = read_file else { return };
     if reading.config.storage.data_dir.as_os_str().is_empty() {
@@ -206,6 +225,7 @@ pub(super) fn my_id(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
             return;
         }
     };
+    // Java reads the first line, and Long.parseLong allows no blank in it.
     let first = bytes.split(|&b| b == b'\n' || b == b'\r').next().unwrap_or_default();
     match std::str::from_utf8(first).ok().and_then(|text| text.parse::<i64>().ok()) {
         // ZooKeeper: QuorumPeerConfig.UNSET_SERVERID, which some tools write for a standalone server.
@@ -237,11 +257,19 @@ fn no_number(bytes: &[u8], first: &[u8]) -> String {
     format!("the first line must be this server's number and nothing else, and it is {shown}{hint}")
 }
 
-/// Decides whether this server is standalone or a member of an ensemble, and checks that. Without
-/// `read_file` it checks the configuration by itself.
+/// Decides whether this server is standalone or a member of an ensemble, and checks that. Without `read_file` it
+/// checks the configuration by itself.
 ///
-/// A configuration without members means standalone only if nothing shows that this server is a member:
-/// a member that runs standalone accepts writes that its ensemble never gets.
+/// ```text
+/// participants  observers  standaloneEnabled
+///      0            0        either            without_members: standalone, or an error
+///      0           1…        either            error: observers need somebody to learn from
+///      1           1…        true              error: the same, for one participant runs standalone
+///      1            0        true              standalone, with a note; a warning if it was a member
+///     all other cases                          distributed: a member, perhaps of an ensemble of one
+/// ```
+/// A configuration without members means standalone only if nothing shows that this server is a member: a member that
+/// runs standalone accepts writes that its ensemble never gets.
 pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     // The meaning of an unreadable line is unknown: the other lines without it may be misleading, and
     // so may advice based on them.
@@ -255,6 +283,7 @@ pub(super) fn stand(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>)
     }
     let quorum = &reading.config.quorum;
     let observers = quorum.servers.values().filter(|line| line.role == PeerType::Observer).count();
+    // The arms below stand in this order: nobody, observers without an ensemble, one participant, an ensemble.
     let participants = quorum.servers.len() - observers;
     let first = quorum.servers.keys().next().map(|id| format!("server.{id}"));
     let alone = quorum.standalone_enabled;
@@ -302,6 +331,7 @@ fn without_members(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
                 || matches!(&error.origin, Origin::File { name: of, .. } if **of == *name)
         };
         // Members in the wrong file are already an error.
+        // `collect` has refused them.
         let misplaced = reading.values.keys().any(|key| key.starts_with("server."));
         if read_file.is_none() || misplaced || reading.errors.iter().any(of_file) {
             return;
@@ -341,12 +371,15 @@ enum EpochFile {
     Unknown(PathBuf, String),
 }
 
+/// Looks for a file that only a member of an ensemble writes. The folder of snapshots has them, as in ZooKeeper
+/// (`version-2`).
 fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> EpochFile {
     let Some(read_file) = read_file.as_mut() else { return EpochFile::None };
     let folder = &reading.config.storage.data_dir;
     if folder.as_os_str().is_empty() {
         return EpochFile::None;
     }
+    // One of the two files is enough to know. That one cannot be read matters only if the other is not there.
     let mut unknown = EpochFile::None;
     for name in ["acceptedEpoch", "currentEpoch"] {
         let path = folder.join("version-2").join(name);
@@ -362,6 +395,7 @@ fn epoch_file(reading: &Reading, read_file: &mut Option<ReadFile<'_>>) -> EpochF
 /// A server must not run standalone if it is unknown whether it is a member.
 fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
     // If the folder is not readable, the error about myid has already said so.
+    // `my_id` has read from the same folder before.
     let of_myid = reading.config.storage.data_dir.join("myid").display().to_string();
     let is_said = |error: &ConfigError| matches!(&error.origin, Origin::File { name, line: 0 } if **name == *of_myid);
     if reading.errors.iter().any(is_said) {
@@ -375,9 +409,12 @@ fn unknown_epoch_file(reading: &mut Reading, path: &Path, why: &str) {
     reading.error(Problem::Missing, &origin, "", None, text);
 }
 
-/// Checks what a member of an ensemble needs, and notes for its operator.
+/// Checks what a member of an ensemble needs, and notes for its operator: the number of participants, addresses that
+/// servers share, and this server's own line. `participants` are those of all lines, `first` is the key of the first
+/// line, at which the note stands.
 fn distributed(reading: &mut Reading, first: &str, participants: usize, files_were_read: bool) {
     needs_of_a_member(reading);
+    // Q participants tolerate (Q - 1) / 2 failures, rounded down.
     let text = match participants {
         0 | 1 => None,
         2 => Some(
@@ -397,7 +434,8 @@ fn distributed(reading: &mut Reading, first: &str, participants: usize, files_we
     own_line(reading, files_were_read);
 }
 
-/// What a member needs, whichever the other members are.
+/// What a member needs, whichever the other members are: the limits in ticks, one address for each server unless
+/// several are allowed, and times between votes that do not contradict each other.
 fn needs_of_a_member(reading: &mut Reading) {
     // ZooKeeper: QuorumPeerConfig.checkValidity; 0 is "not set".
     for (key, limit) in [
@@ -436,7 +474,8 @@ fn addresses(reading: &mut Reading) {
     }
 }
 
-/// This server's number, its line and its role.
+/// This server's number, its line and its role: without number or line it cannot start. A number that is too large,
+/// or a `peerType` that contradicts the line, is only a warning. The role of the line is stored as this server's.
 fn own_line(reading: &mut Reading, files_were_read: bool) {
     if !files_were_read || reading.config.storage.data_dir.as_os_str().is_empty() {
         return;
@@ -458,6 +497,7 @@ fn own_line(reading: &mut Reading, files_were_read: bool) {
     };
     let origin = Origin::File { name: path.into(), line: 1 };
     let Some(line) = servers.get(&my_id) else {
+        // The text begins as ZooKeeper's exception does: operators search for it.
         let known: Vec<String> = servers.keys().map(ToString::to_string).collect();
         let text = format!(
             "My id {my_id} not in the peer list: there is no server.{my_id}, but there are servers \
@@ -481,6 +521,7 @@ fn own_line(reading: &mut Reading, files_were_read: bool) {
         let text = format!("{said}, but the list of servers says {role}, and the list counts");
         reading.note(Level::Warn, &origin, "peerType", text);
     }
+    // From here on the role is what the other members believe, whatever peerType says.
     reading.config.quorum.peer_type = Some(role);
 }
 
@@ -488,6 +529,7 @@ fn own_line(reading: &mut Reading, files_were_read: bool) {
 // ZooKeeper: SessionTrackerImpl.initializeNextSessionId puts it into the highest byte.
 const SERVER_ID_MAX: u64 = 255;
 
+/// The two times between repeated votes.
 fn intervals(reading: &mut Reading) {
     let Quorum { min_notification_interval_ms: min, max_notification_interval_ms: max, .. } =
         reading.config.quorum;
@@ -508,8 +550,10 @@ fn read_next(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) {
     if !reading.config.quorum.reconfig_enabled {
         return;
     }
+    // ZooKeeper: QuorumPeerConfig.nextDynamicConfigFileSuffix, beside the static file.
     let path = dynamic::beside(Path::new(&file), dynamic::NEXT);
     let origin = Origin::file(&path.display().to_string());
+    // A note and no error: ZooKeeper ignores such a file too.
     let passed_over = |reading: &mut Reading, why: String| {
         let text =
             format!("ignored, so a reconfiguration that was in progress is forgotten: {why}");

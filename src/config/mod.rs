@@ -4,6 +4,16 @@
 //! any input. The caller passes bytes, and a function that reads the further files that a configuration may name.
 //! The rule that is easy to break: a key is described once, in its row of [`keys`]; nothing else may know a key's
 //! type, range, default or fate.
+//!
+//! ```text
+//! -D words ─▶ flags ─────────────────┐
+//! zoo.cfg  ─▶ properties ─▶ document ┤
+//! TOML     ──────────────▶ document ┴▶ read: which value counts ─▶ value: is it allowed? ─▶ keys: store it
+//!     ─▶ finish, members: what several keys decide ─▶ Config, or all errors, and notes
+//! ```
+//! `server` turns the result into the options of each module (`server::options`); a module below it gets options, and
+//! knows no key. The other ways out are [`report`], which writes about a configuration, and [`convert`], which writes
+//! it in the other form.
 
 mod collisions;
 pub mod convert;
@@ -34,8 +44,11 @@ pub use settings::*;
 /// The variables whose `-D` words count, in the order in which `zkServer.sh` passes them to the JVM.
 pub const FLAG_VARIABLES: [&str; 2] = ["SERVER_JVMFLAGS", "JVMFLAGS"];
 
-/// Reads one file by itself: no `-D` words, no `myid`, no dynamic file. `name` is for messages, and
-/// decides the form: TOML if it ends in `.toml`, otherwise Java properties.
+/// Reads one file by itself: no `-D` words, no `myid`, no dynamic file. `name` is for messages, and decides the form:
+/// TOML if it ends in `.toml`, otherwise Java properties.
+///
+/// # Errors
+/// All errors of the file, by line.
 pub fn parse(bytes: &[u8], name: &str) -> Result<Config, Vec<ConfigError>> {
     let file = SourceFile { name, bytes, format: Format::of_name(name) };
     examine(Sources { file: Some(file), flags: &[], properties: &[] }, None).into_result()

@@ -4,6 +4,14 @@
 //! It knows no keys. The rules that are easy to break: bytes are ISO-8859-1 and not UTF-8; a
 //! continuation line loses its leading blanks; a `#` begins a comment only at the beginning of a
 //! logical line; the separator is the first *unescaped* `=`, `:`, blank, tab or form feed.
+//!
+//! ```text
+//! key=value     key: value     key value     key          the last has an empty value
+//! a\=b=c        the key is a=b
+//! path=one\     a line that ends in a backslash goes on
+//!     two       the value is onetwo
+//! k=\u00e9      é; as the byte E9 too, but not as UTF-8
+//! ```
 
 use std::fmt::Write as _;
 
@@ -54,12 +62,17 @@ pub fn read(bytes: &[u8]) -> Vec<Item> {
 
 /// A logical line: a comment, or text whose continuation lines have been joined.
 enum Logical<'a> {
+    /// The bytes behind its `#` or `!`, up to the end of its line: a comment has no continuation.
     Comment { line: u32, text: &'a [u8] },
+    /// Escapes and all, without line breaks and the blanks that begin its lines.
     Line { line: u32, bytes: Vec<u8> },
 }
 
+/// Takes logical lines out of a file (`java.util.Properties.LineReader`).
 struct LineReader<'a> {
+    /// The whole file.
     bytes: &'a [u8],
+    /// The next byte.
     at: usize,
     line: u32,
 }
@@ -75,6 +88,11 @@ impl<'a> LineReader<'a> {
         Some(byte)
     }
 
+    /// The next logical line, or `None` at the end of the file. Blank lines are none.
+    ///
+    /// A line goes on in the next one if an odd number of backslashes ends it. The flags say where the reader is:
+    /// `skip_blanks` at the beginning of a line, `continued` at that of a continuation, which may be empty, and
+    /// `escaped` behind a backslash that is not itself escaped.
     fn next(&mut self) -> Option<Logical<'a>> {
         let mut text = Vec::new();
         let mut first_line = self.line;
@@ -134,6 +152,7 @@ impl<'a> LineReader<'a> {
         }
     }
 
+    /// The comment that begins here. The line break stays for the next call.
     fn comment(&mut self, line: u32) -> Logical<'a> {
         let start = self.at;
         let rest = &self.bytes[start..];
@@ -143,7 +162,8 @@ impl<'a> LineReader<'a> {
     }
 }
 
-/// Splits a logical line at its separator and unescapes both sides.
+/// Splits a logical line at its separator and unescapes both sides. The separator is blanks with at most one `=` or
+/// `:` among them, so a line without any is a key with an empty value.
 fn split(line: u32, bytes: &[u8]) -> Item {
     let is_blank = |b: u8| matches!(b, b' ' | b'\t' | 0x0c);
     let mut key_end = 0;
@@ -172,7 +192,11 @@ fn split(line: u32, bytes: &[u8]) -> Item {
     }
 }
 
-/// Resolves `\t \n \r \f`, `\uhhhh` (UTF-16 code units) and `\c` for any other `c`.
+/// Resolves `\t \n \r \f`, `\uhhhh` (UTF-16 code units) and `\c` for any other `c`. Half a surrogate pair becomes a
+/// replacement character.
+///
+/// # Errors
+/// What is wrong: `\u` without four hexadecimal digits, which Java refuses too.
 fn unescape(bytes: &[u8]) -> Result<String, &'static str> {
     let mut units: Vec<u16> = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -205,6 +229,7 @@ fn unescape(bytes: &[u8]) -> Result<String, &'static str> {
     Ok(String::from_utf16_lossy(&units))
 }
 
+/// The text of bytes as Java reads them: each is one character.
 fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&b| char::from(b)).collect()
 }
@@ -221,6 +246,7 @@ pub fn write_pair(out: &mut String, key: &str, value: &str) {
         escape(out, c, matches!(c, ' ' | '=' | ':' | '#' | '!'));
     }
     out.push('=');
+    // Blanks before a value would be taken for a part of the separator.
     let mut leading = true;
     for c in value.chars() {
         leading &= c == ' ';
@@ -246,6 +272,7 @@ pub fn write_comment(out: &mut String, text: &str) {
     }
 }
 
+/// Writes a character so that it is read back: escaped if it must be, or if `always` says so.
 fn escape(out: &mut String, c: char, always: bool) {
     match c {
         '\\' => out.push_str("\\\\"),

@@ -90,8 +90,8 @@ pub struct Quorum {
     /// How long a new connection on the election port may take to send its id; `None`: `syncLimit` ticks.
     /// Milliseconds. Default: none. Key `quorumCnxnTimeoutMs` (0 or less: none).
     pub quorum_cnxn_timeout_ms: Option<u32>,
-    /// Attempts to listen on the ports between servers; `None`: until it works. Default: 3.
-    /// Key `electionPortBindRetry` (0: until it works).
+    /// How often a failed attempt to listen on a port between servers is repeated; `None`: until it works. Default:
+    /// 3. Key `electionPortBindRetry` (0: until it works).
     pub election_port_bind_retry: Option<u32>,
     /// Which servers may connect to the ports between servers. Default: a server that names the id of a
     /// member must come from that member's address. Key `ringkeeper.peerAddressCheck`.
@@ -102,8 +102,8 @@ pub struct Quorum {
     /// Longest time until a vote is repeated. Milliseconds. Default: 60 000.
     /// Key `fastleader.maxNotificationInterval`.
     pub max_notification_interval_ms: u32,
-    /// How long a leader waits for the epochs of a quorum; `None`: `initLimit` ticks.
-    /// Milliseconds. Default: none. Key `leader.maxTimeToWaitForEpoch` (-1: none).
+    /// How long a leader waits for the epochs of a quorum while a voter still looks for a leader; `None`: two ticks;
+    /// `initLimit` at most. Milliseconds. Default: none. Key `leader.maxTimeToWaitForEpoch` (-1: none).
     pub max_time_to_wait_for_epoch_ms: Option<u32>,
     /// Time between two attempts to reach the leader. Milliseconds. Default: 100.
     /// Key `leaderConnectDelayDuringRetryMs`.

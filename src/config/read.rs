@@ -3,6 +3,15 @@
 //!
 //! All errors are collected; the configuration is returned only if there is none. [`super::finish`]
 //! handles values that depend on several keys, after every value has been read.
+//!
+//! ```text
+//! SERVER_JVMFLAGS, JVMFLAGS, command line, file      a later source replaces an earlier one
+//!     ─▶ candidates, by canonical name               the value that counts
+//!     ─▶ apply: read by its kind, judged by its row  ─▶ values, Config, errors, notes
+//!     ─▶ finish ─▶ settings, for the summary
+//! ```
+//! The order of the sources is ZooKeeper's: zkServer.sh passes the variables to the JVM in this order, the last `-D`
+//! of a name counts there, and a key of the file sets the system property anew (`QuorumPeerConfig.parseProperties`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -77,6 +86,7 @@ pub fn examine(sources: Sources<'_>, read_file: Option<ReadFile<'_>>) -> Examina
     for &(variable, text) in sources.flags {
         reading.take_words(variable, flags::words(text));
     }
+    // In the order of their weight: what is taken later replaces what was taken before.
     reading.take_words(COMMAND_LINE, sources.properties.iter().map(|text| flags::property(text)));
     if let Some(file) = sources.file {
         reading.take_file(file);
@@ -92,9 +102,11 @@ pub fn examine(sources: Sources<'_>, read_file: Option<ReadFile<'_>>) -> Examina
 
 /// A value that may take effect, before it is read.
 struct Candidate {
+    /// Its row.
     key: &'static Key,
     /// As it was written, for messages.
     written: String,
+    /// Its value in the source.
     raw: Raw,
     origin: Origin,
 }
@@ -102,14 +114,19 @@ struct Candidate {
 /// A value that was read.
 #[derive(Debug, Clone)]
 pub(super) struct Accepted {
+    /// What its kind made of it.
     pub value: Value,
+    /// The key as it was written, for messages.
     pub written: String,
+    /// Where it was set.
     pub origin: Origin,
 }
 
 /// The state while a configuration is read.
 pub(super) struct Reading {
+    /// What is known of the configuration so far, with the notes.
     pub config: Config,
+    /// All errors so far: none ends the reading.
     pub errors: Vec<ConfigError>,
     /// By canonical name: the value that counts so far.
     candidates: BTreeMap<String, Candidate>,
@@ -131,6 +148,7 @@ impl Reading {
     /// Takes the words of a variable, or of the command line; a later word replaces an earlier one.
     fn take_words<'w>(&mut self, variable: &str, words: impl Iterator<Item = Word<'w>>) {
         let origin = Origin::Flag { variable: variable.into() };
+        // -Xmx and the like: one note for all of them.
         let mut of_the_jvm = Vec::new();
         for word in words {
             match word {
@@ -142,6 +160,7 @@ impl Reading {
                     }
                     Some(Resolved::Key(key, canonical)) => {
                         let written = format!("-D{name}");
+                        // As text even beside a TOML file: it is what a shell passes.
                         let raw = Raw::Text(value.trim().to_owned());
                         let origin = origin.clone();
                         self.candidates.insert(canonical, Candidate { key, written, raw, origin });
@@ -186,7 +205,10 @@ impl Reading {
         }
     }
 
+    /// Says that an entry of the file replaces an earlier value. In TOML a key that is set twice is an error, because
+    /// its author cannot have meant both; Java takes the last one silently.
     fn note_replaced(&mut self, canonical: &str, written: &str, origin: &Origin, format: Format) {
+        // Two spellings of one key, with and without our prefix, replace each other too.
         let Some(earlier) = self.candidates.get(canonical).map(|c| c.origin.clone()) else {
             return;
         };
@@ -222,6 +244,7 @@ impl Reading {
             if let Some(text) = slips::doubt(key, &raw) {
                 self.note(Level::Warn, &origin, &written, text);
             }
+            // The verdict is about the number that will be in force, not about the one that was written.
             let value = self.correct(key, value, &written, &origin);
             match key.fate {
                 Fate::Acted(acted) => {
@@ -240,6 +263,7 @@ impl Reading {
                             );
                         }
                     }
+                    // Stored even if it was refused: then there is an error, and the configuration is never used.
                     store(&mut self.config, acted.set, &value);
                 }
                 Fate::Meaningless(why) => {
@@ -284,6 +308,7 @@ impl Reading {
         }
     }
 
+    /// Keeps every value that was set, as text, for the summary and `config check`. Secrets are not kept.
     fn keep_settings(&mut self) {
         for (canonical, Accepted { value, origin, .. }) in &self.values {
             let text = match keys::find(canonical) {
@@ -321,10 +346,13 @@ impl Reading {
         }
     }
 
+    /// Adds a note; an empty key means that it is not about a single key.
     pub fn note(&mut self, level: Level, origin: &Origin, key: &str, text: String) {
         self.config.notes.push(Note { level, origin: origin.clone(), key: key.to_owned(), text });
     }
 
+    /// Adds an error; an empty key means that it is not about a single key, `None` that the value must not be shown
+    /// or that there is none.
     pub fn error(
         &mut self,
         problem: Problem,
@@ -338,13 +366,21 @@ impl Reading {
     }
 }
 
-/// The row of a file's key. `QuorumPeerConfig` makes a system property `zookeeper.k` of any key `k`
-/// that it does not know, so a name with that prefix, or one that is read without it, has no
-/// effect.
+/// The row of a file's key. `QuorumPeerConfig` makes a system property `zookeeper.k` of any key `k` that it does not
+/// know, so a name with that prefix, or one that is read without it, has no effect.
+///
+/// ```text
+/// in the file               place of the row        result
+/// k                         all but Bare            the key
+/// k                         Bare                    zoo.cfg: nothing; TOML: the key
+/// ringkeeper.k              Bare                    the key
+/// zookeeper.k               any                     nothing: there is no row of this name
+/// ```
 pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
     if written.is_empty() {
         return Resolved::Nothing("a value without a key, ignored".to_owned());
     }
+    // `ringkeeper.jute.maxbuffer` is jute.maxbuffer: a bare property needs some name in a file.
     let canonical = match written.strip_prefix(OWN_PREFIX) {
         Some(rest) if keys::find(rest).is_some_and(|key| key.place == Place::Bare) => rest,
         _ => written,
@@ -368,8 +404,18 @@ pub(super) fn resolve_in_file(written: &str, format: Format) -> Resolved {
 }
 
 /// The row of a `-D` word's name; `None` if ZooKeeper has no such property.
+///
+/// ```text
+/// after -D                  place of the row                  result
+/// zookeeper.k               Property, PropertyOrBare          the key
+/// zookeeper.k               File, Bare, Own                   nothing: it is read elsewhere
+/// k                         Bare, PropertyOrBare, Own         the key
+/// k                         File, Property                    nothing: it is read elsewhere
+/// ```
 pub(super) fn resolve_flag(name: &str) -> Option<Resolved> {
     let nothing = |text: String| Some(Resolved::Nothing(text));
+    // A word with ZooKeeper's prefix is meant for the server, so an unknown one gets a note. Other words may be meant
+    // for a library of the JVM.
     if let Some(rest) = name.strip_prefix("zookeeper.") {
         return match keys::find(rest) {
             Some(key) => match key.place {
@@ -397,6 +443,7 @@ pub(super) fn resolve_flag(name: &str) -> Option<Resolved> {
     }
 }
 
+/// The note about a key that does nothing where it stands.
 fn no_effect(key: &Key, elsewhere: String) -> String {
     format!("has no effect: {}", where_it_counts(key, elsewhere))
 }
@@ -418,6 +465,8 @@ pub(super) fn where_it_counts(key: &Key, elsewhere: String) -> String {
     }
 }
 
+/// The note about a key that no row has, with the key that was perhaps meant. It is never an error: ZooKeeper makes a
+/// system property of it, which nothing reads.
 fn unknown(name: &str) -> String {
     let stripped = name.strip_prefix("zookeeper.").filter(|rest| keys::find(rest).is_some());
     match stripped.or_else(|| keys::similar(name)) {
@@ -426,7 +475,8 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// Whether the value of a key of an unbuilt part does not ask for that part.
+/// Whether the value of a key of an unbuilt part does not ask for that part: it is false, empty or the default. A
+/// number always asks for something.
 fn asks_for_nothing(key: &Key, value: &Value) -> bool {
     match value {
         Value::Bool(asked) => !asked || key.default == "true",
@@ -435,6 +485,10 @@ fn asks_for_nothing(key: &Key, value: &Value) -> bool {
     }
 }
 
+/// Stores a value with the setter of its row.
+///
+/// # Panics
+/// If they do not fit each other, which a test of the table rules out.
 fn store(config: &mut Config, set: Set, value: &Value) {
     match (set, value) {
         (Set::Bool(store), Value::Bool(value)) => store(config, *value),
@@ -475,6 +529,7 @@ pub(super) fn refusal(key: &Key, raw: &Raw, text: String) -> (Option<String>, St
     (shown(key, raw), text + &unit + &slips::explain(key, raw))
 }
 
+/// A value for messages, unless it is a secret.
 fn shown(key: &Key, raw: &Raw) -> Option<String> {
     (!key.secret).then(|| show(raw))
 }

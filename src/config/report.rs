@@ -1,4 +1,8 @@
 //! Texts about a configuration: the table of keys, the check of a file, the start-up summary.
+//!
+//! It only writes: what a configuration means has been decided, and what the machine says about it comes as [`Here`].
+//! The table of keys has four forms with the same content: for people, as JSON, as the tables of
+//! docs/configuration.md, and as the comments of a converted file ([`super::convert`]).
 
 use std::fmt::Write as _;
 
@@ -50,11 +54,23 @@ pub struct Here {
     pub remarks: Vec<String>,
 }
 
-/// The text of `config check`.
+/// The text of `config check`: what is acted on, notes by weight, errors or else what is in force, and in the last
+/// line whether a server would start. Sections without lines are left out.
+///
+/// ```text
+/// acted on:
+///   zoo.cfg:1: dataDir = /var/lib/zookeeper
+/// warnings:
+///   zoo.cfg:7: tickTme: unknown key, ignored; did you mean tickTime?
+/// in force:
+///   data folder /var/lib/zookeeper
+/// zoo.cfg: a server would start
+/// ```
 pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
     let Examination { config, errors } = examination;
     let mut out = String::new();
     let mut acted = summary(config);
+    // A value that is refused is not in force, and stands among the errors.
     acted.retain(|line| !errors.iter().any(|e| e.origin == line.origin && e.key == line.key));
     // By line, as a person reads the file.
     acted.sort_by(|a, b| a.origin.cmp(&b.origin));
@@ -114,6 +130,7 @@ fn standing(config: &Config) -> String {
     match quorum.my_id.filter(|_| quorum.is_distributed()) {
         None => "a standalone server".to_owned(),
         Some(me) => {
+            // All members, this server included.
             let others: Vec<String> =
                 quorum.servers.iter().map(|(id, line)| format!("{id} ({})", line.role)).collect();
             format!("server {me} of the ensemble {}", others.join(", "))
@@ -121,6 +138,7 @@ fn standing(config: &Config) -> String {
     }
 }
 
+/// Writes a title and its lines, each indented; nothing if there is no line.
 fn section(out: &mut String, title: &str, lines: impl Iterator<Item = impl std::fmt::Display>) {
     for (i, line) in lines.enumerate() {
         if i == 0 {
@@ -130,6 +148,7 @@ fn section(out: &mut String, title: &str, lines: impl Iterator<Item = impl std::
     }
 }
 
+/// Appends formatted text.
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing into a String cannot fail.
     let _ = out.write_fmt(text);
@@ -138,23 +157,35 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
 /// One row of the table, for JSON.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
+    /// Name, as in [`Key::name`].
     key: &'a str,
+    /// Title of its theme.
     theme: &'static str,
+    /// Where it may be set: `file`, or the prefix of a `-D` word.
     places: Vec<&'static str>,
+    /// Which values are allowed, in words, without the unit.
     allowed: String,
+    /// Unit of a number; empty if it has none.
     unit: &'a str,
+    /// Value if it is not set; empty if there is none.
     default: &'a str,
+    /// One of `acted on`, `no meaning here`, `not built yet`, `refused`.
     fate: &'static str,
+    /// What it does, or why it does nothing.
     about: &'a str,
 }
 
+/// All rows by theme; the sort is stable, so within a theme they stay in the order of the table.
 fn rows() -> Vec<&'static Key> {
     let mut rows: Vec<&Key> = keys::all().collect();
     rows.sort_by_key(|row| row.theme);
     rows
 }
 
-/// The table as a JSON array.
+/// The table as a JSON array of objects.
+///
+/// # Errors
+/// None is known: every field is text.
 pub fn keys_json() -> Result<String, serde_json::Error> {
     let rows: Vec<Row<'_>> = rows()
         .into_iter()
@@ -175,6 +206,7 @@ pub fn keys_json() -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(&rows)
 }
 
+/// The places of a key, for JSON.
 fn places(place: Place) -> Vec<&'static str> {
     match place {
         Place::File => vec!["file"],
@@ -185,6 +217,7 @@ fn places(place: Place) -> Vec<&'static str> {
     }
 }
 
+/// The heading of a theme.
 fn theme_title(theme: Theme) -> &'static str {
     match theme {
         Theme::Storage => "Storage",
@@ -228,7 +261,8 @@ pub fn keys_text() -> String {
     out
 }
 
-/// The tables of the documentation.
+/// The tables of the documentation: a heading and a table for each theme. The letters in `where` are F file, P
+/// `-Dzookeeper.`, B `-D`, O our own.
 pub fn keys_markdown() -> String {
     let mut out = String::new();
     let mut theme = None;
@@ -253,6 +287,7 @@ pub fn keys_markdown() -> String {
             Place::Bare => "B",
             Place::Own => "O",
         };
+        // A bar would end the cell.
         let allowed = row.allowed().replace('|', "\\|");
         push(
             &mut out,

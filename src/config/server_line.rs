@@ -1,6 +1,13 @@
 //! The lines of an ensemble: `server.N`, `group.N` and `weight.N`.
 //!
 //! `quorum` reads and writes them; this module adapts them to the configuration.
+//!
+//! ```text
+//! server.1=a:2888:3888|b:2888:3888:observer;0.0.0.0:2181
+//!          addresses, one or more │ role   │ client address, or its port alone
+//! group.1=1:2:3                     ids
+//! weight.1=3                        a number, which `value` reads
+//! ```
 
 use std::fmt;
 

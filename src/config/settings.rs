@@ -80,8 +80,8 @@ pub struct Storage {
     /// Size at which a log file is closed and the next one begun; `None`: no such limit.
     /// Default: none. Key `txnLogSizeLimitInKb` (KiB; 0 or less: none).
     pub txn_log_size_limit_bytes: Option<u64>,
-    /// Bytes by which a log file is prepared ahead of the writes; 0: not at all. Default: 64 MiB. Key
-    /// `preAllocSize` (KiB).
+    /// Largest size of a log file, which is prepared ahead of the writes; raised to what the largest group of
+    /// transactions needs. Bytes. Default: 64 MiB. Key `preAllocSize` (KiB).
     pub pre_alloc_bytes: u64,
     /// Whether a write is durable before it is acknowledged. Default: true. Key `forceSync` (yes,
     /// no).

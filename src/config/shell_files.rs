@@ -3,6 +3,13 @@
 //!
 //! The files are shell scripts, which are not executed here: any text that looks like a `-D` word
 //! outside a comment line counts as one.
+//!
+//! What it finds are notes and never errors: whether a script would have come to a word is not known here.
+//!
+//! ```text
+//! java.env:3   export SERVER_JVMFLAGS="-Dzookeeper.snapCount=1000 $JVMFLAGS"
+//! note         java.env:3: -Dzookeeper.snapCount: has no effect here, …: write snapCount=1000 into zoo.cfg, or …
+//! ```
 
 use std::path::Path;
 
@@ -40,6 +47,7 @@ pub(super) fn look(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>) 
     }
 }
 
+/// Reports the words of one file, [`SHELL_WORDS_SAID_MAX`] at most.
 fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
     let format = Format::of_name(file);
     let mut said = 0;
@@ -47,6 +55,7 @@ fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
         if text.trim_start().starts_with('#') {
             continue;
         }
+        // Quotes and command substitution end a word here. A value with a blank in quotes is cut, and shown so.
         let ends = |c: char| c.is_whitespace() || "\"';`".contains(c);
         // JVMFLAGS=-Da=b is also one word.
         let flag = |word: &str| match word.strip_prefix("-D") {
@@ -54,6 +63,7 @@ fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
             None => word.split_once("=-D").map(|(_, flag)| flag.to_owned()),
         };
         for word in text.split(ends).filter_map(flag) {
+            // What no row knows is an option for the JVM or a library, and no business of this server.
             let (name, value) = word.split_once('=').unwrap_or((&word, ""));
             let Some(Resolved::Key(key, canonical)) = resolve_flag(name) else { continue };
             if changes_nothing(reading, key, &canonical, value) {
@@ -64,6 +74,7 @@ fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
                 let text = "further -D words in it have no effect either".to_owned();
                 return reading.note(Level::Warn, origin, "", text);
             }
+            // The same file, with the line of the word.
             let origin = match origin {
                 Origin::File { name, .. } => Origin::File { name: name.clone(), line },
                 other => other.clone(),
@@ -82,12 +93,14 @@ fn changes_nothing(reading: &Reading, key: &Key, canonical: &str, value: &str) -
         Fate::Meaningless(_) => true,
         Fate::Refused { harmless, .. } if read.as_ref().is_some_and(harmless) => true,
         Fate::Acted(_) | Fate::Unbuilt(_) | Fate::Refused { .. } => {
+            // The same key with the same value is in the file, or in a variable that counts: nothing is lost.
             let in_force = reading.values.get(canonical).map(|accepted| &accepted.value);
             in_force.is_some() && in_force == read.as_ref()
         }
     }
 }
 
+/// What to do instead: where Ringkeeper reads this property, and how it is written there.
 fn advice(
     key: &Key,
     name: &str,

@@ -3,6 +3,13 @@
 //! ZooKeeper silently replaces many values that it cannot parse by a default. When such a file is used
 //! with Ringkeeper, the message says which value was in force until now, and that the line can be
 //! removed.
+//!
+//! ```text
+//! tickTime=2000 # two seconds     explain: where the comment belongs
+//! syncEnabled=yes                 (file key: ZooKeeper refuses it too, so there is nothing to add)
+//! skipACL=true                    explain: ZooKeeper takes its default, no
+//! dataDir=~/zookeeper             doubt: `~` is not expanded
+//! ```
 
 use super::keys::{Key, Place, Unreadable};
 use super::value::{Form, Kind, Raw};
@@ -44,6 +51,7 @@ pub(super) fn explain(key: &Key, raw: &Raw) -> String {
 pub(super) fn doubt(key: &Key, raw: &Raw) -> Option<String> {
     let (Raw::Text(text) | Raw::Str(text)) = raw else { return None };
     // A path that may be empty has the kind Text.
+    // Only the shell replaces `~`, and no shell reads a configuration file.
     let names_a_file = key.kind == Kind::Path || key.name.ends_with("Path");
     if names_a_file && text.starts_with('~') {
         // ZooKeeper: File also takes it for a name.
@@ -71,10 +79,14 @@ fn before_comment(text: &str) -> Option<&str> {
 
 /// The value that ZooKeeper uses instead of one that it cannot parse.
 enum Taken {
+    /// That of the key.
     Default,
+    /// What `Boolean.parseBoolean` makes of every word but true.
     False,
 }
 
+/// The value that ZooKeeper uses instead of a text that it cannot parse; `None` if it does not start with such a
+/// text, or can parse it.
 fn taken_by_zookeeper(key: &Key, text: &str) -> Option<Taken> {
     match key.place {
         Place::Property | Place::PropertyOrBare | Place::Bare => {}

@@ -3,6 +3,19 @@
 //! Reading follows the Java method that ZooKeeper reads the key with, in what is *accepted*: a base
 //! prefix where it calls `Integer.getInteger`, none where it calls `Integer.parseInt`. ZooKeeper
 //! often silently replaces a value that it cannot parse with the default; here that is an error.
+//!
+//! ```text
+//! kind         text of a zoo.cfg, read as Java reads it                   TOML
+//! Bool         true, false, in either case                                boolean
+//! YesNo        yes, no, as they stand here                                boolean, "yes", "no"
+//! Int          Integer.parseInt or getInteger, by its form                integer
+//! IntOrAuto    auto, or decimal digits                                    "auto", integer
+//! Float        Double.parseDouble, without infinities and NaN             float, integer
+//! List         words between commas, each trimmed                         string, array of strings
+//! Interval     digits (hours), or digits and ms, s, m, h, d               string, integer (hours)
+//! all others   the text                                                   string
+//! ```
+//! In TOML a number in quotes is an error: its author should see that quotes make it a string.
 
 use std::fmt::Write as _;
 
@@ -111,7 +124,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Reads a value; the error is the whole clause for a [`super::ConfigError`].
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// The whole clause for a [`super::ConfigError`]: what is wrong, if that is known, and what is allowed.
     pub fn read(self, raw: &Raw) -> Result<Value, String> {
         self.accept(raw).ok_or_else(|| match (self, raw) {
             (Kind::Server, Raw::Text(t) | Raw::Str(t)) => {
@@ -125,6 +141,7 @@ impl Kind {
         })
     }
 
+    /// The value, if it is allowed: its form first, then its range.
     fn accept(self, raw: &Raw) -> Option<Value> {
         match self {
             Kind::Bool => match raw {
@@ -148,6 +165,7 @@ impl Kind {
                     },
                     _ => return None,
                 };
+                // `Reading::correct` replaces it later, with a note.
                 let low_is_fine = matches!(below, Below::Take(_));
                 ((low_is_fine || number >= min) && number <= max).then_some(Value::Int(number))
             }
@@ -287,6 +305,7 @@ pub(super) fn based(text: &str) -> Option<i64> {
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
+    // In Java, too, a sign stands before the base, as in -0x10.
     let hex = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
     let (digits, radix) = match hex.or_else(|| digits.strip_prefix('#')) {
         Some(rest) => (rest, 16),
@@ -297,12 +316,14 @@ pub(super) fn based(text: &str) -> Option<i64> {
     if !digits.starts_with(|c: char| c.is_digit(radix)) {
         return None;
     }
+    // Wider than the result, so that the smallest long can be negated.
     let magnitude = i128::from_str_radix(digits, radix).ok()?;
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
 /// `Double.parseDouble` without hexadecimal floats, infinities and NaN.
 fn java_double(text: &str) -> Option<f64> {
+    // `1.5f` and `2d` are numbers in Java.
     let text = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
     if !text.ends_with(|c: char| c.is_ascii_digit() || c == '.') {
         return None;
@@ -317,6 +338,8 @@ pub(super) fn interval_ms(text: &str) -> Option<Option<u64>> {
             .into_iter()
             .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|n| (n, unit)))
             .unwrap_or((text, 3_600_000));
+    // ZooKeeper: Time.parseTimeInterval, since 3.10, calls Integer.parseInt for the number, and also takes suffixes
+    // in capitals.
     let number = i32::try_from(decimal(number.trim())?).ok()?;
     Some(u64::try_from(number).ok().filter(|&n| n > 0).map(|n| n * unit_ms))
 }

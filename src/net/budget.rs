@@ -34,10 +34,13 @@ pub struct Budget {
 }
 
 struct Shared {
+    /// The bound (`ringkeeper.connectionMemoryMax`).
     bytes_max: u64,
     /// The published sum of what connections hold, and the bytes in transit to them.
     held: AtomicI64,
+    /// Bytes in transit between executors.
     on_the_way: AtomicI64,
+    /// By number of the executor.
     seats: Box<[Seat]>,
     /// Connections closed so far, and their bytes.
     closed: [AtomicU64; 2],
@@ -47,7 +50,9 @@ struct Shared {
 #[repr(align(64))]
 #[derive(Default)]
 struct Seat {
+    /// Bytes, as published last.
     held: AtomicU64,
+    /// Wakes the executor, if it sleeps.
     bell: OnceLock<Doorbell>,
 }
 
@@ -81,6 +86,7 @@ impl Budget {
         self.held_by_connections() + bytes_of(&self.shared.on_the_way)
     }
 
+    /// Published bytes of connections, those in transit not counted.
     fn held_by_connections(&self) -> u64 {
         bytes_of(&self.shared.held)
     }
@@ -119,6 +125,7 @@ pub struct Share {
     budget: Budget,
     /// The executor's seat; `None`: bytes in transit.
     seat: Option<usize>,
+    /// Bytes held now, published or not.
     held: Cell<u64>,
     /// The change that is not published yet.
     untold: Cell<i64>,

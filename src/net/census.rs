@@ -1,6 +1,8 @@
 //! The bounds on the number of connections, per address and in total.
 //!
-//! Shared by all session cores, and accessed only when a connection begins or ends.
+//! Shared by all session cores, and accessed only when a connection begins or ends: so a mutex is cheap enough. It
+//! counts; the listener refuses, and closes what it refuses without a word, as ZooKeeper does
+//! (`NIOServerCnxnFactory.AcceptThread`).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,17 +13,23 @@ use crate::limits::LINGERING_MAX;
 /// The bounds and the counts.
 #[derive(Clone, Debug)]
 pub struct Census {
+    /// `maxClientCnxns`; 0: no bound.
     per_address_max: u32,
+    /// `maxCnxns`; 0: no bound.
     total_max: u32,
+    /// Descriptors for clients, those of lingering connections included.
     descriptors_max: u32,
+    /// The same for all clones.
     counts: Arc<Mutex<Counts>>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
+    /// Connections that are open.
     total: u32,
     /// Connections that have ended and whose descriptors are still open.
     lingering: u32,
+    /// How many of them come from an address. Invariant: no count is 0.
     by_address: HashMap<IpAddr, u32>,
     /// Connections that were refused.
     refused: u64,
@@ -50,8 +58,10 @@ impl Census {
         Census { per_address_max, total_max, descriptors_max, counts: Arc::default() }
     }
 
-    /// Counts a connection, or returns why it is refused. After `Ok` the caller must call
-    /// [`Census::leave`].
+    /// Counts a connection, or returns why it is refused. After `Ok` the caller must call [`Census::leave`].
+    ///
+    /// # Errors
+    /// The bound that it would exceed.
     pub fn enter(&self, address: IpAddr) -> Result<(), Refusal> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let entered = self.try_enter(&mut counts, address);
@@ -59,6 +69,7 @@ impl Census {
         entered
     }
 
+    /// [`Census::enter`] without the count of refusals.
     fn try_enter(&self, counts: &mut Counts, address: IpAddr) -> Result<(), Refusal> {
         if self.total_max > 0 && counts.total >= self.total_max {
             return Err(Refusal::Total(self.total_max));
@@ -76,6 +87,9 @@ impl Census {
     }
 
     /// Uncounts a connection.
+    ///
+    /// # Panics
+    /// If no connection from this address is counted.
     pub fn leave(&self, address: IpAddr) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = counts.by_address.get_mut(&address).expect("it was counted in");

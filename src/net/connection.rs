@@ -3,6 +3,16 @@
 //! It reads into memory shared by all connections of the core and passes whole frames on from there, so that only
 //! a frame in two pieces is ever copied. Bytes to the client are written at once when they are delivered; only
 //! bytes that the socket does not accept are kept until there is room.
+//!
+//! This file has its states and its end. `frames` finds frames in its input, `output` writes, and `memory` says how
+//! much it holds. The table ([`Connections`]) decides what concerns several connections.
+//!
+//! ```text
+//! new ─▶ run ─▶ greeted: the first frame or word is whole ─▶ requests and replies ─┐
+//!                ┌─────────────────────────────────────────────────────────────────┘
+//!                └▶ end is set ─▶ finish: out of the table, core told ─▶ forget
+//!                                         or, if the core closed it, lingers first ─▶ forget
+//! ```
 
 mod frames;
 mod memory;
@@ -29,15 +39,21 @@ use crate::id::ConnectionId;
 use crate::limits;
 use crate::runtime::{Readiness, Registration, SocketOwner, Timer};
 
+/// One client connection. All of it belongs to one thread, so cells suffice.
 pub(super) struct Connection {
+    /// Its name for the core; the table says how it is made.
     pub(super) id: ConnectionId,
+    /// The client's address, an IPv4 one never as ::ffff:a.b.c.d.
     remote: SocketAddr,
+    /// Read and written without waiting (MSG_DONTWAIT).
     socket: OwnedFd,
     /// The table that owns the connection and gets its events.
     table: Connections,
+    /// The receiver of its frames and of its end.
     core: Rc<dyn Core>,
     /// The watch on the socket; none before the connection runs and after its end.
     watch: RefCell<Option<Registration>>,
+    /// Output that the socket has not accepted yet.
     unsent: RefCell<Unsent>,
     /// The start of a frame whose rest has not arrived.
     partial: RefCell<Vec<u8>>,
@@ -58,15 +74,15 @@ pub(super) struct Connection {
     pub(super) is_slow: Cell<bool>,
     /// Whether it is in the queue of connections that write in turn.
     pub(super) in_line: Cell<bool>,
-    /// Whether a whole frame has arrived.
+    /// Whether a whole frame, or a whole four-letter word, has arrived.
     pub(super) greeted: Cell<bool>,
     /// Whether it is in the list of connections with an incomplete frame.
     pub(super) has_begun: Cell<bool>,
     /// How often a check found that frame incomplete although more could have been read.
     looks: Cell<u32>,
-    /// Whether that was a four-letter word, whose answer closes the connection.
+    /// Whether the first bytes were a four-letter word, whose answer closes the connection.
     asked_a_word: Cell<bool>,
-    /// The client sends nothing more.
+    /// Whether the client has closed its half: it sends nothing more, and may still read.
     input_over: Cell<bool>,
     /// The bytes that it holds, as counted in the executor's share.
     pub(super) counted: Cell<usize>,
@@ -76,8 +92,10 @@ pub(super) struct Connection {
     closes_by: Cell<Option<Instant>>,
     /// The time since which the client has taken none of the waiting bytes.
     stuck_since: Cell<Instant>,
+    /// Why it ends, once that is certain. The first reason stays, but for a client that reads nothing or too slowly.
+    /// Invariant: once it is set, no more input is passed on.
     end: RefCell<Option<End>>,
-    /// The core knows of its end, and the client may read the last bytes.
+    /// Set after [`Connection::finish`], while the client may read the last bytes: the time limit of that.
     lingers: RefCell<Option<Timer>>,
 }
 
@@ -93,6 +111,7 @@ enum End {
 }
 
 impl Connection {
+    /// A connection that is not watched yet: [`Connection::run`] begins it.
     pub(super) fn new(
         id: ConnectionId,
         remote: SocketAddr,
@@ -131,7 +150,7 @@ impl Connection {
         }
     }
 
-    /// Begins to listen to the client.
+    /// Begins to listen to the client, and tells the core that it is there.
     pub(super) fn run(self: Rc<Self>) {
         self.core.open(self.id, self.remote);
         let watch = self.table.shared.reactor.watch(self.socket.as_fd(), self.clone());
@@ -164,6 +183,7 @@ impl Connection {
         drop(end);
         let bytes = self.unsent_bytes();
         if bytes > 0 {
+            // A long last answer, such as that to `mntr` or a large node, gets time by its length.
             let seconds = (bytes / limits::FAREWELL_BYTES_PER_SECOND) as u64;
             let patience =
                 Duration::from_millis(limits::OUTPUT_STALL_MS) + Duration::from_secs(seconds);
@@ -173,7 +193,8 @@ impl Connection {
         self.wake();
     }
 
-    /// The socket failed.
+    /// The socket failed while writing. The reactor then calls [`Connection::advance`], which returns the end: whoever
+    /// writes may be in the middle of a delivery.
     fn break_off(&self, error: &io::Error) {
         let broken = self.broken(error);
         let mut end = self.end.borrow_mut();
@@ -184,6 +205,7 @@ impl Connection {
         self.wake();
     }
 
+    /// What an error of the socket means.
     fn broken(&self, error: &io::Error) -> End {
         if self.input_over.get() {
             // The client had already closed its half of the connection.
@@ -193,6 +215,14 @@ impl Connection {
     }
 
     /// Reads and writes what is possible now; returns its end, if it has ended.
+    ///
+    /// It writes first, unless it stands in line: output that leaves makes room. Then it reads at most
+    /// [`READS_PER_TURN`] times, and not at all
+    /// * while more than `unsent_bytes_before_pause` bytes wait for the client, beside those that the core bounds;
+    /// * while too many bytes of its own requests are unanswered: an answer that makes room wakes it;
+    /// * while too much of all clients is outstanding, and something of this one: `Connections::release` wakes it;
+    /// * while other clients wait for their turn and something of this one is outstanding, or memory is short: it asks
+    ///   to be called again in the next round.
     fn advance(&self, what: Readiness) -> Option<End> {
         // A connection in the queue does not get a turn by sending something.
         if !self.in_line.get()
@@ -215,6 +245,7 @@ impl Connection {
         if unknown > table.shared.options.unsent_bytes_before_pause {
             return None;
         }
+        // The conditions are checked again before each read: what one read brings may change them.
         for _ in 0..READS_PER_TURN {
             if self.outstanding_bytes.get() > limits::CONNECTION_REQUESTS_PAUSE_BYTES {
                 self.waits_for_answers.set(true);
@@ -257,7 +288,9 @@ impl Connection {
         None
     }
 
-    /// Reports its end to the table and the core.
+    /// Takes it out of the table and reports its end, once. If the core closed it and all its output has left, the
+    /// socket stays open for a moment: closing it with unread input would reset the connection, and the client might
+    /// lose the last bytes.
     fn finish(self: &Rc<Self>, end: &End) {
         let (id, remote) = (self.id, self.remote);
         match end {
@@ -306,6 +339,7 @@ impl Connection {
 }
 
 impl SocketOwner for Connection {
+    /// What the reactor calls when there is input or room, and after [`Connection::wake`].
     fn ready(self: Rc<Self>, what: Readiness) {
         if self.lingers.borrow().is_some() {
             self.drain();

@@ -1,4 +1,6 @@
-//! Framing: a signed 32-bit length, then that many bytes.
+//! Framing: `int len`, big-endian and signed, then that many bytes (`NIOServerCnxn.readLength`).
+//!
+//! Pure functions over bytes: no socket, no state, no allocation.
 
 /// Bytes of the length in front of each frame.
 pub const LENGTH_BYTES: usize = 4;

@@ -1,4 +1,8 @@
 //! Listens for clients and accepts them.
+//!
+//! With several session cores, each has a listening socket of its own on the same address, and the kernel chooses
+//! between them (SO_REUSEPORT). A new connection is counted ([`Census`](super::Census)), gets a slot in its core's
+//! table, and is watched by the reactor from then on; it never moves to another core.
 
 use std::cell::RefCell;
 use std::io;
@@ -60,11 +64,15 @@ pub struct Accepting {
     listener: Rc<Listener>,
 }
 
+/// What the reactor calls when connections wait.
 struct Listener {
+    /// The listening socket, which does not block.
     socket: TcpListener,
     table: Connections,
     core: Rc<dyn Core>,
+    /// The watch on the socket, until [`Accepting`] is dropped.
     watch: RefCell<Option<Registration>>,
+    /// Runs while nothing is accepted.
     pause: RefCell<Option<Timer>>,
 }
 
@@ -127,6 +135,7 @@ impl SocketOwner for Listener {
 }
 
 impl Listener {
+    /// Makes the reactor call it again: there may be more connections, which it does not report twice.
     fn look_again(&self) {
         if let Some(watch) = &*self.watch.borrow() {
             watch.again();
@@ -143,7 +152,10 @@ impl Listener {
         *self.pause.borrow_mut() = Some(pause);
     }
 
+    /// Counts a connection and gives it to the table, or refuses it by closing it.
     fn enter(&self, socket: std::os::fd::OwnedFd, remote: SocketAddr) {
+        // A socket for both families shows IPv4 clients as ::ffff:a.b.c.d. Bounds and ACLs know them by their IPv4
+        // address.
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let table = &self.table;
         if let Err(refusal) = table.shared.census.enter(remote.ip()) {

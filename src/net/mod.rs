@@ -1,10 +1,18 @@
-//! Client connections: listening, framing, four-letter words, back-pressure, coalesced sends. And
-//! [`links`]: connections to other servers.
+//! Client connections: listening, framing, four-letter words, back-pressure, coalesced sends. And [`links`]:
+//! connections to other servers.
 //!
-//! A connection belongs to one session core for its whole life. Its bytes go to the core of the
-//! server, through the [`Core`] trait, as whole frames; the core answers with at most one
-//! [`Outgoing`](crate::replica::Outgoing) per connection and turn. This module does not know the meaning of a
-//! frame.
+//! A connection belongs to one session core for its whole life. Its bytes go to the core of the server, through the
+//! [`Core`] trait, as whole frames; the core answers with at most one [`Outgoing`](crate::replica::Outgoing) per
+//! connection and turn. This module does not know the meaning of a frame, and decides no request: it only counts
+//! frames and bytes.
+//!
+//! ```text
+//! listener ─▶ census: too many? ─▶ table: a slot, an id ─▶ connection
+//! socket   ─▶ input ─▶ frames ─▶ Core::frames ─▶ Replica::handle_frames           or Core::word ─▶ admin
+//! replica  ─▶ Connections::deliver ─▶ output ─▶ socket, or the queue of unsent bytes
+//! ```
+//! What it imitates are ZooKeeper's `NIOServerCnxnFactory` and `NIOServerCnxn`, whose threads for accepting,
+//! selecting and working are one thread here.
 
 mod budget;
 mod census;
@@ -30,6 +38,7 @@ use crate::id::ConnectionId;
 /// the same executor; another passes events to a replica on another core.
 pub trait Core {
     /// A connection was accepted.
+    /// It is the first event of its connection.
     fn open(&self, conn: ConnectionId, remote: SocketAddr);
     /// One or more whole frames arrived, each with its length in front.
     fn frames(&self, conn: ConnectionId, frames: &[u8]);
@@ -52,6 +61,6 @@ pub trait Core {
     /// The client has taken these bytes: the [reported](crate::replica::Outgoing::reported_bytes) ones of
     /// one send or several.
     fn written(&self, conn: ConnectionId, bytes: usize);
-    /// The connection is gone, or unusable.
+    /// The connection is gone, or unusable: the last event of its connection.
     fn close(&self, conn: ConnectionId);
 }

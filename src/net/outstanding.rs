@@ -10,10 +10,12 @@ use std::collections::VecDeque;
 
 use crate::limits;
 
+/// The batches of one connection.
 #[derive(Default)]
 pub(super) struct Outstanding {
     /// The batches before `newest`, in order.
     older: VecDeque<Batch>,
+    /// The batch that grows. Empty if nothing is outstanding.
     newest: Batch,
 }
 
@@ -70,6 +72,7 @@ impl Batch {
         if requests == 0 {
             return 0;
         }
+        // Rounded down, so that the rest is never less than its share.
         let share = self.bytes * u64::from(requests) / u64::from(self.requests);
         self.requests -= requests;
         self.bytes -= share;

@@ -1,4 +1,14 @@
 //! The connections of one session core, and the delivery of bytes to them.
+//!
+//! A [`ConnectionId`] says where its connection is, so that delivery needs no lookup in a map:
+//! ```text
+//! 8 bits   number of the session core
+//! 32 bits  sequence: differs from that of earlier connections in the same slot
+//! 24 bits  slot in the table of the core
+//! ```
+//! The table also does what concerns several connections: the bounds on what is outstanding, the turns of those with
+//! long output, the memory of all, and the lists that are checked once a second. A flag of the connection says
+//! whether it is in such a list, so that it is in each at most once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -48,11 +58,14 @@ impl Default for NetOptions {
 /// connection has no receive buffer of its own.
 const SCRATCH_BYTES: usize = limits::CONNECTION_READ_BYTES;
 
+/// How long a client may take no byte while more output waits than may.
 pub(super) const OUTPUT_STALL: Duration = Duration::from_millis(limits::OUTPUT_STALL_MS);
 
 /// Largest number of open connections of one core: the range of a slot's bits.
 const SLOTS_MAX: usize = 1 << SLOT_BITS;
+/// Bits of the slot in a [`ConnectionId`].
 const SLOT_BITS: u32 = 24;
+/// Bits of the sequence in a [`ConnectionId`].
 const SEQUENCE_BITS: u32 = 32;
 
 /// The connections of one session core. Clones are handles on the same table.
@@ -61,21 +74,29 @@ pub struct Connections {
     pub(super) shared: Rc<Shared>,
 }
 
+/// What all handles on a table share. It stays on the thread of its session core.
 pub(super) struct Shared {
+    /// The number of the session core.
     core: u8,
+    /// Bounds and times, from the configuration.
     pub(super) options: NetOptions,
+    /// Counts connections, with all cores.
     pub(super) census: Census,
     /// The memory that the connections hold.
     pub(super) share: Share,
     /// Bytes that have arrived from another executor, and are no longer in transit.
     arrived: Share,
+    /// Watches the sockets.
     pub(super) reactor: Reactor,
+    /// The connections.
     slots: RefCell<Slots>,
+    /// Requests outstanding of all connections, the excused ones not counted.
     pub(super) outstanding: Cell<u32>,
     /// Bytes of the requests outstanding.
     pub(super) outstanding_bytes: Cell<u64>,
     /// Connections that are not read because too much is outstanding.
     throttled: RefCell<Vec<ConnectionId>>,
+    /// What a read reads into. Invariant: nobody holds it longer than one read and the passing on of its frames.
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// Connections with more unsent bytes than may wait, now or a moment ago.
     slow: RefCell<Vec<ConnectionId>>,
@@ -85,6 +106,7 @@ pub(super) struct Shared {
     begun: RefCell<Vec<ConnectionId>>,
     /// Connections whose first frame is awaited, oldest first.
     newcomers: RefCell<VecDeque<(Instant, Weak<Connection>)>>,
+    /// For `lines`.
     clock: Clock,
     /// Lines of the log that clients can provoke.
     lines: RefCell<Limiter>,
@@ -99,11 +121,16 @@ pub(super) enum Pace {
     InTurn,
 }
 
+/// The connections by slot.
 #[derive(Default)]
 struct Slots {
+    /// `None` in free slots.
     connections: Vec<Option<Rc<Connection>>>,
+    /// Slots to use again. Invariant: each once.
     free: Vec<u32>,
+    /// How many slots are taken.
     open: usize,
+    /// That of the newest connection; it wraps.
     sequence: u32,
 }
 
@@ -138,7 +165,7 @@ impl Connections {
         Connections { shared: Rc::new(shared) }
     }
 
-    /// The session core of a connection.
+    /// The number of the session core of a connection: the highest byte of the id.
     pub fn core_of(conn: ConnectionId) -> u8 {
         conn.0.to_be_bytes()[0]
     }
@@ -158,6 +185,7 @@ impl Connections {
         self.deliver_at(Pace::AtOnce, send)
     }
 
+    /// [`Connections::deliver`] at this pace. A send to a connection that is gone is dropped.
     fn deliver_at(&self, pace: Pace, send: Outgoing) -> Option<Vec<u8>> {
         // The connection is gone; the replica will get, or has got, the event.
         let connection = self.find(send.conn)?;
@@ -183,6 +211,7 @@ impl Connections {
         }
     }
 
+    /// Enters a connection in the queue of those with long output, unless it is there.
     pub(super) fn stand_in_line(&self, connection: &Connection) {
         if !connection.in_line.replace(true) {
             self.shared.in_line.borrow_mut().push_back(connection.id);
@@ -195,6 +224,7 @@ impl Connections {
         // The fixed cost of a system call, in bytes.
         const SEND_CALL_BYTES: usize = 1024;
         let waiting = self.shared.in_line.borrow().len();
+        // Each gets one turn: those that stand in line again come in the next round.
         for _ in 0..waiting {
             if wrote >= limits::LONG_SENDS_BYTES_PER_ROUND {
                 return;
@@ -225,6 +255,7 @@ impl Connections {
         let now = Instant::now();
         let slots = self.shared.slots.borrow();
         let all = slots.connections.iter().flatten();
+        // Only now, when it is too much, are all connections asked.
         let mut holders: Vec<Holder> = all.filter_map(|one| one.holds(now)).collect();
         drop(slots);
         holders.sort_unstable_by_key(|holder| std::cmp::Reverse(holder.weight));
@@ -241,6 +272,8 @@ impl Connections {
         share.tell();
     }
 
+    /// Uncounts the first `answered` outstanding requests of a connection, or all if there are fewer, and wakes the
+    /// connection if it waited for that.
     fn answered(&self, connection: &Connection, answered: u32) {
         let before = connection.outstanding.get();
         let answered = answered.min(before);
@@ -301,6 +334,7 @@ impl Connections {
         connection.excused.set(excused);
         let counted = self.shared.outstanding.get() + before;
         self.shared.outstanding.set(counted - excused);
+        // Fewer are counted now, which may let others read.
         if excused > before {
             self.release(0, 0);
         }
@@ -360,12 +394,14 @@ impl Connections {
         if connection.throttled.get() {
             self.shared.throttled.borrow_mut().retain(|waiting| *waiting != connection.id);
         }
+        // The excused ones are not in the sum of all.
         let counted = connection.outstanding.replace(0) - connection.excused.replace(0);
         drop(connection.batches.take());
         self.shared.share.change(connection.counted.replace(0), 0);
         self.release(counted, connection.outstanding_bytes.replace(0));
     }
 
+    /// The connection with this id, if it is still there: a later one in its slot has another sequence.
     fn find(&self, conn: ConnectionId) -> Option<Rc<Connection>> {
         let slots = self.shared.slots.borrow();
         let connection = slots.connections.get(slot_of(conn))?.as_ref()?;
@@ -446,6 +482,7 @@ impl Connections {
     }
 }
 
+/// The lowest 24 bits of an id.
 fn slot_of(conn: ConnectionId) -> usize {
     let mask = (1 << SLOT_BITS) - 1;
     usize::try_from(conn.0 & mask).expect("24 bits")

@@ -1,4 +1,10 @@
 //! From an applied transaction to the body of its reply (`FinalRequestProcessor`).
+//!
+//! The last station of a write. `replica::replies` writes the length of the frame and the header of the reply (xid,
+//! zxid, err), calls [`reply`] for the body, and puts the error, if there is one, into the header. This module never
+//! looks at the tree: the Stat in [`Applied`] is the node's at the moment when the transaction was applied, and
+//! everything else is read from the transaction itself. So the body is the same however many later transactions are
+//! applied before it is written.
 
 use crate::database::Applied;
 use crate::error::ErrorCode;
@@ -9,9 +15,21 @@ use crate::proto::txn::{Txn, TxnBody};
 
 /// Appends the body of the reply, or nothing if the transaction is an error.
 ///
+/// ```text
+/// create                               path: int len, bytes
+/// create2, createContainer, createTTL  path | Stat, 68 bytes
+/// setData, setACL                      Stat
+/// reconfig                             data of /zookeeper/config: int len, bytes | Stat
+/// multi                                ( MultiHeader, 9 bytes | result )* MultiHeader(-1, true, -1)
+/// delete, createSession, closeSession  nothing
+/// ```
+///
 /// # Errors
 /// The number of the error that the transaction carries, for the reply's header. This server may not know it, because
 /// a newer leader may have chosen it.
+///
+/// # Panics
+/// If `applied` is not the result of `txn`.
 pub fn reply(txn: &Txn, applied: &Applied, out: &mut impl Sink) -> Result<(), i32> {
     let zxid = txn.zxid();
     match applied {
@@ -19,6 +37,7 @@ pub fn reply(txn: &Txn, applied: &Applied, out: &mut impl Sink) -> Result<(), i3
         Applied::Multi(results) => multi(txn, results, out),
         Applied::Create { stat } => {
             assert!(stat.czxid == zxid, "a reply is to the create that made the node");
+            // The path comes from the transaction, not from the request: a sequential node has its number only there.
             path_of(&txn.body()).encode(out);
             if txn.header().op != OpCode::Create {
                 stat.encode(out);
@@ -49,13 +68,20 @@ pub fn is_session_moved(applied: &Applied) -> bool {
     }
 }
 
-/// The results of a multi. The reply's header says 0, whether the multi has failed or not.
+/// The results of a multi. The reply's header says 0, whether the multi has failed or not: a client finds the failure
+/// in the results.
+///
+/// Each result is a MultiHeader (`int op | bool done | int err`) and what the operation alone would return; a failed
+/// one is a MultiHeader with op -1 and the error, and the error once more as an int (`MultiResponse`,
+/// `ErrorResponse`).
 fn multi(txn: &Txn, results: &[Applied], out: &mut impl Sink) {
     let TxnBody::Multi(parts) = txn.body() else {
         unreachable!("only a multi has several results")
     };
     assert!(results.len() == parts.len(), "each part of a multi has a result");
     for ((op, body), applied) in TxnBody::parts(parts).zip(results) {
+        // In a multi that failed, every part is an error: 0 for those before the failing one, which could have been
+        // done.
         if let Applied::Error(error) = applied {
             MultiHeader { op: OpCode::Error.number(), done: false, err: *error }.encode(out);
             error.encode(out);
@@ -83,9 +109,14 @@ fn multi(txn: &Txn, results: &[Applied], out: &mut impl Sink) {
             | Applied::Error(_) => unreachable!("a multi has no such part"),
         }
     }
+    // `done` in this last header is all that tells a client where the results end: no count precedes them.
     MultiHeader::END.encode(out);
 }
 
+/// The path of the node that a create has made, in any of the three layouts of a create.
+///
+/// # Panics
+/// If the transaction made no node.
 fn path_of<'a>(body: &TxnBody<'a>) -> Option<&'a str> {
     match body {
         TxnBody::Create(body) => body.path,
@@ -102,7 +133,8 @@ fn path_of<'a>(body: &TxnBody<'a>) -> Option<&'a str> {
     }
 }
 
-/// ZooKeeper's short name of an operation (`cons`: `lop`).
+/// ZooKeeper's short name of an operation, which `cons` prints as `lop` (`FinalRequestProcessor`, its `lastOp`). "NA"
+/// stands for what is never a client's request, or is answered elsewhere.
 pub const fn short_name(op: OpCode) -> &'static str {
     match op {
         OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => "CREA",

@@ -35,6 +35,8 @@ pub struct ChangeRecord {
 }
 
 /// One change of one node.
+/// Together with its [`ChangeRecord`], and with what `undo` keeps, it lets the change be forgotten or undone without
+/// a search.
 struct Change {
     /// The transaction that makes it.
     zxid: Zxid,
@@ -94,6 +96,7 @@ impl Outstanding {
         let zxid = record.zxid;
         assert!(zxid > self.forgotten, "a change is of a transaction to come: {zxid}");
         assert!(self.queue.back().is_none_or(|last| last.zxid <= zxid), "changes come in order");
+        // The path is kept once, however many changes, owners and undo entries name it.
         let (path, before) = match self.by_path.get_key_value(path) {
             Some((path, _)) => {
                 let path = Rc::clone(path);
@@ -109,6 +112,7 @@ impl Outstanding {
         if owner != SessionId::NONE {
             self.by_owner.entry(owner).or_default().push_back(Rc::clone(&path));
         }
+        // Every change can be undone until `settle` or `forget` says otherwise: the request itself may still fail.
         self.undo.push_back((zxid, Rc::clone(&path), before));
         self.queue.push_back(Change { zxid, path, owner });
         assert!(self.undo.len() <= self.queue.len(), "what can be undone is to come");

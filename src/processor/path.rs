@@ -1,4 +1,7 @@
 //! Which texts are paths (`PathUtils`), and their parts.
+//!
+//! create, setData, setACL and check need a valid path. A delete and the reads do not: except for the empty path,
+//! which names the root, a malformed path names no node, and the request fails with "no node".
 
 /// The root.
 pub const ROOT: &str = "/";
@@ -11,6 +14,7 @@ pub fn is_valid(path: &str) -> bool {
     rest.is_empty() || (rest.split('/').all(is_valid_name) && rest.chars().all(is_allowed))
 }
 
+/// Whether a component is neither empty (`//`, a trailing slash) nor relative.
 fn is_valid_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..")
 }
@@ -42,6 +46,8 @@ pub fn lookup_name(path: &str) -> &str {
 
 /// Whether a node can never be deleted (`ZKDatabase.isSpecialPath`).
 pub fn is_special(path: &str) -> bool {
+    // The nodes that every tree has from the start: without them there is no place for quotas and for the
+    // configuration.
     matches!(path, "/" | "/zookeeper" | "/zookeeper/quota" | "/zookeeper/config")
 }
 

@@ -1,8 +1,13 @@
-//! Requests that change nothing. Their answers come from the tree, the watches and the connection.
+//! Requests that change nothing. Their answers come from the tree, the watches and the connection
+//! (`FinalRequestProcessor`).
 //!
-//! This module writes the answer straight into the connection's buffer. An operation that fails may have written a part
-//! of its answer, which the caller cuts off. Setting the watch is an operation's last step: so nobody watches a node
-//! without permission, or, except by exists, a node that is missing.
+//! This module writes the answer straight into the connection's buffer. An operation that fails may have written a
+//! part of its answer; [`answer`] says what the caller does with it. Setting the watch is an operation's last step:
+//! so nobody watches a node without permission, or, except by exists, a node that is missing.
+//!
+//! A read is answered from this server's own tree, and asks no other server: it may be behind the leader, but never
+//! behind what the same session has written or seen. That it waits for earlier writes of its session is the work of
+//! `replica::queue`, before this module. The header of the reply, and its zxid, are written by `replica::replies`.
 
 mod set_watches;
 
@@ -26,13 +31,14 @@ pub use set_watches::{Part, PartDone, set_watches};
 pub struct Reader<'a> {
     /// Its connection, to which watches belong.
     pub conn: ConnectionId,
-    /// Its session.
+    /// Its session, whose ephemeral nodes getEphemerals lists.
     pub session: SessionId,
     /// Its identities.
     pub identities: &'a [Identity],
     /// Whether no permission is checked.
     pub skip_acl: bool,
-    /// Longest body of a reply: a frame's length has 31 bits, and a node may have any number of children with long names.
+    /// Longest body of a reply, in bytes: a frame's length has 31 bits, and a node may have any number of children with
+    /// long names.
     pub reply_bytes_max: usize,
     /// Longest reply to one multiRead: a small request can name any number of large nodes.
     pub multi_read_bytes_max: usize,
@@ -41,6 +47,8 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// # Errors
+    /// `NoAuth` if the client has none of the `wanted` permissions on the node.
     fn check(&self, node: &NodeRef<'_>, wanted: i32) -> Result<(), ErrorCode> {
         if may(node.acl_list(), wanted, self.identities, self.skip_acl) {
             Ok(())
@@ -50,13 +58,13 @@ impl Reader<'_> {
     }
 }
 
-/// Whether an ACL gives one of these identities a wanted permission (`checkACL`).
+/// Whether an ACL gives one of these identities one of the wanted permissions (`ZooKeeperServer.checkACL`).
 #[inline]
 pub fn may(acl: &AclList, wanted: i32, identities: &[Identity], skip_acl: bool) -> bool {
     skip_acl || acl.permits(wanted, identities)
 }
 
-/// Whether this module answers `op`.
+/// Whether this module answers `op`. Sync is among them: where it reaches [`answer`], what it waits for has happened.
 #[inline]
 pub const fn is_read(op: OpCode) -> bool {
     matches!(
@@ -82,10 +90,29 @@ pub const fn is_read(op: OpCode) -> bool {
 
 /// Executes `op` and appends the body of its reply.
 ///
+/// ```text
+/// exists                Stat, 68 bytes
+/// getData               data: int len (-1 for null), bytes | Stat
+/// getChildren           int count | ( name: int len, bytes )*
+/// getChildren2          the same | Stat
+/// getACL                int count | ( int perms | scheme | id )* | Stat
+/// getAllChildrenNumber  int
+/// getEphemerals         int count | ( path )*
+/// sync                  path, as the client sent it
+/// addWatch              int 0
+/// whoAmI                int count | ( scheme | user )*
+/// multiRead             ( MultiHeader, 9 bytes | result )* MultiHeader(-1, true, -1)
+/// ping, checkWatches, removeWatches   nothing
+/// ```
+///
 /// [`set_watches()`] executes setWatches, whose events precede its reply.
 ///
 /// # Errors
-/// The code for the reply's header. The caller must cut off the bytes that were appended.
+/// The code for the reply's header. The caller must cut off the bytes that were appended, with one exception: a
+/// multiRead that fails with `MarshallingError` shows the results so far, as in ZooKeeper.
+///
+/// # Panics
+/// If [`is_read`] says no to `op`, or it is setWatches or setWatches2.
 pub fn answer(
     database: &mut Database,
     reader: &Reader<'_>,
@@ -96,6 +123,7 @@ pub fn answer(
     assert!(is_read(op), "{op:?} changes the tree");
     let bytes_before = out.len();
     let bytes_max = match op {
+        // The bound is on the results; the header that ends them comes on top.
         OpCode::MultiRead => reader
             .reply_bytes_max
             .min(reader.multi_read_bytes_max.saturating_add(MultiHeader::BYTES)),
@@ -110,6 +138,7 @@ pub fn answer(
     Ok(())
 }
 
+/// [`answer`] without its bounds: `out` says when it is over, and takes no more bytes then.
 fn answer_within(
     database: &mut Database,
     reader: &Reader<'_>,
@@ -138,6 +167,7 @@ fn answer_within(
             get_ephemerals(database, reader, path, out);
             Ok(())
         }
+        // ZooKeeper: the path is neither checked nor used, only returned.
         OpCode::Sync => {
             let request: PathRequest<'_> = decode(input)?;
             request.encode(out);
@@ -194,16 +224,23 @@ impl From<WatchesFull> for ErrorCode {
     }
 }
 
+/// # Errors
+/// `MarshallingError` if the body is not such a record. Bytes after the record are ignored, as in ZooKeeper.
 fn decode<'a, T: Jute<'a>>(input: &mut Decoder<'a>) -> Result<T, ErrorCode> {
     T::decode(input).map_err(|_| ErrorCode::MarshallingError)
 }
 
-/// The node at a path, or an error if there is none.
+/// The node at a path.
+///
+/// # Errors
+/// `NoNode` if there is none, `MarshallingError` without a path.
 // ZooKeeper: a null path causes a NullPointerException, and the client gets a marshalling error.
 fn existing<'d>(database: &'d Database, path: Option<&str>) -> Result<NodeRef<'d>, ErrorCode> {
     database.node(path.ok_or(ErrorCode::MarshallingError)?).ok_or(ErrorCode::NoNode)
 }
 
+/// exists: the Stat of a node. It needs READ if the node exists (ZOOKEEPER-2590). It sets a watch also if there is no
+/// node, which then fires when the node is created.
 fn exists(
     database: &mut Database,
     reader: &Reader<'_>,
@@ -214,6 +251,8 @@ fn exists(
     if path.as_bytes().contains(&0) {
         return Err(ErrorCode::BadArguments);
     }
+    // The watch is set in both cases, and the Stat is written before: a watch that finds no room leaves an answer
+    // that the caller cuts off.
     let found = match database.node(path) {
         Some(node) => {
             reader.check(&node, perms::READ)?;
@@ -228,6 +267,7 @@ fn exists(
     found
 }
 
+/// getData: data and Stat, with READ.
 fn get_data(
     database: &mut Database,
     reader: &Reader<'_>,
@@ -245,6 +285,8 @@ fn get_data(
     Ok(())
 }
 
+/// getChildren, and getChildren2 if `with_stat`: the names, without their paths, in the order of the tree, which
+/// clients must not rely on. The Stat is that of the parent.
 fn get_children(
     database: &mut Database,
     reader: &Reader<'_>,
@@ -254,6 +296,7 @@ fn get_children(
 ) -> Result<(), ErrorCode> {
     let node = existing(database, request.path)?;
     reader.check(&node, perms::READ)?;
+    // The count is written before the names are walked, and the assert below compares the two.
     let count = i32::try_from(node.num_children()).map_err(|_| ErrorCode::MarshallingError)?;
     count.encode(out);
     let mut names = 0;
@@ -275,6 +318,7 @@ fn get_children(
     Ok(())
 }
 
+/// getACL: the list and the Stat, with READ or ADMIN. Without ADMIN, the hash in each `digest` name is replaced by `x`.
 fn get_acl(
     database: &Database,
     reader: &Reader<'_>,
@@ -290,9 +334,11 @@ fn get_acl(
         // A client that cannot change the list does not see the hashes of passwords in it.
         i32::try_from(acl.len()).map_err(|_| ErrorCode::MarshallingError)?.encode(out);
         for entry in acl.iter() {
+            // ZooKeeper: FinalRequestProcessor replaces `:.*` by `:x`; a name without a colon stays as it is.
             match entry.id {
                 Id { scheme: Some("digest"), id: Some(id) } if id.contains(':') => {
                     let user = id.split_once(':').map_or(id, |(user, _)| user);
+                    // Cut at the first colon: the user is shown, the rest is not.
                     let masked = format!("{user}:x");
                     let id = Id { scheme: Some("digest"), id: Some(&masked) };
                     AclEntry { perms: entry.perms, id }.encode(out);
@@ -305,6 +351,7 @@ fn get_acl(
     Ok(())
 }
 
+/// getEphemerals: the paths of the client's own ephemeral nodes that begin with a prefix.
 // ZooKeeper: the prefix consists of characters, not of path components, and needs no permission.
 fn get_ephemerals(
     database: &Database,
@@ -314,6 +361,7 @@ fn get_ephemerals(
 ) {
     let prefix = prefix.unwrap_or_default();
     let all = matches!(prefix.trim(), "" | "/");
+    // The count is known only after the walk: a zero keeps its place.
     let count_at = out.len();
     0i32.encode(out);
     let mut count = 0i32;
@@ -329,12 +377,17 @@ fn get_ephemerals(
     out.set_i32(count_at, count);
 }
 
+/// Path and type of a checkWatches or removeWatches.
+///
+/// # Errors
+/// `MarshallingError` for a type that is no `WatcherType`, `NoWatcher` without a path.
 fn watcher_request(request: PathKind<'_>) -> Result<(&str, WatcherType), ErrorCode> {
     let wanted = WatcherType::from_i32(request.kind).ok_or(ErrorCode::MarshallingError)?;
     // ZooKeeper: no watch has a null path.
     Ok((request.path.ok_or(ErrorCode::NoWatcher)?, wanted))
 }
 
+/// whoAmI: scheme and user of each identity of the connection, without the hashes of passwords (`ClientInfo`).
 fn who_am_i(reader: &Reader<'_>, out: &mut Bounded<'_>) {
     let count = i32::try_from(reader.identities.len()).expect("a connection has few identities");
     count.encode(out);
@@ -348,18 +401,27 @@ fn who_am_i(reader: &Reader<'_>, out: &mut Bounded<'_>) {
     }
 }
 
+/// multiRead: getData and getChildren of several nodes, each with a result or an error of its own, while the reply's
+/// header says 0.
+///
+/// # Errors
+/// `BadArguments` if it asks for more names than [`limits::MULTI_READ_NAMES_MAX`], or if the reply is longer than its
+/// bound: both are ours. `MarshallingError` for a part without a path or of another kind; the results so far are then
+/// in `out`, with the header that ends them.
 fn multi_read(
     database: &mut Database,
     reader: &Reader<'_>,
     parts: &[MultiOp<'_>],
     out: &mut Bounded<'_>,
 ) -> Result<(), ErrorCode> {
+    // For the planted bug that asks no permission; otherwise a copy like the original.
     let mut unchecked = *reader;
     unchecked.skip_acl |= planted::is(reader.planted, PlantedBug::MultiReadUnchecked);
     let reader = &unchecked;
     let mut has_failed = false;
     let mut names = 0;
     for part in parts {
+        // Counted before any name is written: the walk over the names is what takes time.
         if let MultiOp::GetChildren(request) = part {
             let node = request.path.and_then(|path| database.node(path));
             names += node.map_or(0, |node| node.num_children());
@@ -367,6 +429,7 @@ fn multi_read(
                 return Err(ErrorCode::BadArguments);
             }
         }
+        // A part that fails leaves nothing but its error.
         let start = out.len();
         MultiHeader { op: part.op().number(), done: false, err: 0 }.encode(out);
         assert!(out.is_over() || out.len() > start, "a result begins with its header");

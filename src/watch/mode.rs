@@ -12,9 +12,10 @@ pub enum WatchMode {
 }
 
 impl WatchMode {
+    /// The bits of all modes together. A watch may have several at once, each set and removed for itself.
     pub(super) const ALL_BITS: u8 = 7;
 
-    /// The mode with this number in an `addWatch` request.
+    /// The mode with this number in an `addWatch` request (`AddWatchMode`); a standard watch has none.
     pub const fn from_i32(number: i32) -> Option<WatchMode> {
         match number {
             0 => Some(WatchMode::Persistent),
@@ -23,6 +24,7 @@ impl WatchMode {
         }
     }
 
+    /// The bit of the mode in a set of modes.
     pub(super) const fn bit(self) -> u8 {
         match self {
             WatchMode::Standard => 1,
@@ -57,7 +59,7 @@ pub enum WatcherType {
 }
 
 impl WatcherType {
-    /// The type with this number on the wire.
+    /// The type with this number on the wire. ZooKeeper knows 4 and 5 since 3.9.
     pub const fn from_i32(number: i32) -> Option<WatcherType> {
         Some(match number {
             1 => WatcherType::Children,
@@ -69,7 +71,8 @@ impl WatcherType {
         })
     }
 
-    /// Mode bits per table: data, child.
+    /// The modes that it names in each table: data, child.
+    // ZooKeeper: DataTree.removeWatch.
     pub(super) const fn bits(self) -> [u8; 2] {
         match self {
             WatcherType::Children => [0, WatchMode::Standard.bit()],

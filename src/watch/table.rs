@@ -57,6 +57,7 @@ struct Watch {
 
 const _: () = assert!(size_of::<Watch>() == 28);
 
+/// The watches of a path in one table, linked through the watches themselves.
 #[derive(Clone, Copy, Debug)]
 struct List {
     /// The first watch; [`NONE`] in an empty list.
@@ -70,8 +71,10 @@ struct List {
 /// Sending events to a list longer than this takes enough time to be counted.
 const LIST_LONG: u32 = 100;
 
+/// A list without watches.
 const EMPTY: List = List { first: NONE, last: NONE, count: 0 };
 
+/// A path that somebody watches.
 #[derive(Debug)]
 struct WatchedPath {
     /// `None` in free slots.
@@ -122,7 +125,7 @@ pub struct WatchTable {
     paths: Slots<WatchedPath>,
     /// Their slots by name.
     path_index: PathIndex,
-    /// The watches.
+    /// The watches. Invariant: each in use is in one list of its path, in that of its connection, and in `watch_index`.
     watches: Slots<Watch>,
     /// Their slots by path, connection and kind.
     watch_index: PathIndex,
@@ -190,10 +193,12 @@ impl WatchTable {
         }
     }
 
-    /// Adds a standard watch, as a read with its watch flag does; false if it already exists.
+    /// Adds a standard watch, as a read with its watch flag does; false if it already exists: two reads of one
+    /// connection make one watch.
     ///
     /// # Errors
     /// There are too many; nothing is added.
+    // ZooKeeper: WatchManager.addWatch.
     pub fn add(
         &mut self,
         path: &str,
@@ -233,6 +238,7 @@ impl WatchTable {
         Ok(added)
     }
 
+    /// Adds one mode of a watch to one table; false if the watch has it. There is room for it.
     fn add_one(
         &mut self,
         path: &str,
@@ -283,7 +289,7 @@ impl WatchTable {
         is_new
     }
 
-    /// Removes the watches that `wanted` names; false if there were none.
+    /// Removes the watches that `wanted` names; false if there were none. Other modes of the same watch stay.
     pub fn remove(&mut self, path: &str, connection: ConnectionId, wanted: WatcherType) -> bool {
         let mut removed = false;
         for (kind, bits) in [WatchKind::Data, WatchKind::Child].into_iter().zip(wanted.bits()) {
@@ -301,6 +307,7 @@ impl WatchTable {
             watch.modes &= !gone;
             let path = watch.path;
             if gone & WatchMode::PersistentRecursive.bit() != 0 {
+                // It leaves the recursive ones at the beginning of the list, and goes behind all others.
                 self.remove_recursive(slot);
                 self.put_after(slot, self.paths.get(path).lists[kind as usize].last);
             }
@@ -309,7 +316,7 @@ impl WatchTable {
     }
 
     /// A connection is gone: its watches no longer fire. They still count until [`WatchTable::remove_gone`] has
-    /// removed them.
+    /// removed them. A connection without watches may go too.
     pub fn remove_connection(&mut self, connection: ConnectionId) {
         if let Some(slot) = self.connection_ids.remove(&connection) {
             let owner = self.connections.get_mut(slot);
@@ -347,12 +354,14 @@ impl WatchTable {
         self.paths.get(path).name.as_ref().map_or(0, |name| name.len() as u64)
     }
 
+    /// The slot of a path, if it is watched.
     fn find_path(&self, path: &str) -> Option<u32> {
         self.path_index.find(self.path_index.hash(path), |slot| {
             self.paths.get(slot).name.as_deref() == Some(path)
         })
     }
 
+    /// The hash of the key of a watch: slot of the path, slot of the connection, table.
     fn watch_hash(&self, path: u32, connection: u32, kind: WatchKind) -> PathHash {
         let mut key = [0; 9];
         key[..4].copy_from_slice(&path.to_le_bytes());
@@ -361,6 +370,7 @@ impl WatchTable {
         self.watch_index.hash_bytes(&key)
     }
 
+    /// The slot of the watch with this key.
     fn find_watch(&self, path: u32, connection: u32, kind: WatchKind) -> Option<u32> {
         self.watch_index.find(self.watch_hash(path, connection, kind), |slot| {
             let watch = self.watches.get(slot);
@@ -368,6 +378,7 @@ impl WatchTable {
         })
     }
 
+    /// The same by name and id. A connection that is gone has no watch any more.
     fn find(&self, path: &str, connection: ConnectionId, kind: WatchKind) -> Option<u32> {
         let &connection = self.connection_ids.get(&connection)?;
         self.find_watch(self.find_path(path)?, connection, kind)

@@ -4,6 +4,13 @@
 //! Its firings are charged to the connections that watch. A turn that has spent what it may goes on for those who
 //! had less than an even share of it, until it has spent as much again; the others are given up: their clients
 //! connect again, and set their watches.
+//!
+//! ```text
+//! spent in this turn   0 ───────────────── per_turn ──────────────── 2 × per_turn ───▶
+//!                        everybody gets all │ only who had less than   │ nobody gets more
+//!                                           │ per_turn / charged       │
+//! ```
+//! This module only counts: the table gives up connections, and the replica closes them.
 
 use crate::limits;
 
@@ -56,6 +63,7 @@ impl Turn {
         assert!(self.charged > 0, "the connection has an account in this turn");
         account.spent = account.spent.saturating_add(units);
         self.left -= i64::from(units);
+        // The even share shrinks with each connection that is charged for the first time.
         self.left >= 0 || !self.is_over() && account.spent <= self.per_turn / self.charged
     }
 

@@ -4,6 +4,14 @@
 //! row whose name ends in `*`. Reading, checking, converting, listing and the documentation all
 //! work from these rows, so all of them know the same keys. A row that is acted on has the function that stores
 //! its value and the one that shows it.
+//!
+//! ```text
+//! prop(Theme::Network, "nio.sessionlessCnxnTimeout",    file, or -Dzookeeper.nio.sessionlessCnxnTimeout
+//!     prop_int(1),                                      as Integer.getInteger reads it, from 1
+//!     "10000",                                          if it is not set
+//!     number!(network.sessionless_cnxn_timeout_ms))     acted on: the field of `Config`
+//!     .about("…").unit("ms")                            for `config keys`, messages and the documentation
+//! ```
 
 mod acted;
 mod meaningless;
@@ -162,6 +170,8 @@ pub struct Key {
 }
 
 impl Key {
+    /// A row without unit and default, which the methods below add: so a row reads as a sentence, and all rows are
+    /// constants.
     const fn new(theme: Theme, place: Place, name: &'static str, kind: Kind, fate: Fate) -> Self {
         let unreadable = Unreadable::AsUsual;
         Key { name, theme, place, kind, unit: "", default: "", secret: false, unreadable, fate }
@@ -183,6 +193,7 @@ impl Key {
         Key { unreadable, ..self }
     }
 
+    /// What the value does, for a row that is acted on; others say it in their fate.
     const fn about(self, about: &'static str) -> Self {
         match self.fate {
             Fate::Acted(acted) => Key { fate: Fate::Acted(Acted { about, ..acted }), ..self },
@@ -190,6 +201,7 @@ impl Key {
         }
     }
 
+    /// A further verdict, for a row that is acted on.
     const fn verdict(self, verdict: fn(&Value) -> Verdict) -> Self {
         match self.fate {
             Fate::Acted(acted) => Key { fate: Fate::Acted(Acted { verdict, ..acted }), ..self },
@@ -250,6 +262,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
     .flatten()
 }
 
+/// The rows by name, made once.
 struct Index {
     by_name: HashMap<&'static str, &'static Key>,
     /// Longest prefix first.
@@ -359,8 +372,10 @@ const fn any_int() -> Kind {
     int(i32::MIN as i64)
 }
 
+/// A share or a probability.
 const RATIO: Kind = Kind::Float { min: 0.0, max: 1.0 };
 
+/// The verdict of most rows.
 fn fine(_: &Value) -> Verdict {
     Verdict::Fine
 }

@@ -1,5 +1,20 @@
 //! Rows of the keys about the ensemble: members, times of elections and of learners, the
 //! synchronisation of learners.
+//!
+//! Most of them become `PeerOptions` and `EnsembleOptions` in `server::options::ensemble`. A standalone server
+//! accepts all of them and acts on few, because the same file may be used on both.
+//!
+//! ```text
+//! initLimit × tickTime                       to connect to a leader and be synchronised
+//! connectToLearnerMasterLimit × tickTime     to reach the leader; 0: initLimit
+//! syncLimit × tickTime                       silence of a learner; a new election connection without an id
+//! cnxTimeout                                 one attempt to reach an election port
+//! leaderConnectDelayDuringRetryMs            between two attempts to reach the leader
+//! fastleader.min/maxNotificationInterval     until a vote is repeated, doubling
+//! leader.maxTimeToWaitForEpoch               a leader without a quorum, while a voter still looks for one
+//! observer.reconnectDelayMs, .election.DelayMs   an observer without a leader
+//! ```
+//! All of them but the ticks are in ms.
 
 use std::path::PathBuf;
 
@@ -9,10 +24,12 @@ use super::{Acted, Fate, Key, Set, Theme, Unreadable, fine, int, prop_int, prop_
 
 use super::row::*;
 
+/// A row of a key of the file.
 const fn quorum(name: &'static str, kind: Kind, default: &'static str, fate: Fate) -> Key {
     file(Theme::Quorum, name, kind, default, fate)
 }
 
+/// A row of a system property.
 const fn property(name: &'static str, kind: Kind, default: &'static str, fate: Fate) -> Key {
     prop(Theme::Quorum, name, kind, default, fate)
 }
@@ -32,12 +49,18 @@ macro_rules! path {
 }
 
 pub(super) static KEYS: &[Key] = &[
+    // ZooKeeper: QuorumPeerConfig.parseDynamicConfig, QuorumServer. The lines of a family are read by
+    // config::members.
+    // The number behind the dot is the server's id. The row's kind only says whether the line can be read.
     quorum("server.*", Kind::Server, "", together!(|c| c.quorum.servers.len().to_string())).about(
         "a member of the ensemble; a single participant runs standalone, unless \
          standaloneEnabled is false",
     ),
+    // ZooKeeper: QuorumHierarchical.parse.
     quorum("group.*", Kind::Group, "", together!(|c| c.quorum.groups.len().to_string()))
         .about("a group of a hierarchical quorum"),
+    // ZooKeeper: QuorumHierarchical.parse.
+    // 0 is allowed: such a server votes without weight, and never leads (FastLeaderElection.totalOrderPredicate).
     quorum(
         "weight.*",
         Kind::Int { min: 0, max: i64::MAX, form: Form::Decimal, below: Below::Refuse },
@@ -45,12 +68,17 @@ pub(super) static KEYS: &[Key] = &[
         together!(|c| c.quorum.weights.len().to_string()),
     )
     .about("a server's weight in its group; 1 if not set"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: config::members and PeerOptions.
+    // With false, one participant is an ensemble of one, which can grow by reconfiguration.
     quorum("standaloneEnabled", Kind::Bool, "true", plain!(Bool, quorum.standalone_enabled))
         .about("a single participant runs standalone"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: PeerOptions, PrepOptions and config::dynamic.
     quorum("reconfigEnabled", Kind::Bool, "false", plain!(Bool, quorum.reconfig_enabled)).about(
         "reconfig may change the ensemble, whose members the server then writes to separate \
          files; a standalone server refuses reconfig either way",
     ),
+    // ZooKeeper: QuorumPeerConfig.parse. Here: config::members reads it, config::dynamic writes it.
+    // Once a reconfiguration has been carried out, the server itself writes this key (config::dynamic).
     quorum(
         "dynamicConfigFile",
         Kind::Path,
@@ -63,15 +91,18 @@ pub(super) static KEYS: &[Key] = &[
             .unwrap_or_default()),
     )
     .about("file that lists the members; its name ends in their version"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. The next rows go to PeerOptions (server::options::ensemble).
     quorum("initLimit", int(0), "0", number!(quorum.init_limit))
         .about(
             "how long a learner may take to connect and to be synchronised; required in an \
                 ensemble",
         )
         .unit("ticks"),
+    // 0 means "not set" for both limits: config::members refuses it for a member.
     quorum("syncLimit", int(0), "0", number!(quorum.sync_limit))
         .about("how long a learner may be silent; required in an ensemble")
         .unit("ticks"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, Learner.connectToLeader.
     quorum(
         "connectToLearnerMasterLimit",
         int(0),
@@ -80,6 +111,8 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("how long a learner tries to reach its leader; 0: initLimit")
     .unit("ticks"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties accepts only 3. The value has no field here: only the setting
+    // itself is kept, to be shown.
     quorum(
         "electionAlg",
         Kind::Int { min: 3, max: 3, form: Form::Decimal, below: Below::Refuse },
@@ -91,8 +124,11 @@ pub(super) static KEYS: &[Key] = &[
             .to_owned()),
     )
     .about("the election algorithm; there is only one, as in ZooKeeper"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: PeerOptions.
     quorum("quorumListenOnAllIPs", Kind::Bool, "false", plain!(Bool, quorum.listen_on_all_ips))
         .about("listen at every address on the ports between servers"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, setupPeerType. Here: config::members sets it to what the list of
+    // members says.
     quorum(
         "peerType",
         Kind::Choice(&["participant", "observer"]),
@@ -109,8 +145,10 @@ pub(super) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, and ObserverZooKeeperServer. Here: ReplicaOptions.
     quorum("syncEnabled", Kind::Bool, "true", plain!(Bool, quorum.sync_enabled))
         .about("an observer keeps a transaction log and takes snapshots"),
+    // ZooKeeper: QuorumPeer looks at this property first. A field of its own keeps "not set" apart from false.
     property(
         "observer.syncEnabled",
         Kind::Bool,
@@ -122,6 +160,8 @@ pub(super) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, ObserverMaster. Here: PeerOptions.
+    // ZooKeeper: a number of 0 or less counts as not set.
     quorum(
         "observerMasterPort",
         Kind::Int { min: i32::MIN as i64, max: 65_535, form: Form::Decimal, below: Below::Refuse },
@@ -136,9 +176,11 @@ pub(super) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, QuorumOracleMaj. Here: EnsembleOptions.
     quorum("oraclePath", Kind::Text, "", path!(quorum.oracle_path))
         .about("file into which an outside witness writes 1 to let one of two servers continue \
          alone"),
+    // With false, a line with several addresses is an error, here and in ZooKeeper.
     property(
         "multiAddress.enabled",
         Kind::Bool,
@@ -148,9 +190,11 @@ pub(super) static KEYS: &[Key] = &[
     .about("a server may have several addresses; 3.5 and older do not understand it")
     // ZooKeeper: QuorumPeerConfig reads this property itself where it stands in the file.
     .unreadable(Unreadable::Refused),
+    // ZooKeeper: QuorumCnxManager.
     property("cnxTimeout", int(0), "5000", number!(quorum.cnx_timeout_ms))
         .about("how long connecting to an election port may take")
         .unit("ms"),
+    // ZooKeeper: QuorumPeer, for the sockets of QuorumCnxManager.
     property(
         "quorumCnxnTimeoutMs",
         prop_int(-1),
@@ -166,6 +210,8 @@ pub(super) static KEYS: &[Key] = &[
         }),
     )
     .unit("ms"),
+    // ZooKeeper: QuorumCnxManager.Listener. Here: net::links::LinkOptions, for the quorum port as well.
+    // ZooKeeper: the loop ends after that many attempts at each address.
     property(
         "electionPortBindRetry",
         prop_int(0),
@@ -179,6 +225,7 @@ pub(super) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // ZooKeeper: FastLeaderElection reads these two.
     property(
         "fastleader.minNotificationInterval",
         prop_int(1),
@@ -187,6 +234,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("shortest time until a vote is repeated")
     .unit("ms"),
+    // The time between two votes doubles up to this. config::members refuses a maximum below the minimum.
     property(
         "fastleader.maxNotificationInterval",
         prop_int(1),
@@ -195,6 +243,8 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("longest time until a vote is repeated")
     .unit("ms"),
+    // ZooKeeper: Leader.
+    // ZooKeeper: -1 switches reportLookingSid off, and the leader waits for initLimit. Here it means two ticks.
     property(
         "leader.maxTimeToWaitForEpoch",
         prop_int(-1),
@@ -210,6 +260,7 @@ pub(super) static KEYS: &[Key] = &[
         }),
     )
     .unit("ms"),
+    // ZooKeeper: Learner.
     property(
         "leaderConnectDelayDuringRetryMs",
         prop_int(0),
@@ -218,8 +269,10 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("time between two attempts to reach the leader")
     .unit("ms"),
+    // ZooKeeper: Leader compares with the word "no". Here: ReplicaOptions.
     property("leaderServes", Kind::YesNo, "yes", yes_no!(quorum.leader_serves))
         .about("a leader serves clients"),
+    // ZooKeeper: LearnerMaster reads these two, for LearnerSyncThrottler.
     property(
         "leader.maxConcurrentSnapSyncs",
         prop_int(1),
@@ -234,6 +287,7 @@ pub(super) static KEYS: &[Key] = &[
         number!(quorum.max_concurrent_diff_syncs),
     )
     .about("observers that may get a DIFF at the same time"),
+    // ZooKeeper: Observer reads these two.
     property(
         "observer.reconnectDelayMs",
         prop_long(0),
@@ -250,6 +304,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("longest time that an observer waits before it asks the other servers for the leader")
     .unit("ms"),
+    // ZooKeeper: ObserverMaster.
     property(
         "observerMaster.sizeLimit",
         prop_int(0),
@@ -258,8 +313,11 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about("proposals that a follower keeps for its observers")
     .unit("bytes"),
+    // ZooKeeper: QuorumCnxManager. Here: net::links::LinkOptions, for the quorum port as well.
     property("tcpKeepAlive", Kind::Bool, "false", plain!(Bool, quorum.tcp_keep_alive))
         .about("TCP keep-alive on connections between servers"),
+    // ZooKeeper: ZKDatabase. Here: EnsembleOptions; its sign goes to PeerOptions.
+    // ZooKeeper: above 1 it takes its default, below 0 it never reads the log for a learner.
     property(
         "snapshotSizeFactor",
         Kind::Float { min: -1e9, max: 1.0 },
@@ -270,8 +328,11 @@ pub(super) static KEYS: &[Key] = &[
         "share of a snapshot's size up to which a learner gets transactions of the log instead of \
          the whole tree; below 0: never from the log",
     ),
+    // ZooKeeper: LearnerHandler.
     property("forceSnapshotSync", Kind::Bool, "false", plain!(Bool, quorum.force_snapshot_sync))
         .about("every learner gets the whole tree"),
+    // ZooKeeper: Leader.
+    // ZooKeeper: Leader.lead puts it into the low half of the zxid when it begins to serve.
     property(
         "testingonly.initialZxid",
         Kind::Int { min: 0, max: u32::MAX as i64, form: Form::Decimal, below: Below::Refuse },
@@ -279,6 +340,8 @@ pub(super) static KEYS: &[Key] = &[
         number!(quorum.initial_zxid),
     )
     .about("counter of the first zxid of an epoch, to test what happens at its end"),
+    // ZooKeeper: ZKDatabase, which takes 500 for anything less. Here: PeerOptions and RecoveryOptions.
+    // ZooKeeper: Integer.parseInt, so no base prefix.
     property(
         "commitLogCount",
         Kind::Int { min: 500, max: i32::MAX as i64, form: Form::Decimal, below: Below::Take(500) },

@@ -1,5 +1,14 @@
 //! Helpers for rows of keys that are acted on: macros for their two closures, short constructors,
 //! and the words and checks that several rows share.
+//!
+//! ```text
+//! plain!(Bool, network.client_tcp_keep_alive)     a field of the value's type
+//! number!(storage.snap_count)                     a number, narrowed to the field's type
+//! optional!(network.max_cnxns, 0, 1)              Option: None at 0 and below; otherwise times 1
+//! yes_no!(storage.force_sync)                     a bool, shown as yes or no
+//! auto!(own.cores)                                Option: None for auto
+//! together!(|c| …)                                no setter: `finish` or `members` stores it
+//! ```
 
 use super::super::origin::printable;
 use super::super::settings::{Config, Whitelist};
@@ -12,8 +21,11 @@ pub(super) fn narrow<T: TryFrom<i64> + Bounded>(number: i64) -> T {
     T::try_from(number).unwrap_or(if number < 0 { T::LOWEST } else { T::HIGHEST })
 }
 
+/// The ends of a field's type, to which [`narrow`] saturates.
 pub(super) trait Bounded {
+    /// For numbers below 0.
     const LOWEST: Self;
+    /// For numbers above the range.
     const HIGHEST: Self;
 }
 
@@ -99,6 +111,7 @@ macro_rules! auto {
     };
 }
 
+/// A row of a key that only the file has: `QuorumPeerConfig.parseProperties` knows it by name.
 pub(super) const fn file(
     theme: Theme,
     name: &'static str,
@@ -109,6 +122,7 @@ pub(super) const fn file(
     Key::new(theme, Place::File, name, kind, fate).default(default)
 }
 
+/// A row of a system property `zookeeper.NAME`, which the file may set too.
 pub(super) const fn prop(
     theme: Theme,
     name: &'static str,
@@ -119,6 +133,7 @@ pub(super) const fn prop(
     Key::new(theme, Place::Property, name, kind, fate).default(default)
 }
 
+/// A row of a system property without the prefix, which a `zoo.cfg` cannot set in ZooKeeper.
 pub(super) const fn bare(
     theme: Theme,
     name: &'static str,
@@ -129,6 +144,7 @@ pub(super) const fn bare(
     Key::new(theme, Place::Bare, name, kind, fate).default(default)
 }
 
+/// A row of a key that only Ringkeeper has; `name` includes the prefix.
 pub(super) const fn own(name: &'static str, kind: Kind, default: &'static str, fate: Fate) -> Key {
     Key::new(Theme::Own, Place::Own, name, kind, fate).default(default)
 }
@@ -138,6 +154,7 @@ pub(super) const fn bytes(min: i64) -> Kind {
     Kind::Int { min, max: 1 << 40, form: Form::Based, below: Below::Refuse }
 }
 
+/// Of `forceSync`: without it the server acknowledges what it may lose.
 pub(super) fn force_sync(value: &Value) -> Verdict {
     match value {
         Value::Bool(false) => {
@@ -160,7 +177,7 @@ pub(super) fn log_gaps(value: &Value) -> Verdict {
     }
 }
 
-/// The same for snapshots.
+/// The same for snapshots, of `snapshot.trust.empty`.
 pub(super) fn trust_empty(value: &Value) -> Verdict {
     match value {
         Value::Bool(true) => Verdict::Warn(
@@ -173,6 +190,7 @@ pub(super) fn trust_empty(value: &Value) -> Verdict {
     }
 }
 
+/// Of `skipACL`: switched on it is a choice, but one that should be seen in each start's log.
 pub(super) fn skip_acl(value: &Value) -> Verdict {
     match value {
         Value::Bool(true) => Verdict::Warn("every client may read and change everything".into()),
@@ -180,6 +198,7 @@ pub(super) fn skip_acl(value: &Value) -> Verdict {
     }
 }
 
+/// Stores `4lw.commands.whitelist`.
 pub(super) fn set_whitelist(config: &mut Config, words: &[String]) {
     // ZooKeeper: FourLetterCommands.isEnabled; a `*` anywhere means all, and srvr is always in.
     config.admin.four_letter_words = if words.iter().any(|w| w == "*") {
@@ -190,12 +209,15 @@ pub(super) fn set_whitelist(config: &mut Config, words: &[String]) {
     };
 }
 
+/// Of `4lw.commands.whitelist`: a word that does not exist is harmless, and probably a slip.
 pub(super) fn whitelist(value: &Value) -> Verdict {
+    // The first two are no words: what stands between two commas, and what stands for all of them.
     const KNOWN: [&str; 20] = [
         "", "*", "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr",
         "ruok", "srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs",
     ];
     let Value::List(words) = value else { return Verdict::Fine };
+    // Shown as they were read, in quotes, because a blank or a control character may be all that is wrong.
     let unknown: Vec<String> = words
         .iter()
         .filter(|word| !KNOWN.contains(&word.as_str()))
@@ -217,6 +239,7 @@ pub(super) fn whitelist(value: &Value) -> Verdict {
 // at 100.
 const USEFUL_FRAME_BYTES: i64 = 128;
 
+/// Of `jute.maxbuffer`: a value below what sessions need. It is allowed, as in ZooKeeper.
 pub(super) fn max_buffer(value: &Value) -> Verdict {
     match value {
         Value::Int(bytes) if *bytes < USEFUL_FRAME_BYTES => Verdict::Warn(

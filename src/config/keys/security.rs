@@ -4,26 +4,38 @@
 //! with a line: connections that would have been protected fail, and none is less protected. A key that
 //! *switches them on* (a port, a requirement, a JAAS file) is refused: its operator has clients or
 //! servers that rely on it.
+//!
+//! ```text
+//! sets up       ssl.keyStore.location, kerberos.*     Unbuilt: a line at start-up
+//! switches on   sslQuorum, secureClientPort           Refused, unless the value says no
+//! exists here   authProvider.*, enforce.auth.*        Acted, each value with a verdict
+//! ```
 
 use super::super::value::{Kind, Value};
 use super::{
     Acted, Fate, Key, Place, Set, Theme, Verdict, any_int, fine, port, prop_int, prop_long,
 };
 
+// Each text continues "not built yet: ".
 const TLS: &str = "TLS, so connections are not encrypted";
+// `kerberos.*` and the like: without the handshake none of them is reached.
 const SASL: &str = "SASL, so clients cannot authenticate with it";
 const QUORUM_SASL: &str = "SASL between servers";
 const X509: &str = "TLS, so no client has a certificate here";
 const AUDIT: &str = "the audit log";
 
+/// A row that sets up TLS.
 const fn tls(name: &'static str, kind: Kind) -> Key {
     Key::new(Theme::Security, Place::Property, name, kind, Fate::Unbuilt(TLS))
 }
 
+/// A row that sets up SASL for clients.
 const fn sasl(name: &'static str, kind: Kind) -> Key {
     Key::new(Theme::Security, Place::Property, name, kind, Fate::Unbuilt(SASL))
 }
 
+/// A row that asks for protection that does not exist here. `why` is a sentence that says what to do, and `harmless`
+/// accepts the values that ask for nothing.
 const fn refused(
     place: Place,
     name: &'static str,
@@ -34,14 +46,17 @@ const fn refused(
     Key::new(Theme::Security, place, name, kind, Fate::Refused { why, harmless })
 }
 
+/// Harmless for a switch.
 fn is_false(value: &Value) -> bool {
     *value == Value::Bool(false)
 }
 
+/// Harmless for a name.
 fn is_empty(value: &Value) -> bool {
     matches!(value, Value::Text(text) if text.is_empty())
 }
 
+/// Harmless for nothing: the key alone asks.
 fn never(_: &Value) -> bool {
     false
 }
@@ -50,7 +65,10 @@ fn never(_: &Value) -> bool {
 pub(in crate::config) const ENSEMBLE_PROVIDER: &str =
     "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider";
 
+/// Of `authProvider.N`: which scheme the class would add. None is refused: an unknown scheme grants nothing, so the
+/// server is not less protected than its file says.
 fn provider(value: &Value) -> Verdict {
+    // ZooKeeper's own classes, by their full names; a class of the same name elsewhere is another class.
     const PACKAGE: &str = "org.apache.zookeeper.server.auth.";
     let Value::Text(class) = value else { return Verdict::Fine };
     match class.strip_prefix(PACKAGE) {
@@ -80,6 +98,7 @@ fn provider(value: &Value) -> Verdict {
 }
 
 /// The keys of `X509Util`, for clients and for servers.
+// A table of suffixes, because every one of them exists twice.
 macro_rules! x509 {
     ($($suffix:literal: $kind:expr),+ $(,)?) => {
         &[
@@ -91,6 +110,8 @@ macro_rules! x509 {
     };
 }
 
+/// Each suffix makes two rows: `ssl.SUFFIX` for clients (`ClientX509Util`) and `ssl.quorum.SUFFIX` for servers
+/// (`QuorumX509Util`).
 pub(super) static X509_KEYS: &[Key] = x509! {
     "protocol": Kind::Text,
     "enabledProtocols": Kind::Text,
@@ -114,8 +135,10 @@ pub(super) static X509_KEYS: &[Key] = x509! {
 /// The schemes that exist here and that enforce.auth.schemes may name.
 const ENFORCEABLE: [&str; 4] = ["", "digest", "ip", "ensemble"];
 
+/// Of `enforce.auth.schemes`: a scheme that does not exist here would lock all clients out, so it is refused.
 fn enforced_schemes(value: &Value) -> Verdict {
     let Value::List(words) = value else { return Verdict::Fine };
+    // An empty word, as between two commas, enforces nothing.
     match words.iter().find(|word| !ENFORCEABLE.contains(&word.as_str())) {
         Some(word) => Verdict::Refused(
             format!(
@@ -129,14 +152,19 @@ fn enforced_schemes(value: &Value) -> Verdict {
 }
 
 pub(super) static KEYS: &[Key] = &[
+    // The four passwords of X509Util, apart from the table above because they are secret.
     tls("ssl.keyStore.password", Kind::Text).secret(),
     tls("ssl.quorum.keyStore.password", Kind::Text).secret(),
     tls("ssl.trustStore.password", Kind::Text).secret(),
     tls("ssl.quorum.trustStore.password", Kind::Text).secret(),
+    // ZooKeeper: ClientX509Util has these two for clients only.
     tls("ssl.authProvider", Kind::Text).default("x509"),
     tls("ssl.sslProvider", Kind::Text).default("JDK"),
+    // ZooKeeper: X509Util.
     tls("fips-mode", Kind::Bool).default("true"),
+    // ZooKeeper: NettyServerCnxnFactory.
     tls("client.certReload", Kind::Bool).default("false"),
+    // ZooKeeper: NettyServerCnxnFactory accepts TLS and plain clients on one port.
     refused(
         Place::Property,
         "client.portUnification",
@@ -146,6 +174,7 @@ pub(super) static KEYS: &[Key] = &[
         is_false,
     )
     .default("false"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties; the same for the ports between servers.
     refused(
         Place::File,
         "portUnification",
@@ -163,6 +192,7 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Unbuilt(TLS),
     )
     .default("false"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties.
     refused(
         Place::File,
         "sslQuorum",
@@ -172,6 +202,7 @@ pub(super) static KEYS: &[Key] = &[
         is_false,
     )
     .default("false"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. No value is harmless: whoever sets it has clients that use it.
     refused(
         Place::File,
         "secureClientPort",
@@ -188,6 +219,7 @@ pub(super) static KEYS: &[Key] = &[
              remove the line, or put a TLS proxy in front of clientPort",
         never,
     ),
+    // ZooKeeper: AuthenticationHelper reads this one and the two enforce.auth keys.
     refused(
         Place::Property,
         "sessionRequireClientSASLAuth",
@@ -197,6 +229,7 @@ pub(super) static KEYS: &[Key] = &[
         is_false,
     )
     .default("false"),
+    // Both are stored by config::finish: neither means anything without the other.
     Key::new(
         Theme::Security,
         Place::Property,
@@ -222,6 +255,7 @@ pub(super) static KEYS: &[Key] = &[
             verdict: enforced_schemes,
         }),
     ),
+    // ZooKeeper: QuorumAuth reads the three switches, QuorumPeerConfig.parseProperties copies them.
     refused(
         Place::File,
         "quorum.auth.enableSasl",
@@ -231,6 +265,7 @@ pub(super) static KEYS: &[Key] = &[
         is_false,
     )
     .default("false"),
+    // ZooKeeper: refused without enableSasl, and without the requirement for learners.
     refused(
         Place::File,
         "quorum.auth.serverRequireSasl",
@@ -249,6 +284,7 @@ pub(super) static KEYS: &[Key] = &[
         is_false,
     )
     .default("false"),
+    // ZooKeeper: ZKAuditProvider.
     refused(
         Place::Property,
         "audit.enable",
@@ -266,6 +302,8 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Unbuilt(AUDIT),
     )
     .default("org.apache.zookeeper.audit.Slf4jAuditLogger"),
+    // ZooKeeper: ProviderRegistry.initialize.
+    // A family: any text may follow the dot. The class of one of them makes the scheme ensemble known.
     Key::new(
         Theme::Security,
         Place::Property,
@@ -283,6 +321,7 @@ pub(super) static KEYS: &[Key] = &[
         }),
     )
     .verdict(provider),
+    // ZooKeeper: QuorumAuth. These set up what the switches above ask for, and do nothing without them.
     Key::new(
         Theme::Security,
         Place::File,
@@ -307,6 +346,7 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Unbuilt(QUORUM_SASL),
     )
     .default("QuorumServer"),
+    // ZooKeeper: the threads of SASL handshakes between servers.
     Key::new(
         Theme::Security,
         Place::File,
@@ -315,12 +355,16 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Unbuilt(QUORUM_SASL),
     )
     .default("20"),
+    // ZooKeeper: SaslServerCallbackHandler, SASLAuthenticationProvider, ZooKeeperServer and ZooKeeperSaslServer read
+    // the next rows.
     sasl("SASLAuthenticationProvider.superPassword", Kind::Text).secret(),
     sasl("superUser", Kind::Text),
+    // ZooKeeper: any property that begins so names one more super user.
     sasl("superUser.*", Kind::Text),
     sasl("allowSaslFailedClients", Kind::Bool).default("false"),
     sasl("letAnySaslUserDoX", Kind::Text),
     sasl("sasl.serverconfig", Kind::Text).default("Server"),
+    // The JVM's own property, which names the JAAS file. An empty value names none.
     refused(
         Place::Bare,
         "java.security.auth.login.config",
@@ -331,6 +375,7 @@ pub(super) static KEYS: &[Key] = &[
          does",
         is_empty,
     ),
+    // ZooKeeper: SaslServerCallbackHandler, QuorumPeer, Login and KerberosName read the next rows.
     sasl("kerberos.removeHostFromPrincipal", Kind::Bool).default("false"),
     sasl("kerberos.removeRealmFromPrincipal", Kind::Bool).default("false"),
     sasl("kerberos.canonicalizeHostNames", Kind::Bool).default("false"),
@@ -338,6 +383,7 @@ pub(super) static KEYS: &[Key] = &[
     sasl("requireKerberosConfig", Kind::Bool).default("false"),
     sasl("security.auth_to_local", Kind::Text).default("DEFAULT"),
     sasl("kinit", Kind::Text).default("/usr/bin/kinit"),
+    // ZooKeeper: X509AuthenticationProvider.
     Key::new(
         Theme::Security,
         Place::Property,
@@ -345,6 +391,7 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Text,
         Fate::Unbuilt(X509),
     ),
+    // ZooKeeper: IPAuthenticationProvider.
     Key::new(
         Theme::Security,
         Place::Property,

@@ -1,5 +1,8 @@
 //! Rows of parts that are not built yet, whose absence does no harm: the admin HTTP server,
 //! Prometheus, and the finer throttles.
+//!
+//! Each text names the missing part, and continues "not built yet: ". A key whose absence would do harm belongs to
+//! `security`, where it is refused.
 
 use super::super::value::Kind;
 use super::{Fate, Key, Place, RATIO, Theme, Unreadable, int, prop_int, prop_long};
@@ -9,16 +12,19 @@ const METRICS: &str = "metrics providers; the four-letter word mntr has the metr
 const THROTTLE: &str = "this refinement of the request throttle";
 const PATHS: &str = "statistics by path";
 
+/// A row of a system property, without a default and a unit.
 const fn prop(theme: Theme, name: &'static str, kind: Kind, part: &'static str) -> Key {
     Key::new(theme, Place::Property, name, kind, Fate::Unbuilt(part))
 }
 
+/// A row of the admin server.
 const fn admin(name: &'static str, kind: Kind) -> Key {
     prop(Theme::Admin, name, kind, ADMIN)
 }
 
 pub(super) static KEYS: &[Key] = &[
     // Storage.
+    // ZooKeeper: SnapStream.
     prop(
         Theme::Storage,
         "snapshot.compression.method",
@@ -27,6 +33,7 @@ pub(super) static KEYS: &[Key] = &[
          are read in every form",
     ),
     // Throttles.
+    // ZooKeeper: RequestThrottler, Request and ZooKeeperServer read the next rows.
     prop(Theme::Limits, "request_throttle_stall_time", prop_int(0), THROTTLE)
         .default("100")
         .unit("ms"),
@@ -40,6 +47,7 @@ pub(super) static KEYS: &[Key] = &[
     // Operators' interfaces.
     // ZooKeeper: AdminServerFactory omits it only for the word false.
     admin("admin.enableServer", Kind::Bool).default("true").unreadable(Unreadable::Default),
+    // ZooKeeper: JettyAdminServer reads the next rows, Commands the last three of this group.
     admin("admin.serverAddress", Kind::Text).default("0.0.0.0"),
     admin("admin.serverPort", prop_int(0)).default("8080"),
     admin("admin.idleTimeout", prop_int(0)).default("30000").unit("ms"),
@@ -51,6 +59,7 @@ pub(super) static KEYS: &[Key] = &[
     admin("admin.rateLimiterIntervalInMS", int(0)).default("300000").unit("ms"),
     admin("admin.snapshot.enabled", Kind::Bool).default("true"),
     admin("admin.restore.enabled", Kind::Bool).default("true"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties; the provider gets the rest of the family.
     Key::new(
         Theme::Admin,
         Place::File,
@@ -60,6 +69,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .default("org.apache.zookeeper.metrics.impl.DefaultMetricsProvider"),
     Key::new(Theme::Admin, Place::File, "metricsProvider.*", Kind::Text, Fate::Unbuilt(METRICS)),
+    // ZooKeeper: RequestPathMetricsCollector reads the next rows.
     prop(Theme::Admin, "pathStats.enabled", Kind::Bool, PATHS).default("false"),
     prop(Theme::Admin, "pathStats.slotCapacity", prop_int(1), PATHS).default("60"),
     prop(Theme::Admin, "pathStats.slotDuration", prop_int(1), PATHS).default("15").unit("s"),

@@ -5,7 +5,8 @@ use crate::limits::WATCHES_PER_CONNECTION_MAX;
 /// Keys that ZooKeeper does not have. Prefix `ringkeeper.` in a `zoo.cfg`, table `[ringkeeper]` in TOML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Own {
-    /// Cores that the server uses; `None`: as many as the machine has. Default: auto. Key `ringkeeper.cores`.
+    /// Processors for executors: with one or two there is a single executor. `None`: as many as this process may use,
+    /// or as the quota of its control group allows. Default: auto. Key `ringkeeper.cores`.
     pub cores: Option<u32>,
     /// Whether each executor is bound to its core. Default: true. Key `ringkeeper.pin`.
     pub pin: bool,

@@ -1,4 +1,12 @@
 //! The input of a connection: whole frames and four-letter words.
+//!
+//! ```text
+//! first bytes   four-letter word: 4 bytes of ASCII, `stmk` with 8 more; or a connect request, which is a frame
+//! frame         int len | len bytes
+//! ```
+//! A word counts as such only as the first bytes of a connection: its ASCII, taken as a length, would be far above
+//! any bound (`NIOServerCnxn.checkFourLetterWord`). Frames are passed on as they are, with their lengths, straight
+//! from the memory of the read; only the part of a frame is copied, and waits in `partial`.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -15,13 +23,15 @@ const PARTIAL_BYTES_KEPT: usize = 4096;
 const FRAME_ROOM_PER_BYTE: usize = 15;
 
 impl Connection {
-    /// The client sends nothing more. Its requests are answered first: a client that sends a four-letter word and
-    /// closes its half, as `nc -N` does, waits for the answer.
+    /// The client sends nothing more. Returns the end of the connection, if it never sent a whole frame. Otherwise
+    /// its requests are answered first: a client that sends a four-letter word and closes its half, as `nc -N` does,
+    /// waits for the answer.
     pub(super) fn input_ends(&self) -> Option<End> {
         if !self.greeted.get() {
             return Some(End::ByClient);
         }
         self.input_over.set(true);
+        // After a word there is no session whose requests are to be finished; the answer ends the connection.
         if !self.asked_a_word.get() {
             self.core.end(self.id);
         }
@@ -37,12 +47,17 @@ impl Connection {
         (found.is_ok() && look[0].revents().intersects(gone)).then_some(End::ByClient)
     }
 
+    /// Takes the bytes of one read: passes whole frames on, keeps the rest.
+    ///
+    /// # Errors
+    /// The client broke the protocol; the reason, for the log.
     pub(super) fn received(&self, bytes: &[u8]) -> Result<(), String> {
         if self.asked_a_word.get() {
             // Bytes after a four-letter word have no meaning.
             return Ok(());
         }
         let mut partial = self.partial.borrow_mut();
+        // The usual case copies nothing: the frames are whole, and `partial` stays empty.
         let used = if partial.is_empty() {
             let used = self.hand_on(bytes)?;
             partial.extend_from_slice(&bytes[used..]);
@@ -89,6 +104,7 @@ impl Connection {
             && self.unsent.borrow().unknown() <= options.unsent_bytes_before_pause;
         let looks = self.looks.get() + u32::from(is_read);
         self.looks.set(looks);
+        // The length itself is incomplete: one that is not allowed has failed in `hand_on`.
         let needed = match split(&partial, u32::MAX).tail {
             Tail::Partial(needed) => needed,
             Tail::Unknown | Tail::Bad(_) => LENGTH_BYTES,
@@ -104,6 +120,10 @@ impl Connection {
     }
 
     /// Passes whole frames on; returns how many bytes were consumed.
+    ///
+    /// # Errors
+    /// A frame has a negative length, or is longer than allowed: the first one [`limits::CONNECT_FRAME_BYTES_MAX`],
+    /// the others `jute.maxbuffer`. The frames before it were passed on.
     fn hand_on(&self, bytes: &[u8]) -> Result<usize, String> {
         let (table, core) = (&self.table, &*self.core);
         if !self.greeted.get()
@@ -138,6 +158,7 @@ impl Connection {
         }
     }
 
+    /// Passes a four-letter word on when its argument is there too. Returns the consumed bytes: all, or none.
     fn word(&self, core: &dyn Core, word: FourLetterWord, bytes: &[u8]) -> usize {
         let needed = LENGTH_BYTES + word.argument_bytes();
         if bytes.len() >= needed {

@@ -1,4 +1,8 @@
 //! The memory that a connection holds, and its end if all connections together hold too much.
+//!
+//! A connection reports every change of what it holds to the share of its executor ([`Share`](crate::net::Share));
+//! `Connections::settle` asks all connections for a [`Holder`] when the share says that it is too much, and gives up
+//! those with the greatest weight.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -10,7 +14,9 @@ use crate::net::Budget;
 
 /// The memory that one connection holds.
 pub(in crate::net) struct Holder {
+    /// The connection.
     pub conn: ConnectionId,
+    /// Unsent output, unanswered requests, and the room for an incomplete frame.
     pub bytes: usize,
     /// How long it has held the oldest part of it.
     age: Duration,
@@ -51,6 +57,7 @@ impl Connection {
         if bytes == 0 {
             return None;
         }
+        // Output ages while its client does not read, requests while they are incomplete or unanswered.
         let age = |since: Option<Instant>| {
             since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
         };

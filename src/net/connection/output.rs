@@ -1,4 +1,12 @@
 //! The output of a connection: written at once as far as the socket accepts it; the rest waits for room.
+//!
+//! ```text
+//! pieces   front ───────────────┬────────────── … ── back
+//!          front_sent │ rest    │
+//! ```
+//! The buffers of the replica are queued as they are, never copied together. Bytes that the replica wants reported
+//! are counted as sent only with the end of their piece. Two bounds apply to the others: beyond the first the
+//! connection is not read, beyond the second it is closed.
 
 use std::cell::RefMut;
 use std::collections::VecDeque;
@@ -12,11 +20,14 @@ use crate::limits;
 use crate::net::table::Pace;
 use crate::replica::Outgoing;
 
+/// The output that the socket has not accepted.
 #[derive(Default)]
 pub(super) struct Unsent {
+    /// One for each send, in order. Invariant: none is empty.
     pub pieces: VecDeque<Piece>,
     /// Bytes of the first piece that are already sent.
     front_sent: usize,
+    /// Bytes of the pieces that are still to be sent.
     pub bytes: usize,
     /// Bytes of memory that the pieces take.
     pub held: usize,
@@ -34,7 +45,7 @@ pub(super) struct Piece {
 }
 
 impl Unsent {
-    /// Bytes that the core does not bound itself.
+    /// Bytes that the core does not bound itself: those of the sends that it does not want reported.
     pub fn unknown(&self) -> usize {
         // A piece is reported as a whole, but may be sent in part.
         (self.bytes + self.front_sent).saturating_sub(self.reported)
@@ -42,8 +53,11 @@ impl Unsent {
 }
 
 impl Connection {
-    /// Writes as much of a send's bytes as the socket accepts now and keeps the rest. Returns the buffer when it
-    /// is empty.
+    /// Writes as much of a send's bytes as the socket accepts now and keeps the rest. Returns the buffer when it is
+    /// empty, for reuse.
+    ///
+    /// Beyond `unsent_max` bytes that the core does not bound, it drops the send and closes the connection: the
+    /// client does not read. With [`Pace::InTurn`] a long send stands in line.
     pub(in crate::net) fn send(
         &self,
         send: Outgoing,
@@ -53,11 +67,13 @@ impl Connection {
         if send.bytes.is_empty() {
             return Some(send.bytes);
         }
+        // Short ones never stand in line: they should not wait for the long ones of other connections.
         let waits = pace == Pace::InTurn && send.bytes.len() > limits::SHORT_SEND_BYTES;
         let reported_bytes = send.reported_bytes();
         let piece = Piece { reported_bytes, bytes: send.bytes, since: Instant::now() };
         let mut unsent = self.unsent.borrow_mut();
         let unknown = unsent.unknown();
+        // Checked before this send is added: a single long send never closes a connection whose client reads.
         if unknown > unsent_max {
             drop(unsent);
             self.fail(format!("{unknown} bytes of events wait, and its client does not read them"));
@@ -87,6 +103,7 @@ impl Connection {
 
     /// Takes its turn to write at most `most` bytes; returns how many it wrote, and whether it may write more.
     pub(in crate::net) fn take_turn(&self, most: usize) -> (usize, bool) {
+        // What leaves is measured, whatever the socket says in between.
         let before = self.unsent_bytes();
         let is_more = match self.flush(self.unsent.borrow_mut(), most).0 {
             Ok(is_more) => is_more,
@@ -97,6 +114,7 @@ impl Connection {
         };
         self.recount();
         let after = self.unsent_bytes();
+        // It was closed, and only its output kept it: the reactor's call ends it.
         if after == 0 && self.end.borrow().is_some() {
             self.wake();
         }
@@ -131,9 +149,11 @@ impl Connection {
             self.wake();
             return false;
         }
+        // Below the first bound it is no slow client; one that is being closed is watched until its last byte.
         bytes > pause || (bytes > 0 && end.is_some())
     }
 
+    /// Bytes that are still to be sent.
     pub(super) fn unsent_bytes(&self) -> usize {
         self.unsent.borrow().bytes
     }
@@ -149,6 +169,7 @@ impl Connection {
         let mut taken = 0;
         let result = self.write_out(&mut unsent, most, &mut spare, &mut taken);
         unsent.reported -= taken;
+        // The borrow ends here: what follows calls the table and the core, which may ask this connection again.
         let unsent_bytes = unsent.bytes;
         drop(unsent);
         if unsent_bytes > self.table.shared.options.unsent_bytes_before_pause {
@@ -161,6 +182,11 @@ impl Connection {
         (result, spare)
     }
 
+    /// The loop of [`Connection::flush`]. `taken` gets the reported bytes of the pieces that are sent completely,
+    /// `spare` the last such buffer. True: it stopped at `most`, and the socket may accept more.
+    ///
+    /// # Errors
+    /// The socket's.
     fn write_out(
         &self,
         unsent: &mut Unsent,
@@ -193,6 +219,7 @@ impl Connection {
                         self.stuck_since.set(Instant::now());
                     }
                     if let Some(watch) = &*self.watch.borrow() {
+                        // The reactor reports room once, and only if it was asked.
                         watch.want_room();
                     }
                     break;

@@ -25,11 +25,15 @@ const NAMES_EVERY: Duration = Duration::from_millis(10);
 /// Attempts in progress, and further addresses.
 #[derive(Default)]
 struct Race {
+    /// Names without an answer.
     lookups: Vec<Lookup>,
     /// Addresses that were not tried yet.
     waiting: VecDeque<SocketAddr>,
+    /// Attempts in progress, oldest first.
     asked: Vec<(Socket, SocketAddr)>,
+    /// The time of the newest attempt.
     last_asked: Option<Instant>,
+    /// Why addresses and names have failed, in words for an operator.
     reasons: Vec<String>,
 }
 
@@ -61,6 +65,7 @@ pub(super) fn connect(
 }
 
 impl Race {
+    /// Takes the answers that have arrived: addresses to try, or reasons.
     fn take_names(&mut self) {
         let Race { lookups, waiting, reasons, .. } = self;
         lookups.retain(|lookup| match lookup.answer() {
@@ -96,11 +101,12 @@ impl Race {
         due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()))
     }
 
+    /// Whether there is nothing left that could answer.
     fn is_lost(&self) -> bool {
         self.asked.is_empty() && self.waiting.is_empty() && self.lookups.is_empty()
     }
 
-    /// Waits for an event, at most for `patience`.
+    /// Waits for an event, at most for `patience`. Returns the connection that has answered, if one has.
     fn wait(&mut self, mut patience: Duration) -> Option<(TcpStream, SocketAddr)> {
         if !self.lookups.is_empty() {
             patience = patience.min(NAMES_EVERY);
@@ -124,6 +130,7 @@ impl Race {
             // Interrupted: the caller calls again.
             return None;
         }
+        // From the back, so that removing one leaves the places of those before it.
         let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
         for at in (0..ready.len()).rev().filter(|at| ready[*at]) {
             let (socket, address) = self.asked.remove(at);
@@ -135,6 +142,7 @@ impl Race {
         None
     }
 
+    /// Why all of it failed.
     fn reason(&self) -> String {
         if self.reasons.is_empty() {
             return "there is no address to connect to".to_owned();
@@ -142,6 +150,7 @@ impl Race {
         self.reasons.join("; ")
     }
 
+    /// Why it failed when the time is over: what has not answered, and what was not even tried.
     fn unanswered(mut self, timeout: Duration) -> String {
         let ms = timeout.as_millis();
         let silent = self.asked.iter().map(|(_, at)| format!("{at}: no answer within {ms} ms"));
@@ -152,7 +161,10 @@ impl Race {
     }
 }
 
-/// Begins a connection.
+/// Begins a connection, without waiting for it.
+///
+/// # Errors
+/// The system's, such as that there is no route.
 fn ask(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;

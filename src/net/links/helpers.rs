@@ -25,36 +25,49 @@ const NAME_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A job that may take a while.
 pub(super) enum Job {
+    /// Connect to the first of these endpoints that answers.
     Connect { to: Vec<Endpoint>, timeout: Duration },
+    /// Listen at an endpoint.
     Bind { at: Endpoint },
+    /// Ask for the addresses of these names.
     Resolve { hosts: Vec<String> },
 }
 
 /// The result of a job; failures are texts for an operator.
 pub(super) enum Outcome {
+    /// The connected socket, and the address that answered.
     Connected(Result<(TcpStream, SocketAddr), String>),
+    /// The listening socket.
     Bound(Result<TcpListener, String>),
+    /// For each name its addresses, or why there are none.
     Resolved(Vec<(String, Result<Vec<IpAddr>, String>)>),
 }
 
 /// The threads at work.
 pub(super) struct Helpers {
+    /// Wakes the replica's executor for a finished job.
     bell: Doorbell,
+    /// Each thread has a clone of it.
     done: Sender<(u64, Outcome)>,
+    /// Finished jobs, by number.
     outcomes: Receiver<(u64, Outcome)>,
+    /// The number of the next job.
     next: Cell<u64>,
+    /// Jobs that are not finished. Invariant: at most [`limits::LINK_JOBS_MAX`].
     at_work: Cell<usize>,
+    /// Shared by all threads, so that a name is asked for once.
     names: Names,
 }
 
 impl Helpers {
+    /// No threads yet.
     pub fn new(bell: Doorbell) -> Helpers {
         let (done, outcomes) = channel();
         let names = Names::default();
         Helpers { bell, done, outcomes, next: Cell::new(0), at_work: Cell::new(0), names }
     }
 
-    /// Begins a job; `None`: there are too many jobs.
+    /// Begins a job; `None`: there are too many jobs, or the system gives no thread.
     pub fn start(&self, job: Job) -> Option<u64> {
         if self.at_work.get() >= limits::LINK_JOBS_MAX {
             return None;
@@ -104,12 +117,18 @@ fn resolve(hosts: Vec<String>, names: &Names) -> Vec<(String, Result<Vec<IpAddr>
     asked.into_iter().map(|(lookup, host)| (host, answer(lookup))).collect()
 }
 
-/// Listens at an endpoint; the error is a text.
+/// Listens at an endpoint.
+///
+/// # Errors
+/// A text for an operator.
 pub(super) fn listen(at: &Endpoint, names: &Names) -> Result<TcpListener, String> {
     try_listen(at, names).map_err(|(_, reason)| reason)
 }
 
-/// The same, with the kind of failure.
+/// Listens at the first address of an endpoint. Waits [`NAME_PATIENCE`] for its name at most.
+///
+/// # Errors
+/// The kind of the failure, and a text for an operator.
 pub(super) fn try_listen(at: &Endpoint, names: &Names) -> Result<TcpListener, (ErrorKind, String)> {
     let no_address = |reason| (ErrorKind::NotFound, reason);
     let addresses =

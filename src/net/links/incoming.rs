@@ -1,4 +1,13 @@
 //! Connections that other servers, or strangers, open to this server: which of them become links.
+//!
+//! ```text
+//! accept: addresses are not checked ───────────────────────────────────────────────────────▶ admit
+//!         from an address of a member ─────────────────────────────────────────────────────▶ admit
+//!         from another one: names are asked for again ─▶ unplaced ─▶ place ─▶ admit_unplaced ─▶ admit, or refuse
+//! admit:  bounds ─▶ open, with the members that it may be, or refuse
+//! ```
+//! A link is only told which members it may be. Whether what it then says of itself agrees with that is for its owner
+//! to check. ZooKeeper makes no such check.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Instant;
@@ -11,7 +20,8 @@ use crate::limits;
 use crate::link::{LinkId, MemberHosts, Port};
 
 impl Links {
-    /// Sets the members: their names are resolved before any connection comes.
+    /// Sets the members: their names are resolved before any connection comes. Links that were accepted before are
+    /// then matched to the new members ([`Links::place`]).
     pub(super) fn set_members(&self, hosts: MemberHosts) {
         let mut members = self.shared.members.borrow_mut();
         if members.check() == PeerAddressCheck::Off {
@@ -25,7 +35,8 @@ impl Links {
         }
     }
 
-    /// Starts resolving the members' names. False: there is nothing to wait for.
+    /// Starts resolving the members' names, unless that is under way or was done just now. False: there is nothing to
+    /// wait for.
     fn ask(&self) -> bool {
         let mut members = self.shared.members.borrow_mut();
         let Some(hosts) = members.begin_asking(Instant::now()) else { return members.is_asking() };
@@ -42,15 +53,19 @@ impl Links {
 
     /// Handles a connection that a listener has accepted.
     pub(super) fn accept(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
+        // A socket for both families shows IPv4 addresses as ::ffff:a.b.c.d, and the configuration names them as IPv4.
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let members = self.shared.members.borrow();
         if members.check() == PeerAddressCheck::Off {
             drop(members);
             return self.admit(stream, port, remote, None);
         }
+        // `at` are members whose known addresses include this one; members without a known address come later, in
+        // `may_be`.
         let (at, is_stale) = (members.at(remote.ip()), members.is_stale(Instant::now()));
         drop(members);
         if !at.is_empty() {
+            // The connection does not wait: whoever was there a minute ago may connect.
             if is_stale {
                 self.ask();
             }
@@ -60,6 +75,7 @@ impl Links {
         // A member may have moved since the last query.
         if self.ask() {
             let mut unplaced = self.shared.unplaced.borrow_mut();
+            // A member that loses its place here will connect again.
             if unplaced.len() >= limits::LINKS_UNPLACED_MAX {
                 unplaced.pop_front();
             }
@@ -69,8 +85,10 @@ impl Links {
         }
     }
 
-    /// The addresses of the members are known, as far as they can be resolved now.
+    /// The addresses of the members are known, as far as they can be resolved now: admits the connections that waited
+    /// for that, and tells the owners of links which members these may be, if the members have changed.
     pub(super) fn place(&self) {
+        // Those of strangers too: no later answer is awaited for them.
         let waiting = std::mem::take(&mut *self.shared.unplaced.borrow_mut());
         for (stream, port, remote) in waiting {
             self.admit_unplaced(stream, port, remote);
@@ -100,6 +118,7 @@ impl Links {
         told.into_iter().for_each(|event| self.tell(event));
     }
 
+    /// Admits or refuses a connection now, with what is known of the members' addresses.
     fn admit_unplaced(&self, stream: TcpStream, port: Port, remote: SocketAddr) {
         let members = self.shared.members.borrow();
         let (may_be, check) = (members.may_be(remote.ip()), members.check());
@@ -115,7 +134,8 @@ impl Links {
         self.admit(stream, port, remote, Some(may_be));
     }
 
-    /// Accepts a connection, if its limits allow it: those of strangers are lower.
+    /// Accepts a connection, if its limits allow it: those of strangers are lower, so that strangers keep no member
+    /// out.
     fn admit(
         &self,
         stream: TcpStream,
@@ -123,7 +143,9 @@ impl Links {
         remote: SocketAddr,
         may_be: Option<Vec<ServerId>>,
     ) {
+        // `None`, when addresses are not checked, is not a stranger: then nobody is.
         let is_stranger = may_be.as_ref().is_some_and(Vec::is_empty);
+        // Links that this server has opened are not counted by their address.
         let from_there = self.shared.remotes.borrow().get(&remote.ip()).copied().unwrap_or(0);
         let from_there_max = match is_stranger {
             true => limits::STRANGER_LINKS_PER_REMOTE_MAX,
@@ -142,6 +164,7 @@ impl Links {
         if let Some(refusal) = refusal {
             return self.refuse(port, remote, &refusal);
         }
+        // Links that are refused get no number, and their owner never hears of them: the socket is dropped.
         let number = self.shared.accepted.get();
         self.shared.accepted.set(number + 1);
         let link = LinkId::accepted(number);
@@ -160,7 +183,7 @@ impl Links {
             .count()
     }
 
-    /// Logs the refusal of a connection, at a limited rate.
+    /// Refuses a connection, which its caller drops, and logs that, at a limited rate.
     fn refuse(&self, port: Port, remote: SocketAddr, reason: &str) {
         let now = self.shared.clock.mono();
         let Some(more) = self.shared.refusals.borrow_mut().allow(now) else { return };

@@ -1,4 +1,12 @@
 //! One link: its input, its unsent bytes, its end.
+//!
+//! ```text
+//! push ─▶ pieces: short ones copied together, long ones shared ─▶ flush, at the end of the turn ─▶ socket
+//!                                                                 what the socket does not accept waits for room
+//! socket ─▶ advance: one read ─▶ LinkCore::link_received
+//! ```
+//! A proposal goes to every follower: its bytes exist once, and each link only counts a reference. What a link may
+//! have unsent is not bounded here but by its owner, which hears of each byte that has left.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -30,18 +38,25 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// Pieces per system call.
 const PIECES_AT_ONCE: usize = 16;
 
+/// One link. All of it belongs to the replica's thread.
 pub(super) struct Link {
+    /// Its name for its owner.
     id: LinkId,
+    /// Not blocking, TCP_NODELAY.
     socket: TcpStream,
+    /// All links, which get its events.
     links: Links,
     /// The remote address, if the link was accepted: it counts for that address until its end.
     accepted_from: Option<IpAddr>,
-    /// The members that have this address, if addresses are checked.
+    /// The members that may have opened it, if it was accepted and addresses are checked. Empty: a stranger's.
     may_be: RefCell<Option<Vec<ServerId>>>,
     /// The watch on the socket; none before the link runs and after its end.
     watch: RefCell<Option<Registration>>,
+    /// Output that the socket has not accepted yet.
     unsent: RefCell<Unsent>,
+    /// Why it ends, once that is certain.
     end: RefCell<Option<End>>,
+    /// Whether it is not read because its owner has enough of it.
     paused: Cell<bool>,
     /// It is in the queue of strangers that wait for the next turn, and is not read before.
     waits: Cell<bool>,
@@ -51,8 +66,10 @@ pub(super) struct Link {
     said_farewell: Cell<bool>,
 }
 
+/// The output that the socket has not accepted.
 #[derive(Default)]
 struct Unsent {
+    /// In order. Invariant: none is empty.
     pieces: VecDeque<Piece>,
     /// Bytes of the first piece that are already sent.
     front_sent: usize,
@@ -62,6 +79,7 @@ struct Unsent {
     full: bool,
 }
 
+/// Bytes that are written together.
 enum Piece {
     /// Short ones, copied together.
     Copied(Vec<u8>),
@@ -70,6 +88,7 @@ enum Piece {
 }
 
 impl Piece {
+    /// All its bytes, those that are sent included.
     fn bytes(&self) -> &[u8] {
         match self {
             Piece::Copied(bytes) => bytes,
@@ -78,6 +97,7 @@ impl Piece {
     }
 }
 
+/// Why a link ends.
 enum End {
     /// Its owner has closed it.
     ByCore,
@@ -86,6 +106,10 @@ enum End {
 }
 
 impl Link {
+    /// A link that is not watched yet: [`Link::run`] begins it.
+    ///
+    /// # Errors
+    /// The system's, if the socket cannot be set to not blocking.
     pub fn new(
         id: LinkId,
         socket: TcpStream,
@@ -115,8 +139,9 @@ impl Link {
         self.may_be.borrow().as_ref().is_some_and(Vec::is_empty)
     }
 
-    /// The members have changed: updates which of them may have opened it. Members that were possible
-    /// before remain possible.
+    /// The members have changed: updates which of them may have opened it, and returns these. `None` if it was not
+    /// accepted, or addresses are not checked. Members that were possible before remain possible: the address may
+    /// have been theirs when the link was opened.
     pub fn identify(&self, of: impl FnOnce(IpAddr) -> Vec<ServerId>) -> Option<Vec<ServerId>> {
         let from = self.accepted_from?;
         let mut may_be = self.may_be.borrow_mut();
@@ -135,6 +160,7 @@ impl Link {
         *self.watch.borrow_mut() = Some(watch);
     }
 
+    /// Makes the reactor call it again soon: it may be read, or it has ended.
     pub fn wake(&self) {
         self.paused.set(false);
         if let Some(watch) = &*self.watch.borrow() {
@@ -156,12 +182,14 @@ impl Link {
                     last.extend_from_slice(&bytes);
                 }
                 _ => {
+                    // A buffer that an earlier turn has emptied: most turns allocate nothing.
                     let mut buffer = shared.spare.borrow_mut().pop().unwrap_or_default();
                     buffer.extend_from_slice(&bytes);
                     unsent.pieces.push_back(Piece::Copied(buffer));
                 }
             }
         }
+        // The caller keeps a list of the links to flush, each once.
         !std::mem::replace(&mut unsent.dirty, true)
     }
 
@@ -176,6 +204,8 @@ impl Link {
         }
     }
 
+    /// Ends it for a reason that its owner gets. The event comes later, from the reactor's call: the owner may be in
+    /// the middle of a turn.
     fn fail(&self, reason: String) {
         let mut end = self.end.borrow_mut();
         if end.is_none() {
@@ -192,8 +222,10 @@ impl Link {
         self.wake();
     }
 
-    /// Writes as much as the socket accepts; if that is not all, waits for room. Returns whether nothing
-    /// is left.
+    /// Writes as much as the socket accepts; if that is not all, waits for room. Returns whether nothing is left.
+    ///
+    /// # Errors
+    /// The socket's.
     fn write(&self) -> io::Result<bool> {
         let shared = &self.links.shared;
         let mut unsent = self.unsent.borrow_mut();
@@ -217,16 +249,22 @@ impl Link {
                 Err(error) => break Err(error),
             }
         };
+        // While it is full, `flush` makes no system call that would fail: the reactor says when there is room.
         unsent.full = matches!(result, Ok(false));
         drop(unsent);
         shared.sent(self.id, sent);
         result
     }
 
+    /// Writes up to [`PIECES_AT_ONCE`] pieces with one system call; returns how many bytes the kernel took.
+    ///
+    /// # Errors
+    /// The socket's; `WouldBlock` if it is full.
     fn write_once(&self, unsent: &Unsent) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); PIECES_AT_ONCE];
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(&unsent.pieces) {
+            // Only the first piece can be sent in part.
             let skipped = if count == 0 { unsent.front_sent } else { 0 };
             *slice = IoSlice::new(&piece.bytes()[skipped..]);
             count += 1;
@@ -235,8 +273,11 @@ impl Link {
         SockRef::from(&self.socket).send_vectored_with_flags(&slices[..count], flags)
     }
 
-    /// Reads and writes what is possible now; returns the reason of its end, if it has ended and its owner
-    /// does not know.
+    /// Reads and writes what is possible now; returns the reason of its end, if it has ended and its owner does not
+    /// know.
+    ///
+    /// There is at most one read in a call. A stranger's link reads at most [`STRANGER_READ_BYTES`], out of what all
+    /// strangers together may bring in a turn.
     fn advance(self: &Rc<Self>, what: Readiness) -> Option<String> {
         if let Err(error) = self.write() {
             return Some(error.to_string());
@@ -259,6 +300,7 @@ impl Link {
             false => scratch.len(),
             true => STRANGER_READ_BYTES.min(self.links.shared.strangers_left.get()),
         };
+        // It is in the queue for the next turn already.
         if is_strangers && self.waits.get() {
             return None;
         }
@@ -274,6 +316,7 @@ impl Link {
                     left.set(left.get() - bytes);
                 }
                 core.link_received(self.id, &scratch[..bytes]);
+                // The owner may have closed it because of these bytes. Then it is called again, to write its last ones.
                 if !is_more && self.end.borrow().is_none() {
                     return None;
                 }
@@ -311,6 +354,7 @@ impl Link {
         }
         if !self.said_farewell.get() {
             match self.write() {
+                // The reactor calls again when there is room, or the timer ends it.
                 Ok(false) => return,
                 Ok(true) if self.socket.shutdown(Shutdown::Write).is_ok() => {
                     self.said_farewell.set(true);
@@ -351,6 +395,7 @@ impl Link {
 }
 
 impl SocketOwner for Link {
+    /// What the reactor calls when there is input or room, and after [`Link::wake`].
     fn ready(self: Rc<Self>, what: Readiness) {
         if matches!(&*self.end.borrow(), Some(End::ByCore)) {
             self.depart();

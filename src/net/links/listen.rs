@@ -1,4 +1,13 @@
 //! Listens for other servers, on ports that may change while the server runs.
+//!
+//! ```text
+//! start ─▶ attempt ─▶ helper: name, bind ─▶ on_bound ─▶ bound: accepts until it is dropped
+//!              ▲                               │ failed: a line in the log for every 30th
+//!              └────────── a second ───────────┘ too often, on every address of the port: LinkCore::link_fatal
+//! ```
+//! A reconfiguration may move the ports of a server that runs: [`Links`] drops the listeners that are no longer
+//! wanted. A port may still be taken by an earlier process of this server, and a name may not resolve yet: so a
+//! failed attempt is repeated.
 
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
@@ -43,18 +52,26 @@ pub(super) struct Listener {
 
 /// The part that the reactor and the helpers reference.
 pub(super) struct Inner {
+    /// All links, which get the accepted connections.
     links: Links,
+    /// What connects here.
     port: Port,
+    /// The address, or a name that is resolved at each attempt.
     at: Endpoint,
+    /// The time of the first attempt.
     began: Instant,
+    /// How many attempts have ended.
     attempts: Cell<u32>,
     /// The socket, once it is bound, and the watch on it.
     bound: RefCell<Option<(Registration, Rc<TcpListener>)>>,
+    /// Runs until the next attempt, or until accepting goes on.
     pause: RefCell<Option<Timer>>,
+    /// The listener was dropped, and the outcome of an attempt means nothing any more.
     stopped: Cell<bool>,
 }
 
 impl Listener {
+    /// Begins to listen at an endpoint; the socket is bound later, by a helper.
     pub fn start(links: Links, port: Port, at: Endpoint) -> Listener {
         let inner = Rc::new(Inner {
             links,
@@ -80,6 +97,7 @@ impl Listener {
         self.inner.attempts.get()
     }
 
+    /// Whether it is for this port and this endpoint.
     pub fn is(&self, port: Port, at: &Endpoint) -> bool {
         self.inner.port == port && self.inner.at == *at
     }
@@ -94,6 +112,7 @@ impl Drop for Listener {
 }
 
 impl Inner {
+    /// Has a helper resolve the name and bind a socket; [`Inner::on_bound`] gets the outcome.
     fn attempt(self: &Rc<Self>) {
         let shared = &self.links.shared;
         match shared.helpers.start(Job::Bind { at: self.at.clone() }) {
@@ -104,13 +123,16 @@ impl Inner {
         }
     }
 
-    /// Handles the result of an attempt. Tries until it works.
+    /// Handles the outcome of an attempt. After a failure there is another attempt, a second later, even after the
+    /// server was told that it cannot continue.
     pub fn on_bound(self: &Rc<Self>, outcome: Result<TcpListener, String>) {
         if self.stopped.get() {
             return;
         }
+        // `attempt` counts those before this one.
         let (port, at, attempt) = (self.port, &self.at, self.attempts.get());
         self.attempts.set(attempt.saturating_add(1));
+        // A socket that would block the thread is as good as none.
         let outcome = outcome.and_then(|socket| match socket.set_nonblocking(true) {
             Ok(()) => Ok(socket),
             Err(error) => Err(error.to_string()),
@@ -130,6 +152,7 @@ impl Inner {
             }
             Err(reason) => reason,
         };
+        // A server that is reached at one of its addresses is a member that works.
         let (others_wait, other_listens) = self.others();
         let attempts_max = self.links.shared.options.bind_attempts_max;
         if attempts_max.is_some_and(|max| attempt >= max) && !others_wait && !other_listens {
@@ -176,6 +199,7 @@ impl Inner {
         })
     }
 
+    /// Calls `then` after a pause, unless the listener is dropped first.
     fn after(self: &Rc<Self>, pause: Duration, then: impl FnOnce(&Rc<Self>) + 'static) {
         let this = self.clone();
         let timer = self.links.shared.reactor.after(pause, move || {
@@ -185,6 +209,7 @@ impl Inner {
         *self.pause.borrow_mut() = Some(timer);
     }
 
+    /// Makes the reactor call it again: there may be more connections, which it does not report twice.
     fn look_again(&self) {
         if let Some((watch, _)) = &*self.bound.borrow() {
             watch.again();
@@ -194,10 +219,12 @@ impl Inner {
 
 impl SocketOwner for Inner {
     fn ready(self: Rc<Self>, _: Readiness) {
+        // Its timer calls again.
         if self.pause.borrow().is_some() {
             return;
         }
         for _ in 0..ACCEPTED_PER_TURN {
+            // Looked up each time: what follows an accepted connection may drop this listener.
             let Some(socket) = self.bound.borrow().as_ref().map(|(_, socket)| socket.clone())
             else {
                 return;

@@ -51,8 +51,11 @@ struct Host {
 /// The members and their addresses. See the module.
 #[derive(Debug, Default)]
 pub(super) struct Members {
+    /// `ringkeeper.peerAddressCheck`.
     check: PeerAddressCheck,
+    /// The members, each with the hosts of its line in the configuration.
     of: MemberHosts,
+    /// What is known of each of these hosts.
     hosts: BTreeMap<String, Host>,
     /// Whether a query is in progress.
     asking: bool,
@@ -60,10 +63,12 @@ pub(super) struct Members {
     answered_at: Option<Instant>,
     /// There are new names without a query.
     has_new_names: bool,
+    /// The time of the last line about names that cannot be resolved.
     said_at: Option<Instant>,
 }
 
 impl Members {
+    /// No members yet.
     pub fn new(check: PeerAddressCheck) -> Members {
         Members { check, ..Members::default() }
     }
@@ -183,6 +188,7 @@ impl Members {
     }
 }
 
+/// The address that a host is, if it is no name and no wildcard.
 fn address(host: &str) -> Option<IpAddr> {
     host.parse::<IpAddr>().ok().filter(|_| !is_wildcard(host)).map(|address| address.to_canonical())
 }

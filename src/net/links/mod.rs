@@ -7,6 +7,16 @@
 //!
 //! This module does not know the meaning of the bytes. The owner of a link has to close it if it is silent or sends
 //! wrong data.
+//!
+//! ```text
+//! LinkOp::Connect ─▶ helpers: names, dial ────────────┐
+//! LinkOp::Listen  ─▶ helpers: bind ─▶ listen ─▶       ├─▶ open: a Link ─▶ LinkEvent::Connected or Accepted
+//!                    incoming: whose address is it? ──┘
+//! LinkOp::Send    ─▶ Link::push, then Links::flush ─▶ socket
+//! socket          ─▶ LinkCore::link_received ─▶ Replica
+//! ```
+//! It does the work of three of ZooKeeper's classes, whose threads block on their sockets: `QuorumCnxManager`
+//! (election port), `LearnerHandler` and `Learner` (quorum port).
 
 mod dial;
 mod event;
@@ -44,7 +54,7 @@ use names::Names;
 pub trait LinkCore {
     /// There are events for [`Links::deliver`].
     fn link_events(&self);
-    /// Bytes arrived, after all earlier events.
+    /// Bytes arrived, after all earlier events. They are not kept: what the receiver does not use at once, it copies.
     fn link_received(&self, link: LinkId, bytes: &[u8]);
     /// The server cannot continue.
     fn link_fatal(&self, reason: String);
@@ -57,8 +67,8 @@ pub trait LinkCore {
 pub struct LinkOptions {
     /// The kernel detects dead connections (`tcpKeepAlive`).
     pub keep_alive: bool,
-    /// Attempts to listen at an address after which the server stops, so that its supervisor can act
-    /// (`electionPortBindRetry`). `None`: it keeps trying.
+    /// How often a failed attempt to listen at an address is repeated before the server stops, so that its supervisor
+    /// can act (`electionPortBindRetry`). `None`: it keeps trying.
     pub bind_attempts_max: Option<u32>,
     /// Which servers may connect (`ringkeeper.peerAddressCheck`).
     pub peer_address_check: PeerAddressCheck,
@@ -73,7 +83,8 @@ pub enum Obstacle {
     Other(String),
 }
 
-/// Why a server could not listen for other servers at this endpoint at this moment.
+/// Why a server could not listen for other servers at this endpoint at this moment. It tries, and stops listening at
+/// once; it blocks while a name is resolved.
 pub fn obstacle(at: &Endpoint) -> Option<Obstacle> {
     let (kind, reason) = helpers::try_listen(at, &Names::default()).err()?;
     Some(match kind {
@@ -103,12 +114,17 @@ pub struct Links {
 struct Shared {
     options: LinkOptions,
     reactor: Reactor,
+    /// The receiver of events. Weak: it owns the links.
     core: RefCell<Option<Weak<dyn LinkCore>>>,
+    /// Links that their owner has opened, or got, and that have not ended for it.
     links: RefCell<BTreeMap<LinkId, Slot>>,
+    /// One for each address at which this server listens, or tries to.
     listeners: RefCell<Vec<Listener>>,
+    /// Threads for what may take seconds.
     helpers: Helpers,
-    /// The jobs of the helpers.
+    /// The jobs of the helpers that are not finished, by number, each with its purpose.
     jobs: RefCell<BTreeMap<u64, Waiting>>,
+    /// Events for the next [`Links::deliver`], oldest first.
     events: RefCell<VecDeque<Event>>,
     /// Links with output for the end of the turn.
     dirty: RefCell<Vec<Rc<Link>>>,
@@ -118,16 +134,19 @@ struct Shared {
     strangers: RefCell<VecDeque<Rc<Link>>>,
     /// Bytes that strangers may still bring in this turn.
     strangers_left: Cell<usize>,
+    /// Whose address is whose.
     members: RefCell<Members>,
     /// Connections that wait until their address is matched to members.
     unplaced: RefCell<VecDeque<(TcpStream, Port, SocketAddr)>>,
     /// The members have changed, and links accepted before are to be checked again.
     is_identifying: Cell<bool>,
+    /// For `refusals`.
     clock: Clock,
     /// Lines about refused connections: strangers may connect by the thousands.
     refusals: RefCell<Limiter>,
-    /// Accepted links by remote address.
+    /// Number of accepted links by remote address. Invariant: no count is 0.
     remotes: RefCell<BTreeMap<IpAddr, u32>>,
+    /// The number of the next accepted link: its id is made of it.
     accepted: Cell<u64>,
     /// Read into by all links in turn.
     scratch: RefCell<Box<[u8]>>,
@@ -139,14 +158,19 @@ struct Shared {
 
 /// The state of a link for its owner.
 enum Slot {
+    /// A helper is connecting it.
     Connecting,
+    /// It has a socket.
     Open(Rc<Link>),
 }
 
 /// The purpose of a job of the helpers.
 enum Waiting {
+    /// A link that is being connected.
     Link(LinkId),
+    /// An attempt to listen.
     Listener(Rc<listen::Inner>),
+    /// The names of the members.
     Members,
 }
 
@@ -277,11 +301,13 @@ impl Links {
         }
     }
 
-    /// Links that are open.
+    /// Links that are open, or are being connected.
     pub fn count(&self) -> usize {
         self.shared.links.borrow().len()
     }
 
+    /// Listens at exactly these endpoints from now on: stops where it should not, and begins where it does not yet. A
+    /// listener that stays keeps its socket.
     fn listen(&self, on: &[(Port, Endpoint)]) {
         let mut listeners = self.shared.listeners.borrow_mut();
         listeners.retain(|listener| on.iter().any(|(port, at)| listener.is(*port, at)));
@@ -292,6 +318,10 @@ impl Links {
         }
     }
 
+    /// Begins to connect a link to whichever of the endpoints answers first.
+    ///
+    /// # Panics
+    /// If there is a link with this id.
     fn connect(&self, link: LinkId, to: Vec<Endpoint>, timeout: Duration) {
         let before = self.shared.links.borrow_mut().insert(link, Slot::Connecting);
         assert!(before.is_none(), "{link:?} is used a second time");
@@ -311,6 +341,7 @@ impl Links {
         self.shared.reactor.after(timeout + Duration::from_millis(50), give_up).detach();
     }
 
+    /// Closes a link for its owner, who gets no event of it any more, not even one that waits.
     fn close(&self, link: LinkId) {
         let slot = self.shared.links.borrow_mut().remove(&link);
         self.shared.events.borrow_mut().retain(|event| event.link() != link);
@@ -344,6 +375,7 @@ impl Links {
         }
     }
 
+    /// A helper has connected a link, or has failed to.
     fn on_connected(&self, link: LinkId, result: Result<(TcpStream, SocketAddr), String>) {
         // Closed meanwhile, or too late.
         if !matches!(self.shared.links.borrow().get(&link), Some(Slot::Connecting)) {
@@ -358,6 +390,11 @@ impl Links {
         }
     }
 
+    /// Makes a link of a connected socket and has it watched. `accepted` holds the members that may have opened it;
+    /// `None` for a link that this server has connected.
+    ///
+    /// # Errors
+    /// The system's, from setting options of the socket.
     fn open(
         &self,
         id: LinkId,
@@ -391,6 +428,7 @@ impl Links {
         self.tell(Event::Closed { link, reason });
     }
 
+    /// Keeps an event for [`Links::deliver`], and says that there is one.
     fn tell(&self, event: Event) {
         self.shared.events.borrow_mut().push_back(event);
         if let Some(core) = self.core() {
@@ -398,12 +436,14 @@ impl Links {
         }
     }
 
+    /// The receiver of events; `None` before it is set and after its end.
     fn core(&self) -> Option<Rc<dyn LinkCore>> {
         self.shared.core.borrow().as_ref().and_then(Weak::upgrade)
     }
 }
 
 impl Slot {
+    /// Another reference to the same link.
     fn share(&self) -> Slot {
         match self {
             Slot::Connecting => Slot::Connecting,
@@ -431,6 +471,7 @@ impl Shared {
         }
     }
 
+    /// Keeps an emptied buffer for later, unless there are enough.
     fn recycle(&self, mut buffer: Vec<u8>) {
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE_BUFFERS_MAX {

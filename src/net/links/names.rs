@@ -14,6 +14,7 @@ use crate::link::Endpoint;
 /// The names that are being resolved. Clones are the same.
 #[derive(Clone, Default)]
 pub(super) struct Names {
+    /// By name. Invariant: a thread works for each of them.
     asked: Arc<Mutex<BTreeMap<String, Arc<Answer>>>>,
 }
 
@@ -22,16 +23,21 @@ pub(super) struct Names {
 struct Answer {
     /// Without a port.
     found: Mutex<Option<Result<Vec<SocketAddr>, String>>>,
+    /// Wakes those who wait for it.
     told: Condvar,
 }
 
 /// A query, with access to its answer.
 pub(super) struct Lookup {
+    /// The name, for messages.
     host: String,
+    /// Put into each address of the answer.
     port: u16,
+    /// Shared with all who ask for the same name meanwhile.
     answer: Arc<Answer>,
 }
 
+/// The value behind a mutex.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A thread that panicked while it held the lock left a complete value: each change is one
     // assignment.
@@ -62,7 +68,7 @@ impl Names {
         Lookup { host, port, answer }
     }
 
-    /// The next query gets a fresh answer, because addresses change.
+    /// Gives the answer to all who wait for it. The next query gets a fresh one, because addresses change.
     fn answer(&self, host: &str, answer: &Answer, found: Result<Vec<SocketAddr>, String>) {
         lock(&self.asked).remove(host);
         *lock(&answer.found) = Some(found);
@@ -71,7 +77,10 @@ impl Names {
 }
 
 impl Lookup {
-    /// The answer, if it has arrived.
+    /// The answer, if it has arrived: at least one address, with the port.
+    ///
+    /// # Errors
+    /// Within the option: the name has no address, or the resolver failed; a text for an operator.
     pub fn answer(&self) -> Option<Result<Vec<SocketAddr>, String>> {
         let found = lock(&self.answer.found);
         let found = found.as_ref()?;
@@ -96,6 +105,9 @@ impl Lookup {
     }
 
     /// Waits for the answer until `until`.
+    ///
+    /// # Errors
+    /// As of [`Lookup::answer`], or there is no answer yet.
     pub fn answer_until(&self, until: Instant) -> Result<Vec<SocketAddr>, String> {
         loop {
             if let Some(answer) = self.answer() {
@@ -115,6 +127,10 @@ impl Lookup {
     }
 }
 
+/// Asks the system (`getaddrinfo`), which may block for half a minute.
+///
+/// # Errors
+/// The resolver's, as a text.
 fn resolve(host: &str) -> Result<Vec<SocketAddr>, String> {
     // Whole addresses are kept: one such as fe80::1%eth0 has a scope.
     let found = (host, 0).to_socket_addrs().map_err(|error| error.to_string())?;

@@ -1,4 +1,9 @@
 //! create, create2, createContainer, createTTL.
+//!
+//! The checks come in ZooKeeper's order, which a client can observe through the error that it gets: flags and time to
+//! live, the session, the path of the parent, the ACL, the parent, CREATE on the parent, the final path, whether the
+//! node exists, whether the parent is ephemeral, the quota (`PrepRequestProcessor.pRequest2TxnCreate`). The bound on
+//! ephemeral nodes is ours and comes last.
 
 use super::{Beyond, ChangeRecord, Planned, Prep, Requester, Stamp};
 use crate::database::{Database, NodeKind};
@@ -30,17 +35,23 @@ pub(super) struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
+    /// The request of create, create2 or createContainer (`CreateRequest`).
     pub fn from_create(op: OpCode, request: &CreateRequest<'a>) -> Wanted<'a> {
         let CreateRequest { path, data, acl, flags } = *request;
         Wanted { op, path, data, acl, flags, ttl: NO_TTL }
     }
 
+    /// The request of createTTL, the only one with a time to live (`CreateTTLRequest`).
     pub fn from_ttl(request: &CreateTtlRequest<'a>) -> Wanted<'a> {
         let CreateTtlRequest { path, data, acl, flags, ttl } = *request;
         Wanted { op: OpCode::CreateTtl, path, data, acl, flags, ttl }
     }
 
     /// Checks flags and time to live (`CreateMode.fromFlag`, `EphemeralType.validateTTL`).
+    ///
+    /// # Errors
+    /// `BadArguments` for a number that is no mode, or a time to live that does not go with the mode. `Unimplemented`
+    /// for a TTL node while `extended_types` is off.
     fn mode(&self, extended_types: bool) -> Result<CreateMode, ErrorCode> {
         let mode = CreateMode::from_flag(self.flags).ok_or(ErrorCode::BadArguments)?;
         let valid = if mode.is_ttl() {
@@ -57,6 +68,14 @@ impl<'a> Wanted<'a> {
 }
 
 impl Prep {
+    /// Checks a create and records its effects: one more child, a newer cversion and pzxid for the parent, and the
+    /// node.
+    ///
+    /// The version in the plan is the parent's new cversion, so that replay of the transaction gives the parent the
+    /// same number, however often it is replayed (`CreateTxn.parentCVersion`).
+    ///
+    /// # Errors
+    /// The code of the first check that fails. Nothing is recorded then.
     pub(super) fn plan_create<'a>(
         &mut self,
         database: &Database,
@@ -77,11 +96,14 @@ impl Prep {
         let mut parent = self.record(database, parent_path)?;
         self.check_acl(&parent.acl, perms::CREATE, requester)?;
 
+        // The stored cversion counts the creates below the parent, of any kind and name. A delete does not change it,
+        // so no number occurs twice until the 32 bits overflow.
         let mut planned = if mode.is_sequential() {
             Planned::new(wanted.op, format!("{wanted_path}{:010}", parent.stat.cversion))
         } else {
             Planned::new(wanted.op, wanted_path)
         };
+        // Checked with the number: `/a/` is a valid name of a sequential node, whose whole name is then the number.
         if !path::is_valid(&planned.path) {
             return Err(ErrorCode::BadArguments);
         }
@@ -102,6 +124,8 @@ impl Prep {
             _ if mode.is_ephemeral() => requester.session.0,
             _ => 0,
         };
+        // The owner of a container or of a TTL node is a number that stands for the kind of the node, not the
+        // session.
         let ephemeral = owner != 0 && owner == requester.session.0;
         if ephemeral && self.has_enough_ephemerals(database, requester.session) {
             self.beyond.set(Some(Beyond::Ephemerals));

@@ -4,7 +4,21 @@
 //! all servers agree on the failure. The checks, their order and their errors are ZooKeeper's. The rule that is easy to
 //! break: a request that fails leaves no change record behind, and the records of one that succeeds say exactly what
 //! its transaction will do to the tree.
+//!
+//! Where requests come from: a client of this server (`replica::requests`), a client of a learner
+//! (`replica::learners`), or the server itself, for sessions that end (`replica::expiry`) and for containers
+//! (`replica::reap`). Only a standalone server or a leader prepares. Where transactions go: to the log, and at a
+//! leader to the followers. Preparation never changes the tree and never fails as a whole: there is a transaction for
+//! every request.
+//!
+//! ```text
+//! begin      takes the zxid, and notes the digest to which a failure returns
+//! plan_x     checks the request, and records its changes   ─▶ Planned, or an error code
+//! finish     encodes the transaction                       ─▶ Txn
+//!            on an error: takes back what plan_x recorded  ─▶ Txn with OpCode::Error
+//! ```
 
+// One file per group of operations, each with the `plan_x` methods of `Prep` that check them.
 mod create;
 mod multi;
 mod ops;
@@ -41,6 +55,9 @@ pub use reconfig::ReconfigFacts;
 ///                 database.last_processed()            last
 /// ```
 /// Invariant: each change in `outstanding` is of a zxid up to `last`.
+///
+/// The caller tells it what becomes of its transactions: [`Prep::on_logged`] and [`Prep::on_applied`], or
+/// [`Prep::take_back`] if the log has no room.
 pub struct Prep {
     /// How requests are prepared.
     options: PrepOptions,
@@ -87,10 +104,15 @@ impl Prep {
         }
     }
 
-    /// Makes the transaction of a client's request. `zxid` is the next in order.
+    /// Makes the transaction of a client's request, dated `now`. `zxid` is the next in order. The transaction is an
+    /// error transaction if a check fails, or if it would be longer than [`PrepOptions::txn_bytes_max`].
     ///
-    /// The request must be a write. A reconfig is refused, because a standalone server has no ensemble; a leader calls
-    /// [`Prep::prepare_reconfig`].
+    /// The request must be a write. A reconfig is refused, because a standalone server has no ensemble; a leader
+    /// calls [`Prep::prepare_reconfig`].
+    ///
+    /// # Panics
+    /// If the body is that of a read, or `zxid` is not above all earlier ones.
+    // ZooKeeper: PrepRequestProcessor.pRequest2Txn.
     pub fn prepare(
         &mut self,
         database: &Database,
@@ -112,6 +134,7 @@ impl Prep {
             RequestBody::CreateTtl(request) => {
                 self.plan_create(database, stamp, requester, &create::Wanted::from_ttl(request))
             }
+            // Of the requests with a path and a version, only delete comes alone: check exists only in a multi.
             RequestBody::PathVersion(request) => {
                 self.plan_delete(database, stamp, requester, request)
             }
@@ -134,7 +157,10 @@ impl Prep {
         self.finish(stamp, requester, planned)
     }
 
-    /// Makes the transaction that removes an empty container or an expired TTL node.
+    /// Makes the transaction that removes an empty container or an expired TTL node, for the server itself: session
+    /// 0, xid 0, and no permission is asked. The node is checked again, because it may have changed since the search
+    /// found it.
+    // ZooKeeper: ContainerManager submits a deleteContainer request.
     pub fn prepare_reap(
         &mut self,
         database: &Database,
@@ -156,7 +182,8 @@ impl Prep {
         self.finish(stamp, &server, planned)
     }
 
-    /// Makes the transaction of a write that failed before it was checked.
+    /// Makes the transaction of a write that failed before it was checked: one that this server refuses by a bound of
+    /// its own, or whose session may not write. It uses up the zxid like every other.
     pub fn prepare_error(
         &mut self,
         database: &Database,
@@ -169,12 +196,12 @@ impl Prep {
         self.error_txn(Stamp { zxid, time: now.0 }, requester, error)
     }
 
-    /// All transactions up to `zxid` are applied to the tree.
+    /// All transactions up to `zxid` are applied to the tree, which answers for them from now on.
     pub fn on_applied(&mut self, zxid: Zxid) {
         self.outstanding.forget(zxid);
     }
 
-    /// The log has accepted all transactions up to `zxid`.
+    /// The log has accepted all transactions up to `zxid`: from now on [`Prep::take_back`] cannot undo them.
     pub fn on_logged(&mut self, zxid: Zxid) {
         self.outstanding.settle(zxid);
     }
@@ -220,10 +247,14 @@ impl Prep {
         self.outstanding.len()
     }
 
+    /// Whether this bug is planted; never in a released server.
     fn is_planted(&self, bug: PlantedBug) -> bool {
         planted::is(self.options.planted, bug)
     }
 
+    /// Takes the zxid for the request that is prepared next.
+    ///
+    /// With nothing outstanding, the tree's own digest is the one to go on from.
     fn begin(&mut self, database: &Database, zxid: Zxid) {
         assert!(zxid > self.last, "zxids rise: {zxid} after {}", self.last);
         assert!(zxid > database.last_processed(), "a transaction is prepared before it is applied");
@@ -234,6 +265,8 @@ impl Prep {
         self.digest_before = self.digest;
     }
 
+    /// Encodes the transaction of a request that was planned. One that is too long becomes an error transaction: the
+    /// log could not be read back past it (ZOOKEEPER-4306).
     fn finish(
         &mut self,
         stamp: Stamp,
@@ -244,6 +277,7 @@ impl Prep {
         match planned {
             Ok(planned) => {
                 let header = header(stamp, requester, planned.op);
+                // The longest allowed transaction must pass; this planted bug refuses it.
                 let less = usize::from(self.is_planted(PlantedBug::FullTxnRefused));
                 let bytes_max = self.options.txn_bytes_max - less;
                 let digest = self.txn_digest();
@@ -267,6 +301,7 @@ impl Prep {
         self.digest = self.digest_before;
     }
 
+    /// The error transaction: header, then `int err`. The records of the request must be gone by now.
     fn error_txn(&mut self, stamp: Stamp, requester: &Requester<'_>, error: ErrorCode) -> Txn {
         assert!(stamp.zxid == self.last, "one transaction is in preparation");
         assert!(error.code() != 0, "an error has a number");
@@ -279,13 +314,19 @@ impl Prep {
         Txn::new(header(stamp, requester, OpCode::Error), &body, None)
     }
 
+    /// The digest that the transaction predicts for the tree after it; `None` if digests are switched off.
     fn txn_digest(&self) -> Option<TxnDigest> {
         self.options
             .digest
             .then_some(TxnDigest { version: DIGEST_VERSION, tree_digest: self.digest })
     }
 
-    /// The node as it will be when everything outstanding is applied.
+    /// The node as it will be when everything outstanding is applied, as a copy to change: it becomes a record only
+    /// if [`Prep::change`] gets it.
+    ///
+    /// # Errors
+    /// `NoNode` if there will be no such node.
+    // ZooKeeper: PrepRequestProcessor.getRecordForPath, with outstandingChangesForPath.
     fn record(&self, database: &Database, path: &str) -> Result<ChangeRecord, ErrorCode> {
         if let Some(record) = self.outstanding.get(path) {
             assert!(record.zxid <= self.last, "no record is of a transaction to come");
@@ -304,6 +345,7 @@ impl Prep {
         })
     }
 
+    /// Whether there will be such a node, without a copy of it.
     fn exists(&self, database: &Database, path: &str) -> bool {
         match self.outstanding.get(path) {
             Some(record) => record.exists,
@@ -337,6 +379,11 @@ impl Prep {
         self.outstanding.put(path, record, owner);
     }
 
+    /// Whether the requester has one of the `wanted` permissions.
+    ///
+    /// # Errors
+    /// `NoAuth`, unless the list permits it or no permission is checked (`skipACL`).
+    // ZooKeeper: ZooKeeperServer.checkACL.
     fn check_acl(
         &self,
         acl: &AclList,
@@ -350,7 +397,12 @@ impl Prep {
         }
     }
 
-    /// The ACL as it is stored (`fixupACL`).
+    /// The ACL as it is stored (`fixupACL`): without repeated entries, with `auth` replaced by the requester's
+    /// identities. A list that the tree already has is shared with it.
+    ///
+    /// # Errors
+    /// `InvalidAcl`, also for a list with too many entries, which [`Prep::take_beyond`] reports. `MarshallingError` for
+    /// a null field, and for a list that is longer than a transaction may be.
     fn fix_up(
         &self,
         database: &Database,
@@ -374,6 +426,8 @@ impl Prep {
     }
 }
 
+/// The 32 bytes before the body. The time is the clock of the server that prepares, and every server stores it in the
+/// node: none looks at its own clock when it applies.
 fn header(stamp: Stamp, requester: &Requester<'_>, op: OpCode) -> TxnHeader {
     TxnHeader {
         client_id: requester.session,

@@ -1,4 +1,10 @@
 //! multi: one transaction with several operations, of which either all are applied or none.
+//!
+//! All operations share one zxid, and each is checked against the changes of those before it. The body of the
+//! transaction (`MultiTxn`, `Txn`):
+//! ```text
+//! int count | ( int op | int len | body of the operation: len bytes )*
+//! ```
 
 use super::{Planned, Prep, Requester, Stamp, create, header};
 use crate::database::Database;
@@ -9,8 +15,13 @@ use crate::proto::txn::{SubTxn, Txn, TxnBody};
 use crate::proto::{CreateMode, OpCode};
 
 impl Prep {
+    /// Makes the transaction of a multi.
+    ///
     /// A multi that fails is not an error transaction: it contains the operations before the one that failed, then an
-    /// error for that one and for each after it.
+    /// error for that one, and `RuntimeInconsistency` for each after it. `Database::apply` changes nothing if one
+    /// part is an error.
+    ///
+    /// It becomes an error transaction as a whole if ZooKeeper cannot decode one of its parts, or if it is too long.
     pub(super) fn prepare_multi(
         &mut self,
         database: &Database,
@@ -27,8 +38,10 @@ impl Prep {
         let mut failed = false;
         let mut body = Vec::new();
         for part in parts {
+            // One buffer serves all parts: there may be thousands.
             body.clear();
             let mut fits = true;
+            // After a failure the rest is not even checked: its result would depend on changes that will not happen.
             let op = if failed {
                 error_body(ErrorCode::RuntimeInconsistency, &mut body)
             } else {
@@ -65,12 +78,17 @@ impl Prep {
         }
     }
 
-    /// Takes back the records of all operations so far, and refuses the request.
+    /// Takes back the records of all operations so far, and refuses the request with `MarshallingError`.
     fn refuse_whole(&mut self, stamp: Stamp, requester: &Requester<'_>) -> Txn {
         self.roll_back(stamp);
         self.error_txn(stamp, requester, ErrorCode::MarshallingError)
     }
 
+    /// Checks one operation. ZooKeeper decodes the creates of a multi into new objects, by their flags (`Op.create`):
+    /// that changes the kind of some of them, and refuses others.
+    ///
+    /// # Errors
+    /// The code of the operation's first check that fails; `MarshallingError` for one that ZooKeeper cannot decode.
     fn plan_part<'a>(
         &mut self,
         database: &Database,
@@ -94,6 +112,7 @@ impl Prep {
                 let mut wanted = create::Wanted::from_ttl(request);
                 match CreateMode::from_flag(request.flags) {
                     Some(mode) if mode.is_ttl() => (),
+                    // ZooKeeper: Op.create makes another kind of create of it, and the time to live is lost.
                     mode => {
                         wanted.op = match mode {
                             Some(CreateMode::Container) => OpCode::CreateContainer,
@@ -112,6 +131,7 @@ impl Prep {
     }
 }
 
+/// Writes the body of an error in a multi (`ErrorTxn`): `int err`.
 fn error_body(error: ErrorCode, body: &mut Vec<u8>) -> OpCode {
     error.code().encode(body);
     OpCode::Error

@@ -1,4 +1,8 @@
 //! delete, setData, setACL, check, the removal of containers, and the refusal of reconfig.
+//!
+//! Each `plan_x` makes the checks of ZooKeeper's `PrepRequestProcessor.pRequest2Txn` in its order, and changes
+//! records only after the last check. So there is something to take back only in two cases: a later part of a multi
+//! fails, or the transaction is too long.
 
 use super::{ChangeRecord, Planned, Prep, Requester, Stamp};
 use crate::database::{Database, NodeKind, ReapRules};
@@ -13,7 +17,11 @@ use crate::proto::request::{PathVersion, SetAclRequest, SetDataRequest};
 /// The version that a client expects if it accepts any.
 const ANY_VERSION: i32 = -1;
 
-/// The version after the current one, if the client expects the current one.
+/// The version after the current one, if the client expects the current one. After the largest number comes the
+/// smallest.
+///
+/// # Errors
+/// `BadVersion` if the client expects another one.
 // ZooKeeper: PrepRequestProcessor.checkAndIncVersion of 3.9 goes from -2 to -1, which no client can expect; 3.10
 // leaves out -1 (ZOOKEEPER-4743).
 fn next_version(current: i32, expected: i32) -> Result<i32, ErrorCode> {
@@ -24,6 +32,11 @@ fn next_version(current: i32, expected: i32) -> Result<i32, ErrorCode> {
 }
 
 impl Prep {
+    /// Checks a delete: the parent exists, DELETE on the parent, the node exists, its version, no children. The
+    /// permission is the parent's, and it is asked before anything about the node is told.
+    ///
+    /// # Errors
+    /// The code of the first check that fails.
     pub(super) fn plan_delete<'a>(
         &mut self,
         database: &Database,
@@ -44,6 +57,11 @@ impl Prep {
         Ok(Planned::new(OpCode::Delete, path))
     }
 
+    /// Checks the removal of a container or TTL node by the server itself, and records it like a delete.
+    ///
+    /// # Errors
+    /// `NotEmpty` or `BadVersion` if the node may stay, `NoNode` if it is gone, `BadArguments` for a node that is
+    /// never deleted.
     pub(super) fn plan_reap<'a>(
         &mut self,
         database: &Database,
@@ -91,6 +109,10 @@ impl Prep {
         self.change(path, ChangeRecord { exists: false, ..node }, stamp, owner);
     }
 
+    /// Checks a setData: the path, the node, WRITE, the quota, the version. The parent does not change.
+    ///
+    /// # Errors
+    /// The code of the first check that fails.
     pub(super) fn plan_set_data<'a>(
         &mut self,
         database: &Database,
@@ -120,6 +142,11 @@ impl Prep {
         Ok(planned)
     }
 
+    /// Checks a setACL: the path, the new list, the node, ADMIN, the version, which is the aversion here. The node's
+    /// data version, mtime and mzxid stay.
+    ///
+    /// # Errors
+    /// The code of the first check that fails.
     pub(super) fn plan_set_acl<'a>(
         &mut self,
         database: &Database,
@@ -143,6 +170,11 @@ impl Prep {
         Ok(planned)
     }
 
+    /// Checks a part of a multi that only asks for a version: the path, the node, READ, the version. It records
+    /// nothing.
+    ///
+    /// # Errors
+    /// The code of the first check that fails.
     pub(super) fn plan_check<'a>(
         &mut self,
         database: &Database,
@@ -154,6 +186,8 @@ impl Prep {
         let node = self.record(database, path)?;
         self.check_acl(&node.acl, perms::READ, requester)?;
         let mut planned = Planned::new(OpCode::Check, path);
+        // ZooKeeper: CheckVersionTxn carries the version after the current one. Nothing reads it when the transaction
+        // is applied.
         planned.version = next_version(node.stat.version, request.version)?;
         Ok(planned)
     }
@@ -166,6 +200,13 @@ impl Prep {
         requester.allowed.err().unwrap_or(ErrorCode::Unimplemented)
     }
 
+    /// Checks the quota that covers `path`, which would get `count` more nodes, and data of `bytes_after` instead of
+    /// `bytes_before` bytes. The excess is kept for [`Prep::take_quota_excess`], also that of a soft limit, which
+    /// refuses nothing.
+    ///
+    /// # Errors
+    /// `QuotaExceeded` beyond a hard limit.
+    // ZooKeeper: ZooKeeperServer.checkQuota, only with zookeeper.enforceQuota.
     pub(super) fn check_quota(
         &self,
         database: &Database,
@@ -187,12 +228,18 @@ impl Prep {
         if is_hard { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
     }
 
+    /// The CRC over path and data that a record keeps for its digest; 0 while digests are off, to save the pass over
+    /// the data.
     pub(super) fn digest_seed(&self, path: &str, data: Option<&[u8]>) -> u32 {
         if self.options.digest { Database::digest_seed(path, data) } else { 0 }
     }
 }
 
-/// The path of a node that can be deleted, and its parent's (`getParentPathAndValidate`).
+/// The path of a node that can be deleted, and its parent's (`getParentPathAndValidate`). Nothing else about the path
+/// is checked: a malformed one names no node.
+///
+/// # Errors
+/// `MarshallingError` without a path, `BadArguments` without a parent or for a node that every tree needs.
 fn deletable(path: Option<&str>) -> Result<(&str, &str), ErrorCode> {
     // ZooKeeper: a null path causes a NullPointerException, and the client gets a marshalling error.
     let path = path.ok_or(ErrorCode::MarshallingError)?;
@@ -204,6 +251,9 @@ fn deletable(path: Option<&str>) -> Result<(&str, &str), ErrorCode> {
 }
 
 /// A path that is well formed (`PathUtils.validatePath`).
+///
+/// # Errors
+/// `BadArguments`, also without a path.
 fn valid(path: Option<&str>) -> Result<&str, ErrorCode> {
     path.filter(|path| path::is_valid(path)).ok_or(ErrorCode::BadArguments)
 }

@@ -2,6 +2,10 @@
 //!
 //! The transaction sets the data of `/zookeeper/config`, whose version stays -1. The peer carries the change out. The
 //! checks come in ZooKeeper's order, with the permission last.
+//!
+//! Before this module: `replica::requests` collects [`ReconfigFacts`] from the peer. After it: the caller takes the
+//! configuration with [`Prep::take_config`], and the leader proposes the transaction, which needs a quorum of the old
+//! and of the new members, and ends in COMMITANDACTIVATE.
 
 use std::fmt;
 use std::rc::Rc;
@@ -51,7 +55,9 @@ impl fmt::Debug for ReconfigFacts<'_> {
 }
 
 impl Prep {
-    /// Makes the transaction of a reconfiguration on the leader of an ensemble.
+    /// Makes the transaction of a reconfiguration on the leader of an ensemble (`PrepRequestProcessor.pRequest2Txn`,
+    /// case reconfig). Its body is a `SetDataTxn` of `/zookeeper/config` with the text of the configuration, whose last
+    /// line is its version in hexadecimal.
     pub fn prepare_reconfig(
         &mut self,
         database: &Database,
@@ -77,6 +83,13 @@ impl Prep {
         }
     }
 
+    /// Checks a reconfiguration, and records the change of [`CONFIG_PATH`]. Returns the text that the node gets, and
+    /// the configuration that it describes.
+    ///
+    /// # Errors
+    /// In this order: `ReconfigDisabled`; what the session may not; `ReconfigInProgress` while an earlier one is not
+    /// active; `BadVersion` if the client expects another configuration; `BadArguments` or `MarshallingError` for
+    /// members that make no configuration; `NewConfigNoQuorum`; `NoNode`; `NoAuth`.
     fn plan_reconfig(
         &mut self,
         database: &Database,
@@ -101,6 +114,7 @@ impl Prep {
             leaving: request.leaving_servers,
             new_members: request.new_members,
         };
+        // The version of a configuration is the zxid of its transaction, which is why the text is made here.
         let config = last_seen
             .reconfigured(change, stamp.zxid.0, facts.standalone_enabled)
             .map_err(|error| {
@@ -116,6 +130,7 @@ impl Prep {
             let known = last_seen.members.get(id).map(Member::to_string);
             request.new_members.is_some() || known != Some(member.to_string())
         };
+        // All members of a full list, otherwise only those that the request adds or changes.
         let mut asked = config.members.iter().filter(asked_for);
         if let Some((id, _)) = asked.find(|(_, member)| member.addresses.len() > 1)
             && !facts.multi_address
@@ -127,6 +142,7 @@ impl Prep {
             );
             return Err(ErrorCode::BadArguments);
         }
+        // Without such a quorum the transaction might never be committed, and every write behind it would wait.
         if !(facts.is_quorum_synced)(&config) {
             tracing::warn!(
                 zxid = %stamp.zxid,

@@ -1,4 +1,8 @@
 //! createSession, closeSession.
+//!
+//! These transactions always succeed: no permission, quota or version stands against the beginning or the end of a
+//! session. The end deletes the session's ephemeral nodes at one zxid. A session may own twenty thousand of them, so
+//! those without a record get none for their end; `Outstanding` keeps one entry for all of these.
 
 use std::rc::Rc;
 
@@ -22,7 +26,8 @@ fn for_session(session: SessionId, cxid: i32) -> Requester<'static> {
 }
 
 impl Prep {
-    /// Makes the transaction that begins a session.
+    /// Makes the transaction that begins a session; its body is `int timeout`, in ms.
+    // ZooKeeper: PrepRequestProcessor.pRequest2Txn, CreateSessionTxn.
     pub fn prepare_create_session(
         &mut self,
         database: &Database,
@@ -38,7 +43,10 @@ impl Prep {
     }
 
     /// Makes the transaction that ends a session and deletes its ephemeral nodes, including those whose create is
-    /// proposed and not yet applied.
+    /// proposed and not yet applied, without those whose delete is. `cxid` is the xid of the client's request; 0 if
+    /// the session expires.
+    ///
+    /// The body is a vector of the paths, or nothing (`CloseSessionTxn`, since 3.6).
     pub fn prepare_close_session(
         &mut self,
         database: &Database,
@@ -55,6 +63,8 @@ impl Prep {
         let mut listed = self.options.close_session_paths;
         let mut paths: VectorBuf<Option<&str>> = VectorBuf::default();
         let mut bytes = 0;
+        // The bytes of a path in the list: its length as an int, then the text. The 32 bytes above are more than the
+        // count of the list and the digest take.
         let mut list = |path: &str| {
             bytes += 4 + path.len();
             listed &= bytes <= bytes_max;
@@ -62,6 +72,7 @@ impl Prep {
                 paths.push(&Some(path));
             }
         };
+        // First the nodes of the tree, then those that are only proposed. A path belongs to one of the two.
         self.remove_stored(database, stamp, session, &mut list);
         for path in self.outstanding_ephemerals(database, session) {
             list(&path);
@@ -100,6 +111,7 @@ impl Prep {
                     children += 1;
                     without_record += 1;
                     assert!(node.parent().is_some(), "the root is not ephemeral");
+                    // The digest is a sum, so what a node added is subtracted, without a record.
                     if self.options.digest {
                         self.digest = self.digest.wrapping_sub(node.digest());
                     }
@@ -134,6 +146,9 @@ impl Prep {
     }
 
     /// Records that a node with a record is deleted.
+    ///
+    /// # Panics
+    /// If neither a record nor the tree has the node and its parent.
     fn remove_recorded(&mut self, database: &Database, stamp: Stamp, path: &str) {
         let parent_path = path::parent(path).expect("it is the path of a node");
         let parent = self.record(database, parent_path).expect("a node has a parent");
@@ -154,6 +169,7 @@ impl Prep {
         if self.is_planted(PlantedBug::CloseForgetsNewest) {
             return Vec::new();
         }
+        // The newest record decides: a node may have been created, deleted and created by another session.
         let is_new = |path: &str| {
             let is_owned = self
                 .outstanding

@@ -1,4 +1,13 @@
 //! setWatches: a client that lost its connection sets its watches again, and gets the events that it missed.
+//!
+//! ```text
+//! request   long relativeZxid | ( int count | paths )*: data, exist, child, and for setWatches2 persistent,
+//!           persistentRecursive
+//! events    one frame for each watch that would have fired after relativeZxid, in the order of the request
+//! ```
+//! relativeZxid is the last zxid that the client has seen. The catch-up rules are `DataTree.setWatches`: a node in
+//! `data` or `child` that is missing was deleted; an mzxid (data) or pzxid (child) above relativeZxid was a change; a
+//! node in `exist` that is there was created. A watch that fired is not set again.
 
 use super::Reader;
 use crate::database::Database;
@@ -73,6 +82,11 @@ enum Again {
     Mode(WatchMode),
 }
 
+/// [`set_watches()`], which checks what this returns. It walks all lists from their beginning and skips the paths
+/// that earlier parts have handled, because nothing keeps a position in the request between two parts.
+///
+/// # Errors
+/// As of [`set_watches()`].
 fn try_set_watches(
     database: &mut Database,
     reader: &Reader<'_>,
@@ -90,11 +104,13 @@ fn try_set_watches(
         (request.persistent, Again::Mode(WatchMode::Persistent)),
         (request.persistent_recursive, Again::Mode(WatchMode::PersistentRecursive)),
     ];
+    // setWatches has only the first three lists; the others are null in its request, which would be an error.
     let count = if op == OpCode::SetWatches2 { 5 } else { 3 };
     let mut done = part.done;
     for (list, again) in lists.into_iter().take(count) {
         for path in paths(list)? {
             let path = path?;
+            // An earlier part has handled this path.
             if done > 0 {
                 done -= 1;
                 continue;
@@ -149,7 +165,10 @@ fn set_again(
     Ok(None)
 }
 
-/// The paths of a list. Neither the list nor a path may be null.
+/// The paths of a list.
+///
+/// # Errors
+/// `MarshallingError` if the list or one of its paths is null.
 fn paths<'a>(
     list: Vector<'a, Option<&'a str>>,
 ) -> Result<impl Iterator<Item = Result<&'a str, ErrorCode>>, ErrorCode> {

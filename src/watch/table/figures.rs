@@ -1,4 +1,7 @@
 //! What operators ask of the table: counts, lists, bytes.
+//!
+//! The counts are kept as watches come and go; only `wchc` and `wchp` walk the table. Watches of connections that are
+//! gone still count, until they are removed, but are not listed.
 
 use super::{Connection, NONE, Watch, WatchKind, WatchTable, WatchedPath, WatchesFull};
 use crate::id::ConnectionId;
@@ -26,7 +29,7 @@ impl WatchTable {
         self.len() == 0
     }
 
-    /// For `wchs`.
+    /// For `wchs` (`WatchManager.getWatchesSummary`).
     pub fn counts(&self) -> WatchCounts {
         let watches = self.counts[WatchKind::Data as usize];
         assert!(self.data_paths <= watches, "each of these paths has a watch");
@@ -34,7 +37,8 @@ impl WatchTable {
         WatchCounts { connections: self.data_connections, paths: self.data_paths, watches }
     }
 
-    /// For `wchc`: each connection with data watches, and their paths, in no particular order.
+    /// For `wchc` (`WatchManager.getWatches`): each connection with data watches, and their paths, in no particular
+    /// order.
     pub fn for_each_connection(
         &self,
         visit: &mut dyn FnMut(ConnectionId, &mut dyn Iterator<Item = &str>),
@@ -59,7 +63,8 @@ impl WatchTable {
         }
     }
 
-    /// For `wchp`: each path with data watches, and their connections, in no particular order.
+    /// For `wchp` (`WatchManager.getWatchesByPath`): each path with data watches, and their connections, in no
+    /// particular order.
     pub fn for_each_path(
         &self,
         visit: &mut dyn FnMut(&str, &mut dyn Iterator<Item = ConnectionId>),
@@ -79,6 +84,7 @@ impl WatchTable {
                 next = watch.path_next;
                 Some(self.connections.get(watch.connection))
             });
+            // A path whose watchers are all gone is visited without any.
             let mut present = connections.filter(|owner| !owner.is_gone).map(|owner| owner.id);
             visit(name, &mut present);
         }
@@ -94,7 +100,8 @@ impl WatchTable {
         self.held_bytes
     }
 
-    /// Bytes that the table takes, the names of paths not counted.
+    /// Bytes that the table takes, without the names of paths and the map of connections: what is allocated, while
+    /// `held_bytes` is what is charged.
     pub fn bytes(&self) -> usize {
         self.paths.things.capacity() * size_of::<WatchedPath>()
             + self.watches.things.capacity() * size_of::<Watch>()

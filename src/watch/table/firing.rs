@@ -1,4 +1,12 @@
 //! Which connections hear of a change, and what it takes to find them.
+//!
+//! ```text
+//! simple: for each watch on the path or, if recursive, above it: tell its connection, once
+//! here:   the list of the path; then, for each prefix that has recursive watches, the beginning of its list;
+//!         a mark in the connection says whether this firing has it already
+//! ```
+//! The order of receivers is that of the path's list, then that of the recursive watches above, from the nearest path
+//! up. Whether a receiver may read the node, the caller checks.
 
 use std::rc::Rc;
 
@@ -40,6 +48,7 @@ impl WatchTable {
                 assert!(watch.kind == kind, "a list has watches of one kind");
                 let (at, connection) = (next, watch.connection);
                 next = watch.path_next;
+                // Other modes of the same watch stay.
                 let used_up = watch.modes == WatchMode::Standard.bit();
                 if !used_up {
                     watch.modes &= !WatchMode::Standard.bit();
@@ -55,6 +64,7 @@ impl WatchTable {
             let above = self.recursive_index.hash_beginnings(path);
             let above = above.take(limits::RECURSIVE_WATCH_LEVELS_MAX);
             let above = root.into_iter().chain(above.filter(|(above, _)| above.len() < path.len()));
+            // From the root down, because that is how the hashes are made; the receivers come from the nearest path up.
             let found: Vec<u32> =
                 above.filter_map(|(above, hash)| self.find_recursive(above, hash)).collect();
             for slot in found.into_iter().rev() {
@@ -64,11 +74,13 @@ impl WatchTable {
         name
     }
 
+    /// The slot of a path, if it has recursive watches.
     fn find_recursive(&self, path: &str, hash: PathHash) -> Option<u32> {
         let is_it = |slot| self.paths.get(slot).name.as_deref() == Some(path);
         self.recursive_index.find(hash, is_it)
     }
 
+    /// Takes the receivers of the recursive watches of a path.
     fn take_recursive(&mut self, path: u32, receivers: &mut Vec<ConnectionId>) {
         let mut next = self.paths.get(path).lists[WatchKind::Data as usize].first;
         for _ in 0..self.recursive[&path].count {
@@ -84,8 +96,8 @@ impl WatchTable {
         }
     }
 
-    /// Takes a connection as a receiver of the present firing, unless it is one. False: it is gone, and so are its
-    /// watches.
+    /// Takes a connection as a receiver of the present firing, unless it is one. False: it is gone, and the caller
+    /// removes the watch.
     fn take(&mut self, connection: u32, receivers: &mut Vec<ConnectionId>) -> bool {
         let owner = self.connections.get_mut(connection);
         if owner.is_gone {
@@ -104,6 +116,7 @@ impl WatchTable {
         true
     }
 
+    /// The turn has no more for this connection: its watches no longer fire, and its owner hears of it.
     fn give_up(&mut self, connection: u32) {
         let id = self.connections.get(connection).id;
         self.remove_connection(id);

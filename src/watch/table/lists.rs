@@ -1,4 +1,13 @@
 //! Links a watch into its lists and its index, and takes it out of them.
+//!
+//! ```text
+//! path's list        first ⇄ … recursive … ⇄ … others … ⇄ last        one for data, one for child watches
+//!                            last of the recursive ─┘ kept in `recursive`
+//! connection's list  first, the newest ⇄ … ⇄ the oldest
+//! ```
+//! A firing below a recursive watch reads only the beginning of its path's list, so the order above is what makes its
+//! cost that of the recursive watches alone. The rule that is easy to break: what counts watches, and their bytes,
+//! changes in [`WatchTable::link`] and [`WatchTable::unlink`] and nowhere else.
 
 use super::{
     NONE, PATH_BYTES, Recursive, WATCH_BYTES, Watch, WatchKind, WatchMode, WatchTable, share_bytes,
@@ -6,11 +15,12 @@ use super::{
 use crate::tree::PathHash;
 
 impl WatchTable {
-    /// A data watch has become recursive: it goes behind the others that are.
+    /// A data watch has become recursive: it goes behind the others that are. The mode is already set.
     pub(super) fn add_recursive(&mut self, slot: u32) {
         let Watch { path, kind, modes, .. } = *self.watches.get(slot);
         assert!(kind == WatchKind::Data, "recursive watches are data watches");
         assert!(modes & WatchMode::PersistentRecursive.bit() != 0);
+        // Behind the last recursive one, or first in the list if there was none.
         let before = self.recursive.get(&path).copied();
         let after = before.map_or(NONE, |others| others.last);
         self.take_out(slot);
@@ -23,11 +33,14 @@ impl WatchTable {
         }
     }
 
-    /// A recursive watch is none any more, or goes: it leaves the others, and is in its path's list no more.
+    /// A recursive watch is none any more, or goes: it leaves the others, and is in its path's list no more. Its mode
+    /// may already be cleared.
     pub(super) fn remove_recursive(&mut self, slot: u32) {
         let Watch { path, path_previous, .. } = *self.watches.get(slot);
+        // Its place in the list is still that of a recursive watch: its neighbours tell what becomes of `last`.
         let others = self.recursive.get_mut(&path).expect("it has recursive watches");
         others.count -= 1;
+        // The one before it is recursive too, or there is none.
         if others.last == slot {
             others.last = path_previous;
         }
@@ -43,7 +56,8 @@ impl WatchTable {
         self.take_out(slot);
     }
 
-    /// Takes a watch out of its path's list.
+    /// Takes a watch out of its path's list. Its own links stay as they were: the caller puts it elsewhere, or frees
+    /// it.
     fn take_out(&mut self, slot: u32) {
         let watch = *self.watches.get(slot);
         assert!(watch.modes != 0, "a slot in use has a mode");
@@ -73,6 +87,7 @@ impl WatchTable {
     /// Puts a watch into its path's list, behind another one; [`NONE`]: at its beginning.
     pub(super) fn put_after(&mut self, slot: u32, after: u32) {
         let Watch { path, kind, .. } = *self.watches.get(slot);
+        // The one that is to follow it.
         let next = match after {
             NONE => self.paths.get(path).lists[kind as usize].first,
             after => self.watches.get(after).path_next,
@@ -97,13 +112,18 @@ impl WatchTable {
         assert!(list.last != NONE, "a list with a watch has a last");
     }
 
+    /// The hash of the whole path in the index of prefixes, where the hash of a path continues that of its beginning.
     fn recursive_hash(&self, path: u32) -> PathHash {
         let name = self.paths.get(path).name.as_deref().expect("a used slot has a name");
         let whole = self.recursive_index.hash_beginnings(name).last();
         whole.expect("every path begins with itself").1
     }
 
-    /// Creates a watch without modes, which the caller then sets.
+    /// Creates a watch without modes, which the caller then sets. It comes last in its path's list and first in its
+    /// connection's, and counts from now on.
+    ///
+    /// # Panics
+    /// If the connection is gone.
     pub(super) fn link(&mut self, path: u32, connection: u32, kind: WatchKind) -> u32 {
         let table = kind as usize;
         let name_bytes = self.name_bytes(path);
@@ -114,6 +134,7 @@ impl WatchTable {
             connection,
             path_next: NONE,
             path_previous: NONE,
+            // Newest first: one change is enough, wherever the others are.
             connection_next: owner.first,
             connection_previous: NONE,
             modes: 0,
@@ -125,7 +146,10 @@ impl WatchTable {
         self.put_after(slot, self.paths.get(path).lists[table].last);
         let count = self.paths.get(path).lists[table].count;
         let first_of_path = count == 1;
+        // It never shrinks: `may_tell_many` may be wrong in one direction only.
         self.longest = self.longest.max(count);
+        // The counts of its connection, then those of all. Paths and connections are counted for data watches only
+        // (`wchs`).
         let owner = self.connections.get_mut(connection);
         owner.first = slot;
         owner.counts[table] += 1;
@@ -142,11 +166,13 @@ impl WatchTable {
         slot
     }
 
-    /// Removes a watch, and its path and its connection if it was their last one.
+    /// Removes a watch, and its path and its connection if it was their last one. It is the reverse of
+    /// [`WatchTable::link`].
     pub(super) fn unlink(&mut self, slot: u32) {
         let watch = *self.watches.get(slot);
         let table = watch.kind as usize;
         let name_bytes = self.name_bytes(watch.path);
+        // Out of the index first: its key has the slots of path and connection, which may be freed below.
         self.watch_index.remove(self.watch_hash(watch.path, watch.connection, watch.kind), slot);
         match watch.modes & WatchMode::PersistentRecursive.bit() {
             0 => self.take_out(slot),
@@ -159,6 +185,7 @@ impl WatchTable {
         if watch.connection_previous != NONE {
             self.watches.get_mut(watch.connection_previous).connection_next = watch.connection_next;
         }
+        // What is read here is the state without this watch.
         let watched = self.paths.get(watch.path);
         let last_of_path = watched.lists[table].count == 0;
         let path_is_free = watched.lists.iter().all(|list| list.count == 0);
@@ -183,6 +210,7 @@ impl WatchTable {
         }
         self.watches.get_mut(slot).modes = 0;
         self.watches.release(slot);
+        // The name is taken, so that a free slot has none and no listing finds it.
         if path_is_free {
             let name = self.paths.get_mut(watch.path).name.take().expect("a used slot has a name");
             self.path_index.remove(self.path_index.hash(&name), watch.path);

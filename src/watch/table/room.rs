@@ -1,4 +1,8 @@
 //! How many watches there may be, and whether there is room for one more.
+//!
+//! ZooKeeper has no such bounds. Two of them are on one connection, so that one client does not use up what is for
+//! all; the third is on all, and the fourth on the depth of recursive watches. The memory is charged by rounded
+//! sizes, not measured, so that equal requests get equal answers on every machine.
 
 use super::{WatchKind, WatchTable};
 use crate::id::ConnectionId;
@@ -27,7 +31,7 @@ impl Default for WatchBounds {
     }
 }
 
-/// A watch was refused because there are too many.
+/// Why a watch was refused. Its text is for the log; the client gets `QuotaExceeded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchesFull {
     /// The connection has as many as it may.
@@ -69,6 +73,9 @@ pub(super) const fn share_bytes(name_bytes: u64) -> u64 {
 
 impl WatchTable {
     /// Whether there is room for one more of each kind. An existing watch needs none.
+    ///
+    /// # Errors
+    /// The bound, which [`WatchTable::refused_last`] then repeats for the log.
     pub(super) fn make_room(
         &mut self,
         path: &str,
@@ -80,6 +87,8 @@ impl WatchTable {
         room
     }
 
+    /// [`WatchTable::make_room`] without its note. The existing watches are looked up only if there is no room for
+    /// all: the usual case costs no lookup.
     fn find_room(
         &self,
         path: &str,
@@ -98,6 +107,10 @@ impl WatchTable {
         }
     }
 
+    /// Whether there is room for so many more watches of a connection on a path, none of which exists.
+    ///
+    /// # Errors
+    /// The first bound that they would exceed: of all, then of the connection.
     fn room_for(
         &self,
         path: &str,

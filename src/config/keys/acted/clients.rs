@@ -1,4 +1,15 @@
 //! Rows of the keys about sockets, sessions and what clients may take.
+//!
+//! A row that is `together!` has no setter: `config::finish` stores it, because its value depends on other keys.
+//!
+//! ```text
+//! too many                    what happens
+//! connections                 maxClientCnxns, maxCnxns: the new one is closed
+//! connecting sessions         connection_throttle_*: the new one is closed
+//! outstanding requests        globalOutstandingLimit, request_throttle_max_requests: clients are read later
+//! bytes in a frame            jute.maxbuffer: its connection is closed
+//! bytes of large requests     largeRequestMaxBytes, from largeRequestThreshold on: the request's connection is closed
+//! ```
 
 use super::super::row::*;
 use super::super::{
@@ -8,6 +19,8 @@ use crate::config::value::Kind;
 
 pub(in crate::config::keys) static KEYS: &[Key] = &[
     // Network.
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Stored together with clientPortAddress, in config::finish.
+    // Not one of the properties: `-Dzookeeper.clientPort` sets nothing, and gets a note.
     file(
         Theme::Network,
         "clientPort",
@@ -16,6 +29,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         together!(|c| c.network.client.port.to_string()),
     )
     .about("port for clients; 0 lets the system choose"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties.
+    // Without clientPort it is an error, as there.
     file(
         Theme::Network,
         "clientPortAddress",
@@ -24,6 +39,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         together!(|c| c.network.client.host.to_string()),
     )
     .about("interface for clients; every address if not set"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: net::bind.
+    // ZooKeeper: -1 leaves the number to Java, which takes 50. Ours is net::BACKLOG.
     file(
         Theme::Network,
         "clientPortListenBacklog",
@@ -36,6 +53,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: net::Census.
+    // Negative numbers count as 0, which means no bound.
     file(
         Theme::Network,
         "maxClientCnxns",
@@ -44,8 +63,11 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         optional!(network.max_client_cnxns, 0, 1),
     )
     .about("connections from one address; 0 or less: no limit"),
+    // ZooKeeper: ServerCnxnFactory. Here: net::Census.
+    // ZooKeeper: initMaxCnxns takes 0 for a negative number.
     prop(Theme::Network, "maxCnxns", prop_int_or(0, 0), "0", optional!(network.max_cnxns, 0, 1))
         .about("connections in all; 0: no limit"),
+    // ZooKeeper: NIOServerCnxn. Here: net::serve.
     prop(
         Theme::Network,
         "clientTcpKeepAlive",
@@ -54,6 +76,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, network.client_tcp_keep_alive),
     )
     .about("TCP keep-alive on client connections"),
+    // ZooKeeper: NIOServerCnxnFactory. Here: net::NetOptions. Counted from accepting the connection until its first
+    // frame is complete.
     prop(
         Theme::Network,
         "nio.sessionlessCnxnTimeout",
@@ -63,6 +87,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("close a connection that opens no session")
     .unit("ms"),
+    // ZooKeeper: BinaryInputArchive.maxBuffer, a property without the prefix. Stored by config::finish, with its
+    // ceiling. It bounds what clients send. Replies may be longer, and a client needs a bound of its own for these.
     bare(
         Theme::Network,
         "jute.maxbuffer",
@@ -73,6 +99,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     .about("largest frame that a client may send; a larger value counts as 536870912")
     .verdict(max_buffer)
     .unit("bytes"),
+    // ZooKeeper: BinaryInputArchive, the sum of both being the longest record that it reads.
     prop(
         Theme::Network,
         "jute.maxbuffer.extrasize",
@@ -86,6 +113,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .unit("bytes"),
     // Sessions.
+    // ZooKeeper: QuorumPeerConfig.parseProperties. The three times are stored together, in config::finish.
     file(
         Theme::Sessions,
         "tickTime",
@@ -95,6 +123,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("unit of all session times")
     .unit("ms"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, ZooKeeperServer.setMinSessionTimeout.
+    // An int on the wire, so the upper end is that of an int.
     file(
         Theme::Sessions,
         "minSessionTimeout",
@@ -104,6 +134,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("shortest session timeout; -1: 2 ticks")
     .unit("ms"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, ZooKeeperServer.setMaxSessionTimeout.
     file(
         Theme::Sessions,
         "maxSessionTimeout",
@@ -113,6 +144,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("longest session timeout; -1: 20 ticks")
     .unit("ms"),
+    // ZooKeeper: QuorumPeer, FourLetterCommands. Here: ReplicaOptions and admin::Desk.
     bare(
         Theme::Sessions,
         "readonlymode.enabled",
@@ -121,6 +153,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, sessions.read_only_mode_enabled),
     )
     .about("serve reads while cut off from the ensemble, and put isro on the whitelist"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties, UpgradeableSessionTracker. Here: ReplicaOptions.
     file(
         Theme::Sessions,
         "localSessionsEnabled",
@@ -129,6 +162,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, sessions.local_sessions_enabled),
     )
     .about("in an ensemble, sessions begin as local ones, known to one server only"),
+    // ZooKeeper: QuorumPeerConfig.parseProperties. Here: ReplicaOptions.
     file(
         Theme::Sessions,
         "localSessionsUpgradingEnabled",
@@ -138,6 +172,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("a local session becomes a global one when it creates an ephemeral node"),
     // Limits.
+    // ZooKeeper: ZooKeeperServer, divided among the voters of an ensemble. Here: server::options::bounds does the same.
+    // 0 is allowed: then a connection is read only while it has nothing outstanding.
     prop(
         Theme::Limits,
         "globalOutstandingLimit",
@@ -147,6 +183,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("requests in process above which the server reads no more from clients")
     .unit("requests"),
+    // ZooKeeper: RequestThrottler, which holds requests that were read; we do not read them.
     prop(
         Theme::Limits,
         "request_throttle_max_requests",
@@ -156,6 +193,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("like globalOutstandingLimit, and the smaller of the two counts; 0: no such limit")
     .unit("requests"),
+    // ZooKeeper: ZooKeeperServer.setLargeRequestMaxBytes. Here: ReplicaOptions.
+    // ZooKeeper: setLargeRequestMaxBytes keeps the default for 0 and less, and warns.
     prop(
         Theme::Limits,
         "largeRequestMaxBytes",
@@ -165,6 +204,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("bytes of all large requests in process")
     .unit("bytes"),
+    // ZooKeeper: ZooKeeperServer.setLargeRequestThreshold. Here: ReplicaOptions.
     prop(
         Theme::Limits,
         "largeRequestThreshold",
@@ -183,6 +223,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         }),
     )
     .unit("bytes"),
+    // The next rows are ZooKeeper's BlueThrottle, a bucket of tokens that drops connections at random as it empties.
+    // Here: ThrottleOptions.
     prop(
         Theme::Limits,
         "connection_throttle_tokens",
@@ -191,6 +233,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         number!(limits.connection_throttle.tokens),
     )
     .about("size of the bucket from which each connecting session takes tokens; 0: no throttle"),
+    // ZooKeeper: BlueThrottle.checkLimit fills the bucket by the time that has passed; there is no timer.
     prop(
         Theme::Limits,
         "connection_throttle_fill_time",
@@ -229,6 +272,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         }),
     )
     .unit("ms"),
+    // This one and the next two are shares from 0 to 1.
     prop(
         Theme::Limits,
         "connection_throttle_drop_increase",
@@ -253,6 +297,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Float, limits.connection_throttle.decrease_ratio),
     )
     .about("the drop probability falls while at most this share of the bucket is missing"),
+    // ZooKeeper: BlueThrottle. The weights count only with this switch.
     prop(
         Theme::Limits,
         "connection_throttle_weight_enabled",
@@ -261,6 +306,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, limits.connection_throttle.weight_enabled),
     )
     .about("a connecting session costs its weight instead of one token"),
+    // Raised to the weight of a local session in config::finish, as is that of a session that reconnects.
     prop(
         Theme::Limits,
         "connection_throttle_global_session_weight",
@@ -269,6 +315,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         number!(limits.connection_throttle.global_session_weight),
     )
     .about("tokens for a new session"),
+    // ZooKeeper: BlueThrottle takes its default for a weight below 1.
     prop(
         Theme::Limits,
         "connection_throttle_local_session_weight",

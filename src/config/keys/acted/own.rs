@@ -1,4 +1,19 @@
 //! Rows of the keys that only Ringkeeper has.
+//!
+//! A bound here is one that ZooKeeper does not have, with a default that no usual client reaches; `limits` has the
+//! reasons for the numbers. docs/configuration.md explains the others.
+//!
+//! ```text
+//! beyond the bound of                        a client sees
+//! aclEntriesMax                              INVALIDACL
+//! multiOperationsMax                         BADARGUMENTS
+//! multiReadReplyBytesMax                     BADARGUMENTS
+//! ephemeralsPerSessionMax                    QUOTAEXCEEDED
+//! watchesPerConnectionMax, watchMemoryMax    QUOTAEXCEEDED
+//! connectionMemoryMax                        the end of its connection, if it holds most
+//! outputBytesPerConnectionMax                nothing: its next requests wait until it has read
+//! requestBytesInFlightMax                    nothing: it is not read until others have their answers
+//! ```
 
 use super::super::row::*;
 use super::super::{Acted, Fate, Key, Set, fine, int, prop_int};
@@ -7,10 +22,13 @@ use crate::config::settings::{FilesReadableBy, LogFormat, LogLevel};
 use crate::config::value::{Below, Form, Kind};
 
 pub(in crate::config::keys) static KEYS: &[Key] = &[
+    // Here: server::wiring, which decides between one executor for everything and executors for connections.
     own("ringkeeper.cores", Kind::IntOrAuto { min: 1, max: 1024 }, "auto", auto!(own.cores))
         .about("number of executors, which are threads that handle connections, the data, or both"),
+    // Here: server::wiring.
     own("ringkeeper.pin", Kind::Bool, "true", plain!(Bool, own.pin))
         .about("bind each executor to a core, if there are several executors and a core for each"),
+    // Here: server::wiring. To poll costs time of a processor and saves a wake-up.
     own(
         "ringkeeper.spinMicros",
         Kind::IntOrAuto { min: 0, max: 10_000 },
@@ -22,6 +40,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
          at most 100 µs of that, for other executors 50 µs",
     )
     .unit("µs"),
+    // Here: server::stalls.
+    // A limit on what is logged, not on what may happen: nothing is interrupted.
     own(
         "ringkeeper.stallMillis",
         Kind::Int { min: 0, max: 60_000, form: Form::Decimal, below: Below::Refuse },
@@ -30,6 +50,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("count and log each time that no client was served for this long; 0: never")
     .unit("ms"),
+    // Here: txnlog::WriterOptions. Without it a large tree that changes little is written again and again.
     own(
         "ringkeeper.snapshotSharePercent",
         Kind::Int { min: 0, max: 1000, form: Form::Decimal, below: Below::Refuse },
@@ -41,6 +62,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
              snapshot's bytes, if that had 16 MiB or more; 0: it never waits, as in ZooKeeper",
     )
     .unit("%"),
+    // Here: net::NetOptions and ReplicaOptions.
     own(
         "ringkeeper.outputBytesPerConnectionMax",
         bytes(65_536),
@@ -52,6 +74,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
              until its client has read",
     )
     .unit("bytes"),
+    // Here: net::NetOptions. Its default grows with jute.maxbuffer, so config::finish stores it.
     own(
         "ringkeeper.requestBytesInFlightMax",
         bytes(1_048_576),
@@ -63,6 +86,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
          least jute.maxbuffer",
     )
     .unit("bytes"),
+    // Here: processor::read::Reader. A multiRead of some hundred bytes may name nodes of any size.
     own(
         "ringkeeper.multiReadReplyBytesMax",
         bytes(1_048_576),
@@ -71,6 +95,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("largest reply to one multiRead; a larger one is refused with BADARGUMENTS")
     .unit("bytes"),
+    // Here: processor::PrepOptions.
     own(
         "ringkeeper.aclEntriesMax",
         Kind::Int { min: 1, max: 1_000_000, form: Form::Decimal, below: Below::Refuse },
@@ -78,6 +103,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         number!(own.acl_entries_max),
     )
     .about("entries of an ACL that a client gives; a longer one is refused with INVALIDACL"),
+    // Here: replica::requests, before anything is prepared.
+    // A plan for a multi holds all its changes until the end, and no other request is served meanwhile.
     own(
         "ringkeeper.multiOperationsMax",
         int(100),
@@ -88,6 +115,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         "largest number of operations in a multi, which is executed in one piece while all \
          clients wait; a longer one is refused with BADARGUMENTS",
     ),
+    // Here: processor::PrepOptions.
+    // The same for the end of a session.
     own(
         "ringkeeper.ephemeralsPerSessionMax",
         int(100),
@@ -98,6 +127,9 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         "largest number of ephemeral nodes of a session, which are deleted in one piece while \
          all clients wait; a further create is refused with QUOTAEXCEEDED",
     ),
+    // Here: net::Budget. `auto` is decided in server::options::bounds, which knows the memory of the process.
+    // config::finish refuses a bound below four of the longest frames: it would close connections that do nothing
+    // wrong.
     own(
         "ringkeeper.connectionMemoryMax",
         Kind::IntOrAuto { min: 16 << 20, max: 1 << 40 },
@@ -111,6 +143,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
              quarter of the memory that the process may use, at least 67108864 and 4 × jute.maxbuffer",
     )
     .unit("bytes"),
+    // Here: watch::WatchBounds, and `auto` likewise.
     own(
         "ringkeeper.watchMemoryMax",
         Kind::IntOrAuto { min: 1 << 20, max: 1 << 40 },
@@ -122,6 +155,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
              refused with QUOTAEXCEEDED; auto: an eighth of the memory that the process may use, at least 67108864",
     )
     .unit("bytes"),
+    // Here: watch::WatchBounds.
     own(
         "ringkeeper.watchesPerConnectionMax",
         prop_int(1),
@@ -129,18 +163,22 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         number!(own.watches_per_connection_max),
     )
     .about("watches of one connection; a further one is refused with QUOTAEXCEEDED"),
+    // Here: RecoveryOptions.
     own("ringkeeper.allowLogGaps", Kind::Bool, "false", plain!(Bool, own.allow_log_gaps))
         .about(
             "start although transactions are missing in the middle of the log; meant for one \
              start, after a file was lost",
         )
         .verdict(log_gaps),
+    // Here: net::links, whose enum of the same name has the same three values.
+    // "members" is the default here, while a set of links that is made without options checks nothing.
     own(
         "ringkeeper.peerAddressCheck",
         Kind::Choice(&["members", "strict", "off"]),
         "members",
         Fate::Acted(Acted {
             set: Set::Text(|c, v| {
+                // The kind of the row has accepted the word in either case, so one of them matches.
                 let check = PeerAddressCheck::ALL.into_iter();
                 let mut check = check.filter(|check| check.name().eq_ignore_ascii_case(v));
                 c.quorum.peer_address_check = check.next().unwrap_or(PeerAddressCheck::Members);
@@ -154,6 +192,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // Here: server::start, which sets the umask of the process or leaves it.
     own(
         "ringkeeper.filesReadableBy",
         Kind::Choice(&["owner", "group", "umask"]),
@@ -174,6 +213,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // Here: server::start.
     own(
         "ringkeeper.logFormat",
         Kind::Choice(&["text", "json"]),
@@ -194,6 +234,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // Here: server::start.
     own(
         "ringkeeper.logLevel",
         Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]),
@@ -213,12 +254,14 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     ),
 ];
 
+/// The words of `ringkeeper.filesReadableBy`.
 const READERS: [(&str, FilesReadableBy); 3] = [
     ("owner", FilesReadableBy::Owner),
     ("group", FilesReadableBy::Group),
     ("umask", FilesReadableBy::Umask),
 ];
 
+/// The words of `ringkeeper.logLevel`.
 const LEVELS: [(&str, LogLevel); 6] = [
     ("off", LogLevel::Off),
     ("error", LogLevel::Error),

@@ -1,4 +1,14 @@
 //! Rows of the keys about permissions, nodes and four-letter words.
+//!
+//! These rows change what requests mean, so all servers of an ensemble should have the same values: a leader decides
+//! by its own, and what it decides is applied by all.
+//!
+//! ```text
+//! who may do something          skipACL, enableEagerACLCheck
+//! who somebody is               DigestAuthenticationProvider.*, ensembleAuthName
+//! which nodes there are         extendedTypesEnabled, emulate353TTLNodes, enforceQuota, znode.container.*
+//! what operators may ask        4lw.commands.whitelist
+//! ```
 
 use std::collections::BTreeSet;
 
@@ -9,9 +19,12 @@ use crate::config::value::Kind;
 
 pub(in crate::config::keys) static KEYS: &[Key] = &[
     // Security.
+    // ZooKeeper: ZooKeeperServer compares with the word "yes". Here: ReplicaOptions, and from there PrepOptions.
     prop(Theme::Security, "skipACL", Kind::YesNo, "no", yes_no!(security.skip_acl))
         .about("ignore ACLs")
         .verdict(skip_acl),
+    // ZooKeeper: DigestAuthenticationProvider. Here: acl::AuthenticationOptions and PrepOptions. Without it no client
+    // gets an identity of digest, so an ACL that names one grants it to nobody.
     prop(
         Theme::Security,
         "DigestAuthenticationProvider.enabled",
@@ -20,6 +33,8 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, security.digest_enabled),
     )
     .about("allow the scheme digest"),
+    // ZooKeeper: DigestAuthenticationProvider takes any name that Java's MessageDigest knows. Here: server::options
+    // refuses those that acl::DigestAlgorithm does not have.
     prop(
         Theme::Security,
         "DigestAuthenticationProvider.digestAlg",
@@ -34,6 +49,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // ZooKeeper: DigestAuthenticationProvider. Here: acl::AuthenticationOptions. Secret: it is a hash of a password.
     prop(
         Theme::Security,
         "DigestAuthenticationProvider.superDigest",
@@ -47,6 +63,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         }),
     )
     .secret(),
+    // ZooKeeper: EnsembleAuthenticationProvider. Here: acl::AuthenticationOptions, if the provider is configured.
     prop(
         Theme::Security,
         "ensembleAuthName",
@@ -65,6 +82,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
+    // ZooKeeper: ZooKeeperServer. Here: ReplicaOptions.
     prop(
         Theme::Security,
         "enableEagerACLCheck",
@@ -77,6 +95,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
          zxid; a standalone server does not, as in ZooKeeper",
     ),
     // Nodes.
+    // ZooKeeper: EphemeralType. Here: DatabaseOptions, because it changes what a stored owner means.
     prop(
         Theme::Nodes,
         "extendedTypesEnabled",
@@ -85,6 +104,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, nodes.extended_types_enabled),
     )
     .about("TTL nodes"),
+    // ZooKeeper: EphemeralType. Here: DatabaseOptions.
     prop(
         Theme::Nodes,
         "emulate353TTLNodes",
@@ -93,8 +113,10 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         plain!(Bool, nodes.emulate_353_ttl_nodes),
     )
     .about("recognise TTL nodes of 3.5.3"),
+    // ZooKeeper: ZooKeeperServer.checkQuota. Here: processor::PrepOptions.
     prop(Theme::Nodes, "enforceQuota", Kind::Bool, "false", plain!(Bool, nodes.enforce_quota))
         .about("enforce hard quotas"),
+    // ZooKeeper: ContainerManager reads these three, without the prefix. Here: ReplicaOptions, for replica::reap.
     bare(
         Theme::Nodes,
         "znode.container.checkIntervalMs",
@@ -104,6 +126,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     )
     .about("time between two searches for empty containers and expired TTL nodes")
     .unit("ms"),
+    // The pace of deletions, so that a large crowd of empty containers does not keep clients waiting.
     bare(
         Theme::Nodes,
         "znode.container.maxPerMinute",
@@ -112,6 +135,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         number!(nodes.container_max_per_minute),
     )
     .about("largest number of such nodes deleted per minute"),
+    // ZooKeeper: 3.10 has a default of five minutes, 3.9 has none.
     bare(
         Theme::Nodes,
         "znode.container.maxNeverUsedIntervalMs",
@@ -122,6 +146,7 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     .about("delete a container that never had a child; 0: never")
     .unit("ms"),
     // Admin.
+    // ZooKeeper: FourLetterCommands.isEnabled. Here: admin::Desk.
     prop(
         Theme::Admin,
         "4lw.commands.whitelist",

@@ -7,7 +7,7 @@
 //! ```
 //! A reconfiguration may move the ports of a server that runs: [`Links`] drops the listeners that are no longer
 //! wanted. A port may still be taken by an earlier process of this server, and a name may not resolve yet: so a
-//! failed attempt is repeated.
+//! attempts.
 
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
@@ -129,9 +129,9 @@ impl Inner {
         if self.stopped.get() {
             return;
         }
-        // `attempt` counts those before this one.
-        let (port, at, attempt) = (self.port, &self.at, self.attempts.get());
-        self.attempts.set(attempt.saturating_add(1));
+        let (port, at, before) = (self.port, &self.at, self.attempts.get());
+        let attempts = before.saturating_add(1);
+        self.attempts.set(attempts);
         // A socket that would block the thread is as good as none.
         let outcome = outcome.and_then(|socket| match socket.set_nonblocking(true) {
             Ok(()) => Ok(socket),
@@ -155,12 +155,12 @@ impl Inner {
         // A server that is reached at one of its addresses is a member that works.
         let (others_wait, other_listens) = self.others();
         let attempts_max = self.links.shared.options.bind_attempts_max;
-        if attempts_max.is_some_and(|max| attempt >= max) && !others_wait && !other_listens {
+        if attempts_max.is_some_and(|max| attempts >= max) && !others_wait && !other_listens {
             // ZooKeeper: QuorumCnxManager.Listener ends the process when it has given up its last
             // address, and continues as long as it listens at one.
             if let Some(core) = self.links.core() {
                 core.link_fatal(format!(
-                    "this server cannot listen at {}:{}, its {}: {reason}. It has tried {attempt} times, as \
+                    "this server cannot listen at {}:{}, its {}: {reason}. It has tried {attempts} times, as \
                      electionPortBindRetry says, and listens at no other address of that port, so no \
                      other server reaches it. {WAY_OUT}",
                     at.host,
@@ -168,7 +168,7 @@ impl Inner {
                     name(port)
                 ));
             }
-        } else if attempt.is_multiple_of(ATTEMPTS_PER_LINE) {
+        } else if before.is_multiple_of(ATTEMPTS_PER_LINE) {
             let so = match other_listens {
                 true => "others reach this server at its other addresses",
                 false => "this server takes no part in its ensemble until it works",
@@ -195,7 +195,7 @@ impl Inner {
         let others = inner.filter(|other| other.port == self.port && other.at != self.at);
         others.fold((false, false), |(wait, listen), other| {
             let is_bound = other.bound.borrow().is_some();
-            (wait || (!is_bound && other.attempts.get() <= max), listen || is_bound)
+            (wait || (!is_bound && other.attempts.get() < max), listen || is_bound)
         })
     }
 

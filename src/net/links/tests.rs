@@ -371,6 +371,9 @@ fn a_server_that_listens_at_one_of_its_addresses_does_not_give_up_for_the_others
     server.links.perform(on(&[bad.to_vec(), vec![good]].concat()));
     lost.links.perform(on(&bad));
     until(&[&server, &lost], "giving up", || !lost.heard.events().is_empty());
+    let tried: u32 =
+        lost.links.shared.listeners.borrow().iter().map(|listener| listener.attempts()).sum();
+    assert_eq!(tried, 2, "one attempt at each address");
     let event = &lost.heard.events()[0];
     for says in [
         "this server cannot listen at ",

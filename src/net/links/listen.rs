@@ -7,7 +7,7 @@
 //! ```
 //! A reconfiguration may move the ports of a server that runs: [`Links`] drops the listeners that are no longer
 //! wanted. A port may still be taken by an earlier process of this server, and a name may not resolve yet: so a
-//! attempts.
+//! failed attempt is repeated.
 
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;

@@ -3,8 +3,8 @@
 //!
 //! What comes from where:
 //! * Debian: Java, ZooKeeper 3.8.0 with `zkCli.sh`, the C client's `cli_mt`, Python.
-//! * The Python package index: kazoo, and what its own test suite needs; and the jars of ZooKeeper 3.9.4 and Curator 5.9.0, which lie
-//!   in the source archive of pyspark. They come through pip, so pip's own settings decide which
+//! * The Python package index: kazoo, and what its own test suite needs; and the jars of ZooKeeper 3.9.4 and Curator
+//!   5.9.0, which lie in the source archive of pyspark. They come through pip, so pip's own settings decide which
 //!   index that is.
 
 use std::env;

@@ -80,6 +80,10 @@ impl World {
 
     /// A server writes its configuration down (`config::dynamic::Keeper`).
     pub(super) fn keep_config(&mut self, index: usize, change: ConfigChange) {
+        if !self.servers[index].is_running() {
+            // The power went while it wrote the change before this one.
+            return;
+        }
         let now = self.now;
         let server = &mut self.servers[index];
         let (config, is_active) = match change {

@@ -187,6 +187,11 @@ impl Chain {
         self.kept_in_files_alone.insert(version);
     }
 
+    /// Whether a configuration was noted with [`Chain::may_lack`].
+    pub fn is_in_files_alone(&self, version: Zxid) -> bool {
+        self.kept_in_files_alone.contains(&version)
+    }
+
     /// Checks that every configuration that a server ever worked with was agreed on. The first one is an exception:
     /// a leader gives it the zxid with which the leader's epoch begins.
     ///

@@ -16,7 +16,7 @@ use super::config_files::PowerCut;
 use super::faults::Fault;
 use super::history::Request;
 use super::plan::{MS, SECOND};
-use super::server::{self, State, server_id};
+use super::server::{self, Server, State, server_id};
 use super::world::{Event, Phase, World};
 
 /// The time that a new server has to become a member.
@@ -29,10 +29,26 @@ const VOTERS_MAX: usize = 7;
 impl World {
     // ---- what is known
 
-    /// The newest configuration with which any server works.
+    /// The newest configuration with which any server works, but for those that went alone.
     pub(super) fn newest_config(&self) -> Rc<Config> {
-        let newest = self.servers.iter().max_by_key(|server| server.config.version);
+        let servers = self.servers.iter().filter(|server| !self.went_alone(server));
+        let newest = servers.max_by_key(|server| server.config.version);
         newest.expect("there is a server").config.clone()
+    }
+
+    /// Whether a server has left the ensemble for a configuration of which the others know nothing.
+    ///
+    /// 1. A leader activates the proposed configuration in its files, whose transaction is in no log. It is not a
+    ///    member of that configuration.
+    /// 2. It stops, and so do the others, before they activate the configuration.
+    /// 3. The others elect a server that does not have the configuration in its files, and go on without it.
+    ///
+    /// Only the operator can bring the server back.
+    // ZooKeeper: so with its servers, whose elections do not compare proposed configurations either.
+    fn went_alone(&self, server: &Server) -> bool {
+        server.state == State::Out
+            && self.chain.is_in_files_alone(Zxid(server.config.version))
+            && !self.is_settled(&server.config)
     }
 
     /// Whether a server's own configuration says that it is a member.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use std::net::SocketAddr;
 
+use ringkeeper::id::Zxid;
 use ringkeeper::proto::opcode::OpCode;
 use ringkeeper_rawclient::{Body, Session};
 use ringkeeper_testkit::{Config, Ensemble, PeerType, Program, Server};
@@ -93,12 +94,21 @@ impl Servers {
         }
     }
 
-    /// Waits until the member of a slot has every acknowledged write, so that its answers do not depend on its
-    /// speed.
-    pub fn bring_up_to_date(&mut self, slot: usize) {
-        if let Servers::Ensemble { heralds, .. } = self {
+    /// Waits until the member of a slot has every acknowledged write, of which `newest` is the last, so that its
+    /// answers do not depend on its speed.
+    ///
+    /// # Panics
+    /// If the member does not get there.
+    // ZooKeeper: on a busy machine, a follower answers a sync before it has applied the last write.
+    pub fn bring_up_to_date(&mut self, slot: usize, newest: Zxid) {
+        let Servers::Ensemble { heralds, .. } = self else { return };
+        let begun = Instant::now();
+        loop {
             let synced = heralds[slot % MEMBERS].call(OpCode::Sync, &Body::path("/"));
-            synced.expect("sync is answered");
+            if synced.expect("sync is answered").header.zxid >= newest {
+                return;
+            }
+            assert!(begun.elapsed() < ANSWER_LIMIT, "a member does not get {newest}");
         }
     }
 

@@ -134,7 +134,7 @@ impl Side {
     }
 
     fn send(&mut self, slot: usize, requests: &[Request]) {
-        self.servers.bring_up_to_date(slot);
+        self.servers.bring_up_to_date(slot, Zxid(self.known.zxid));
         if self.slots[slot].connection.is_none() {
             self.connect(
                 slot,
@@ -185,7 +185,7 @@ impl Side {
     }
 
     fn connect(&mut self, slot: usize, how: Connect) {
-        self.servers.bring_up_to_date(slot);
+        self.servers.bring_up_to_date(slot, Zxid(self.known.zxid));
         let place = &mut self.slots[slot];
         let mut request = ConnectRequest {
             protocol_version: 0,

@@ -343,13 +343,13 @@ impl Replica {
                     return;
                 }
                 None => {
-                    let mut ready = std::mem::take(&mut self.service.ensemble.ready);
+                    let Ensemble { peer, ready, .. } = &mut self.service.ensemble;
                     assert!(ready.is_empty(), "the peer fills an empty `Ready`");
-                    let more = self.service.ensemble.peer.take_ready(&mut ready);
+                    let more = peer.take_ready(ready);
                     if ready.is_empty() && !more {
-                        self.service.ensemble.ready = ready;
                         return;
                     }
+                    let ready = std::mem::take(ready);
                     self.carry_out(now, ready);
                 }
             }

@@ -143,11 +143,13 @@ impl Service {
 impl Replica {
     /// Serves the connections in line, and the requests of learners, as far as the turn's work goes.
     pub(super) fn serve_line(&mut self, now: Now) {
-        let may_write = self.service.may_write(Weight::Light);
-        self.service.work.has_ended_a_session &= !may_write;
+        if self.service.work.has_ended_a_session && self.service.may_write(Weight::Light) {
+            self.service.work.has_ended_a_session = false;
+        }
         if self.service.work.is_nobody_in_line() && self.service.ensemble.deferred.is_empty() {
             return;
         }
+        let may_write = self.service.may_write(Weight::Light);
         assert!(!self.service.work.is_serving, "a turn serves the line once");
         self.service.work.is_serving = true;
         if may_write {

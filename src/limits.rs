@@ -2,16 +2,19 @@
 //!
 //! | file | what its bounds hold back |
 //! |---|---|
+//! | `audit` | the length and the number of lines of the audit log |
 //! | `clients` | what clients ask for and hold |
 //! | `ensemble` | what servers ask of each other |
 //! | `turns` | the work of one turn |
 //! | `host` | what the process asks of its host |
 
+mod audit;
 mod clients;
 mod ensemble;
 mod host;
 mod turns;
 
+pub use audit::*;
 pub use clients::*;
 pub use ensemble::*;
 pub use host::*;

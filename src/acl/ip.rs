@@ -178,7 +178,7 @@ pub(super) fn matches(id: &str, expression: &str) -> bool {
 }
 
 /// The text of an address as Java prints it (`getHostAddress`): no `::`, no leading zeros.
-pub(super) fn host_text(address: IpAddr) -> String {
+pub fn host_text(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => {

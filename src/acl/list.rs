@@ -66,6 +66,15 @@ impl Identity {
         Identity { scheme: scheme.into(), id: id.into(), who: Who::of(scheme, id) }
     }
 
+    /// The part of its name that may be shown: of a `digest` identity the user, without the hash of the password.
+    // ZooKeeper: DigestAuthenticationProvider.getUserName returns the part before the colon.
+    pub fn user_name(&self) -> &str {
+        match &*self.scheme {
+            "digest" => self.id.split(':').next().unwrap_or_default(),
+            _ => &self.id,
+        }
+    }
+
     pub(super) fn who(&self) -> Who {
         self.who
     }

@@ -23,6 +23,7 @@ pub use authenticate::{
     AuthFailed, Authentication, AuthenticationOptions, DigestAlgorithm, add_identities, digest_of,
     ip_identity,
 };
+pub use ip::host_text;
 pub use list::{AclList, Identity, bytes_of};
 pub use rules::{AclBounds, FixUpError, fix_up};
 pub use table::{AclId, AclSlot, AclTable};

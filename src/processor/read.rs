@@ -392,11 +392,7 @@ fn who_am_i(reader: &Reader<'_>, out: &mut Bounded<'_>) {
     let count = i32::try_from(reader.identities.len()).expect("a connection has few identities");
     count.encode(out);
     for identity in reader.identities {
-        // ZooKeeper: DigestAuthenticationProvider.getUserName returns the part before the colon.
-        let user = match &*identity.scheme {
-            "digest" => identity.id.split(':').next().unwrap_or_default(),
-            _ => &identity.id,
-        };
+        let user = identity.user_name();
         ClientInfo { auth_scheme: Some(&identity.scheme), user: Some(user) }.encode(out);
     }
 }

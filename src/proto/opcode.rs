@@ -140,6 +140,19 @@ impl CreateMode {
         self as i32
     }
 
+    /// ZooKeeper's name for it (`CreateMode.toString`), in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CreateMode::Persistent => "persistent",
+            CreateMode::Ephemeral => "ephemeral",
+            CreateMode::PersistentSequential => "persistent_sequential",
+            CreateMode::EphemeralSequential => "ephemeral_sequential",
+            CreateMode::Container => "container",
+            CreateMode::PersistentWithTtl => "persistent_with_ttl",
+            CreateMode::PersistentSequentialWithTtl => "persistent_sequential_with_ttl",
+        }
+    }
+
     /// Whether the node is deleted with its session.
     pub const fn is_ephemeral(self) -> bool {
         matches!(self, CreateMode::Ephemeral | CreateMode::EphemeralSequential)

@@ -24,6 +24,7 @@ impl Replica {
         assert!(fired.is_empty(), "the events of the transaction before are sent");
         self.service.work.on_applying(units);
         let events_before = self.service.database.watches().spent();
+        self.service.audit_before(now, txn);
         let applied = self.service.database.apply(txn, &mut fired);
         self.close_given_up();
         self.service.stats.txns_applied += 1;
@@ -81,7 +82,7 @@ impl Replica {
 
     /// Answers a transaction that this server has proposed.
     fn answer_own(&mut self, now: Now, txn: &Txn, applied: &Applied) {
-        let request = self
+        let mut request = self
             .service
             .pipeline
             .in_flight
@@ -90,6 +91,7 @@ impl Replica {
         assert!(request.zxid == txn.zxid(), "{} is committed, {} waits", txn.zxid(), request.zxid);
         let next = self.service.pipeline.in_flight.front();
         assert!(next.is_none_or(|next| next.zxid > request.zxid), "the zxids in flight rise");
+        self.service.audit.on_outcome(now, request.audit.take(), txn, applied);
         self.service.clients.release_large(request.large);
         self.service.stats.record_update(now.mono.since_us(request.arrived));
         if let Some(slot) = request.slot {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
+use super::audit::Asked;
 use super::early::Early;
 use super::owed::{Expected, Owed};
 use super::stats::{ConnectionFacts, Latency};
@@ -111,6 +112,8 @@ pub(super) struct Forwarded {
     pub again: bool,
     /// Its leader was lost, perhaps because of this request: it is not passed on any more.
     pub suspect: bool,
+    /// What the audit log is told once the outcome is certain.
+    pub audit: Option<Box<Asked>>,
 }
 
 #[cfg(test)]
@@ -130,6 +133,7 @@ impl Forwarded {
             identities: 0,
             again: false,
             suspect: false,
+            audit: None,
         }
     }
 }

@@ -496,7 +496,7 @@ impl Replica {
         self.service.ensemble.peer.take_back(cut);
         self.service.pipeline.steps.backlog.take_back(cut);
         self.service.pipeline.disk_full = DiskFull::RetryAt(now.mono.plus_ms(RETRY_MS));
-        let mut refused = Vec::new();
+        let mut refused: Vec<InFlight> = Vec::new();
         while self.service.pipeline.in_flight.back().is_some_and(|request| request.zxid > cut) {
             refused.extend(self.service.pipeline.in_flight.pop_back());
         }
@@ -504,7 +504,8 @@ impl Replica {
         assert!(self.service.pipeline.prep.last() == cut, "the next write comes behind {cut}");
         self.service.stats.writes_refused_disk_full += refused.len() as u64;
         // The newest first: then the last write in the queue of a connection is this one.
-        for request in &refused {
+        for request in &mut refused {
+            self.service.audit.on_refused(now, request.audit.take());
             self.refuse(now, request);
         }
         self.wait_for_no_more_than(cut);

@@ -18,6 +18,7 @@
 //! asked for on an earlier connection, whatever its xid ([`Forwarded::silent`]).
 
 use super::Replica;
+use super::audit::Asked;
 use super::connection::{ClientRequest, Connection, Forwarded, Slot, State, Waiting};
 use super::ensemble::Ensemble;
 use super::passed_on::Orphan;
@@ -44,14 +45,15 @@ const HEADER_BYTES: usize = 8;
 
 impl Ensemble {
     /// A connection ends while requests of its session are under way: remembers them as orphans.
-    pub(super) fn note_orphans(&mut self, connection: &Connection) {
+    pub(super) fn note_orphans(&mut self, connection: &mut Connection) {
         // A parked connection's requests went to a leader that is lost: their outcome may never arrive.
         if !self.is_learning() || connection.parked.is_some() {
             return;
         }
-        let orphans = connection.queue.iter().filter_map(|step| match step {
+        let orphans = connection.queue.iter_mut().filter_map(|step| match step {
             Waiting::Forwarded(request) if request.sync.is_none() => {
-                Some(Orphan { xid: request.xid, bytes: request.passed_bytes })
+                let audit = request.audit.take();
+                Some(Orphan { xid: request.xid, bytes: request.passed_bytes, audit })
             }
             _ => None,
         });
@@ -76,6 +78,7 @@ impl Ensemble {
                 identities: 0,
                 again: false,
                 suspect: false,
+                audit: orphan.audit,
             });
             self.passed_on.add(&request);
             connection.queue.push_back(Waiting::Forwarded(request));
@@ -95,13 +98,13 @@ impl Ensemble {
         });
     }
 
-    /// A transaction was applied of a session that has no connection here.
-    pub(super) fn on_orphan(&mut self, txn: &Txn) {
+    /// A transaction was applied of a session that has no connection here. Returns what the audit log is told of it.
+    fn on_orphan(&mut self, txn: &Txn) -> Option<Box<Asked>> {
         if planted::is(self.options.planted, PlantedBug::OrphanKept) {
-            return;
+            return None;
         }
         let header = txn.header();
-        self.passed_on.on_orphan_done(header.client_id, header.cxid);
+        self.passed_on.on_orphan_done(header.client_id, header.cxid)
     }
 }
 
@@ -124,11 +127,12 @@ impl Service {
         txn: &Txn,
         applied: &Applied,
     ) -> bool {
-        let Some(Waiting::Forwarded(request)) = connection.queue.pop_front() else {
+        let Some(Waiting::Forwarded(mut request)) = connection.queue.pop_front() else {
             unreachable!("everything before it was answered")
         };
         assert!(request.sync.is_none(), "no transaction answers a sync");
         self.end_forwarded(connection, &request);
+        self.audit.on_outcome(now, request.audit.take(), txn, applied);
         self.stats.record_update(now.mono.since_us(request.arrived));
         if request.silent {
             self.advance(now, slot, connection);
@@ -161,6 +165,7 @@ impl Service {
                 xid: request.xid,
                 arrived: request.arrived,
                 large: 0,
+                audit: None,
             };
             self.answer_write(now, slot, connection, &request, txn, applied);
         }
@@ -177,7 +182,8 @@ impl Service {
         connection.held_bytes -= bytes;
     }
 
-    /// Passes a request on to the leader. `instead`: the error that the client is told if the request fails.
+    /// Passes a request on to the leader. `instead`: the error that the client is told if the request fails. `audit`:
+    /// what the audit log is told with the outcome.
     pub(super) fn forward(
         &mut self,
         now: Now,
@@ -185,6 +191,7 @@ impl Service {
         connection: &mut Connection,
         request: ClientRequest<'_>,
         instead: Option<ErrorCode>,
+        audit: Option<Box<Asked>>,
     ) {
         assert!(self.ensemble.is_learning(), "only a learner passes requests on");
         let ClientRequest { xid, op, body, large } = request;
@@ -235,6 +242,7 @@ impl Service {
             identities: connection.identities.len(),
             again: false,
             suspect: false,
+            audit,
         });
         self.ensemble.passed_on.add(&request);
         self.work.on_passed_on();
@@ -250,7 +258,7 @@ impl Service {
     ) {
         let body = connection.timeout_ms.to_bytes();
         let request = ClientRequest { xid: 0, op: OpCode::CreateSession, body: &body, large: 0 };
-        self.forward(now, slot, connection, request, None);
+        self.forward(now, slot, connection, request, None, None);
     }
 
     /// The outcome of the request at this place of a queue has arrived: the requests that were passed on before it must
@@ -331,7 +339,8 @@ impl Replica {
         let header = txn.header();
         let session = header.client_id;
         let Some(&slot) = self.service.clients.by_session.get(&session) else {
-            return self.service.ensemble.on_orphan(txn);
+            let audit = self.service.ensemble.on_orphan(txn);
+            return self.service.audit.on_outcome(now, audit, txn, applied);
         };
         let Some(connection) = self.connections.get_mut(slot) else { return };
         assert!(connection.session == session, "a session leads to its connection");

@@ -278,6 +278,7 @@ impl Service {
             xid: request.cxid,
             arrived: now.mono,
             large: 0,
+            audit: None,
         };
         self.propose(txn, request);
     }

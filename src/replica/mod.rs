@@ -14,6 +14,7 @@
 //! transaction is applied, before any reply that could show the change.
 
 mod applying;
+mod audit;
 mod auth;
 mod back_pressure;
 mod backlog;
@@ -70,6 +71,7 @@ use std::net::SocketAddr;
 
 use cost::Weight;
 
+pub use audit::{AuditClient, AuditOperation, AuditRecord, AuditRecords, AuditResult};
 pub use memory::Held;
 pub use options::ReplicaOptions;
 pub use output::{Fatal, Outgoing, Output, Reload, Reloaded};
@@ -240,6 +242,7 @@ impl Replica {
         out.links.append(&mut self.service.ensemble.links);
         out.log_reads.append(&mut self.service.ensemble.log_reads);
         out.configs.append(&mut self.service.ensemble.configs);
+        self.service.audit.hand_out(&mut out.audit);
         out.reload = self.service.pipeline.reload.take();
         out.ops.append(&mut self.service.pipeline.ops);
         out.fatal = self.service.pipeline.fatal.take();

@@ -23,6 +23,8 @@ pub struct ReplicaOptions {
     pub enforced_auth_schemes: Vec<String>,
     /// How identities are checked: digest algorithm, super user, ensemble name.
     pub authentication: crate::acl::AuthenticationOptions,
+    /// Whether writes of this server's clients are told to the audit log (`audit.enable`).
+    pub audit: bool,
     /// Whether hard quotas are enforced (`enforceQuota`).
     pub enforce_quota: bool,
     /// Whether clients may create TTL nodes (`extendedTypesEnabled`).
@@ -114,6 +116,7 @@ impl Default for ReplicaOptions {
             skip_acl: false,
             enforced_auth_schemes: Vec::new(),
             authentication: crate::acl::AuthenticationOptions::default(),
+            audit: false,
             enforce_quota: false,
             extended_types: false,
             emulate_353_ttl: false,

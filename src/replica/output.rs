@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::audit::AuditRecords;
 use crate::id::{ConnectionId, Zxid};
 use crate::io;
 use crate::link::LinkOp;
@@ -26,6 +27,8 @@ pub struct Output {
     pub reload: Option<Reload>,
     /// The files of the configuration to be written, in this order.
     pub configs: Vec<ConfigChange>,
+    /// What the audit log is to tell of this turn.
+    pub audit: AuditRecords,
     /// Why the process must stop. If set, nothing else of the output may be carried out.
     pub fatal: Option<Fatal>,
     /// Empty buffers that the edge gave back, for the next turn.
@@ -143,6 +146,7 @@ impl Output {
             && self.log_reads.is_empty()
             && self.reload.is_none()
             && self.configs.is_empty()
+            && self.audit.is_empty()
             && self.fatal.is_none()
     }
 }

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use super::audit::Asked;
 use super::connection::Forwarded;
 use super::cost::Weight;
 use crate::id::SessionId;
@@ -58,12 +59,14 @@ impl Sum {
 }
 
 /// A request whose connection is gone. It is not a sync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Orphan {
     /// The client's xid.
     pub xid: i32,
     /// The request's length as it was passed on.
     pub bytes: usize,
+    /// What the audit log is told once the outcome is certain.
+    pub audit: Option<Box<Asked>>,
 }
 
 impl PassedOn {
@@ -128,17 +131,19 @@ impl PassedOn {
         }
     }
 
-    /// A transaction of a session that has no connection here was applied: perhaps the outcome of an orphan.
-    pub fn on_orphan_done(&mut self, session: SessionId, xid: i32) {
+    /// A transaction of a session that has no connection here was applied: perhaps the outcome of an orphan. Returns
+    /// what the audit log is told of it.
+    pub fn on_orphan_done(&mut self, session: SessionId, xid: i32) -> Option<Box<Asked>> {
         // The session passed nothing on from here.
-        let Some(of_session) = self.orphans.get_mut(&session) else { return };
+        let of_session = self.orphans.get_mut(&session)?;
         // The leader takes a session's requests in order, so any other xid is another server's.
-        let Some(done) = of_session.pop_front_if(|request| request.xid == xid) else { return };
+        let done = of_session.pop_front_if(|request| request.xid == xid)?;
         self.orphaned.remove(done.bytes);
         if of_session.is_empty() {
             self.orphans.remove(&session);
         }
         self.assert_orphans();
+        done.audit
     }
 
     /// Takes the orphans of a session that has a connection again, or is over.
@@ -182,7 +187,7 @@ mod tests {
             !passed_on.has_room(Weight::Heavy, false) && passed_on.has_room(Weight::Light, false)
         );
         let session = SessionId(7);
-        passed_on.orphan(session, (0..4).map(|xid| Orphan { xid, bytes }));
+        passed_on.orphan(session, (0..4).map(|xid| Orphan { xid, bytes, audit: None }));
         (0..4).for_each(|_| passed_on.remove(&request(bytes, None)));
         assert!(!passed_on.has_room(Weight::Heavy, false) && passed_on.requests() == 0);
         passed_on.on_orphan_done(session, 1);

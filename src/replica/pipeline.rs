@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::ReplicaOptions;
+use super::audit::Asked;
 use super::connection::Slot;
 use super::disk::Snapshots;
 use super::output::{Fatal, Reload};
@@ -33,7 +34,7 @@ use crate::time::{MonoUs, Now};
 use crate::txnlog;
 
 /// A transaction that this server has proposed and not applied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct InFlight {
     /// The transaction's zxid.
     pub zxid: Zxid,
@@ -53,6 +54,8 @@ pub(super) struct InFlight {
     ///
     /// Invariant: claimed from `Clients::large_bytes` until the transaction is applied or given up.
     pub large: u32,
+    /// What the audit log is told once the outcome is certain.
+    pub audit: Option<Box<Asked>>,
 }
 
 /// Whether writes are refused because the disk is full.

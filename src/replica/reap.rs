@@ -85,6 +85,7 @@ impl Service {
                 xid: 0,
                 arrived: now.mono,
                 large: 0,
+                audit: None,
             };
             self.propose(txn, request);
             self.reaping.remove_at = MonoUs(self.reaping.remove_at.0 + self.reaping.pace_us.max(1));

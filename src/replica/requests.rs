@@ -168,7 +168,7 @@ impl Service {
                 self.stats.count_request(OpCode::Sync);
                 if self.ensemble.is_learning() {
                     let op = OpCode::Sync;
-                    self.forward(now, slot, connection, request(op), None);
+                    self.forward(now, slot, connection, request(op), None, None);
                 } else {
                     self.refuse_read_only(now, slot, connection, request(OpCode::Sync));
                 }
@@ -268,14 +268,17 @@ impl Service {
             // error changes nothing, so Ringkeeper logs none; the reply waits for that zxid all the same.
             _ => {
                 self.stats.requests_malformed += 1;
+                self.audit.on_refused(now, self.audit.ask(connection, op, None));
                 let after = self.pipeline.newest_zxid(&self.ensemble);
                 let answer = request.refusal(ErrorCode::MarshallingError);
                 return self.answer_in_turn(now, slot, connection, answer, after);
             }
         };
+        let audit = self.audit.ask(connection, op, body.as_ref());
         if let Some(body) = &body
             && let Some(err) = self.screen(connection, op, body)
         {
+            self.audit.on_refused(now, audit);
             let is_planted = |bug| planted::is(self.options.planted, bug);
             let mut answer = Answer { zxid: Some(Zxid::ZERO), ..request.refusal(err) };
             if is_planted(PlantedBug::RefusedUnderLastXid) {
@@ -292,10 +295,11 @@ impl Service {
         };
         if self.ensemble.is_learning() {
             let instead = upgraded.err();
-            return self.forward(now, slot, connection, request, instead);
+            return self.forward(now, slot, connection, request, instead, audit);
         }
         let Some(zxid) = self.pipeline.next_zxid_for_write(&mut self.ensemble) else {
             self.stats.writes_refused_disk_full += 1;
+            self.audit.on_refused(now, audit);
             let answer = request.refusal(ErrorCode::SystemError);
             return self.answer_in_turn(now, slot, connection, answer, Zxid::ZERO);
         };
@@ -330,6 +334,7 @@ impl Service {
             xid,
             arrived: now.mono,
             large,
+            audit,
         };
         self.propose(txn, request);
     }
@@ -365,6 +370,7 @@ impl Service {
             xid,
             arrived: now.mono,
             large: 0,
+            audit: None,
         };
         self.propose(txn, request);
     }

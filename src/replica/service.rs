@@ -9,6 +9,7 @@
 
 use std::rc::Rc;
 
+use super::audit::Audit;
 use super::clients::Clients;
 use super::ensemble::{Ensemble, ReplicaRole};
 use super::pipeline::Pipeline;
@@ -40,6 +41,8 @@ pub(super) struct Service {
     pub work: Work,
     /// Containers and TTL nodes that are to be removed. Only used where transactions are made.
     pub reaping: Reaping,
+    /// What the audit log is to tell.
+    pub audit: Audit,
     /// The counters for the four-letter words and the metrics.
     pub stats: Stats,
     /// How many lines the log still takes now, of those that clients can provoke.
@@ -80,6 +83,7 @@ impl Service {
             ensemble: Ensemble::new(&options, role, me, peer, now, seed),
             work: Work::new(options.turn_work_units),
             reaping: Reaping::new(&options, now.mono),
+            audit: Audit::new(options.audit),
             stats: Stats::new(now.wall, now.mono),
             lines: Limiter::of_provoked_lines(),
             now,

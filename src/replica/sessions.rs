@@ -232,6 +232,7 @@ impl Service {
             xid: 0,
             arrived: now.mono,
             large: 0,
+            audit: None,
         };
         self.propose(txn, request);
         false
@@ -293,7 +294,14 @@ impl Service {
             }
             ReplicaRole::Learning => {
                 // The body of a closeSession means nothing, so it is not passed on.
-                self.forward(now, slot, connection, ClientRequest { body: &[], ..request }, None);
+                self.forward(
+                    now,
+                    slot,
+                    connection,
+                    ClientRequest { body: &[], ..request },
+                    None,
+                    None,
+                );
                 if connection.is_open() {
                     connection.state = State::Ending;
                 }
@@ -335,6 +343,7 @@ impl Service {
             xid,
             arrived: now.mono,
             large,
+            audit: None,
         };
         self.propose(txn, request);
         true

@@ -78,6 +78,7 @@ impl Service {
             xid: 0,
             arrived: now.mono,
             large: 0,
+            audit: None,
         };
         self.propose(txn, request);
         self.sessions.local.remove(session);

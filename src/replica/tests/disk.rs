@@ -50,7 +50,7 @@ fn a_snapshot_is_written_after_so_many_transactions_while_writes_go_on() {
 }
 
 /// Fills the log until the server refuses a write, and gives the number of accepted writes.
-fn fill(h: &mut Harness, client: &Client) -> usize {
+pub(super) fn fill(h: &mut Harness, client: &Client) -> usize {
     let data = vec![7; 700_000];
     for count in 0..100 {
         let reply = h.call(client.conn, 1, OpCode::Create, &create("/p/n", &data, 2));

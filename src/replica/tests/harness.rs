@@ -22,7 +22,7 @@ use crate::quorum::PeerOptions;
 use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, recover, truncate};
 use crate::replica::ensemble::ReplicaRole;
 use crate::replica::service::Service;
-use crate::replica::{Fatal, Output, Reload, Reloaded, Replica, ReplicaOptions};
+use crate::replica::{AuditRecords, Fatal, Output, Reload, Reloaded, Replica, ReplicaOptions};
 use crate::time::{MonoUs, Now, WallMs};
 use crate::watch::WatchBounds;
 use crate::zab::Ready;
@@ -72,6 +72,8 @@ pub struct Harness {
     pub files_full: bool,
     /// What the replica asked of its links to other servers.
     pub links: Vec<LinkOp>,
+    /// What the audit log was told.
+    pub audit: AuditRecords,
     /// If set, turns follow until no client stands in line.
     pub serves_all: bool,
     /// If set, clients take their output at once.
@@ -124,6 +126,7 @@ impl Harness {
             disk_full,
             files_full: false,
             links: Vec::new(),
+            audit: AuditRecords::default(),
             serves_all: true,
             reads: true,
             unread: Vec::new(),
@@ -155,6 +158,9 @@ impl Harness {
             }
         }
         self.links.append(&mut self.output.links);
+        self.audit.records.append(&mut self.output.audit.records);
+        self.audit.dropped += self.output.audit.dropped;
+        self.output.audit = AuditRecords::default();
         self.fatal = self.fatal.take().or(self.output.fatal.take());
         if let Some(reload) = self.output.reload.take() {
             assert!(self.ops.is_empty(), "no op is in flight");

@@ -1,6 +1,7 @@
 //! Conversations with a replica over a disk in memory.
 
 mod across_servers;
+mod audit;
 mod back_pressure;
 mod cluster;
 mod coming_back;

@@ -88,6 +88,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
             ensemble_names,
         },
         enforced_auth_schemes: security.enforced_auth_schemes.clone(),
+        audit: false,
         enforce_quota: config.nodes.enforce_quota,
         extended_types: config.nodes.extended_types_enabled,
         emulate_353_ttl: config.nodes.emulate_353_ttl_nodes,

@@ -71,6 +71,7 @@ pub mod replica;
 
 // Layer 6: the edge, the only place with effects.
 pub mod admin;
+pub mod audit;
 pub mod config;
 pub mod inspect;
 pub mod metrics;

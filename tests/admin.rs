@@ -65,6 +65,7 @@ impl Bench {
             stalls: Stalls::default(),
             held: Held::default(),
             connections_refused: 0,
+            audit_dropped: 0,
             ensemble: None,
         };
         let replica = Replica::new(options, recovered, now, 7);

@@ -374,7 +374,6 @@ fn what_would_weaken_security_is_refused_unless_it_is_switched_off() {
         "quorum.auth.enableSasl",
         "quorum.auth.serverRequireSasl",
         "quorum.auth.learnerRequireSasl",
-        "audit.enable",
         "client.portUnification",
         "portUnification",
         "java.security.auth.login.config",

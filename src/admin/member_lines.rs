@@ -212,6 +212,7 @@ mod tests {
             drop_probability: 0.0,
             digest_mismatches: 0,
             disk_is_full: false,
+            audit_dropped: 0,
         };
         let brief = Brief {
             stats: &stats,
@@ -307,7 +308,8 @@ mod tests {
             let is_own = metrics::quorum::OWN.contains(&name.strip_prefix("zk_").unwrap())
                 || metrics::STALLS_OWN.iter().any(|own| name.ends_with(own))
                 || metrics::HELD_OWN.contains(&name.strip_prefix("zk_").unwrap())
-                || metrics::ROOM_OWN.contains(&name.strip_prefix("zk_").unwrap());
+                || metrics::ROOM_OWN.contains(&name.strip_prefix("zk_").unwrap())
+                || metrics::AUDIT_OWN.contains(&name.strip_prefix("zk_").unwrap());
             // Counters of 3.10, which 3.9 does not have.
             let is_newer = name.starts_with("zk_op_count_");
             let is_theirs = is_newer || theirs.contains(&format!("{name}\t"));

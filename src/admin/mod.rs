@@ -42,6 +42,8 @@ pub struct Desk {
     pub held: Held,
     /// Connections that were refused because there were too many.
     pub connections_refused: u64,
+    /// Records that the audit log could not write.
+    pub audit_dropped: u64,
     /// Additional information on a member of an ensemble; `None`: the server is standalone.
     pub ensemble: Option<EnsembleDesk>,
 }
@@ -128,6 +130,7 @@ impl Desk {
                 let mut gauges = gauges(replica, from, now);
                 gauges.file_descriptors = FileDescriptors::read();
                 gauges.connections_refused = self.connections_refused;
+                gauges.audit_dropped = self.audit_dropped;
                 mntr(replica, &self.brief(replica, &gauges, mode), now)
             }
             FourLetterWord::Ruok => "imok".to_owned(),
@@ -279,6 +282,7 @@ fn gauges(replica: &Replica, asking: Asking, now: Now) -> Gauges {
         connections_refused: 0,
         digest_mismatches: database.digest_mismatches(),
         disk_is_full: replica.is_disk_full(),
+        audit_dropped: 0,
     }
 }
 

@@ -53,7 +53,7 @@ impl fmt::Display for JavaDate {
 /// Year, month and day of the day that is `days` after 1 January 1970.
 ///
 /// Years are counted from 1 March here, so that the leap day is the last of its year.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468; // from 1 March of the year 0
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);

@@ -41,6 +41,7 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     session_times(reading);
     connection_weights(reading);
     ensemble_scheme(reading);
+    audit_file(reading);
     enforced_schemes(reading);
     read_only_word(reading);
     members::collect(reading, &mut read_file);
@@ -204,6 +205,22 @@ fn ensemble_scheme(reading: &mut Reading) {
         let text =
             format!("has no effect without authProvider.1 = {ENSEMBLE_PROVIDER}, as in ZooKeeper");
         reading.note(Level::Warn, &origin, "ensembleAuthName", text);
+    }
+}
+
+/// Where the audit log goes has no effect unless there is one.
+fn audit_file(reading: &mut Reading) {
+    if reading.config.audit.is_enabled {
+        return;
+    }
+    for key in
+        ["ringkeeper.audit.file", "ringkeeper.audit.fileBytesMax", "ringkeeper.audit.filesKept"]
+    {
+        if reading.values.contains_key(key) {
+            let origin = reading.origin(key);
+            let text = "has no effect without audit.enable=true".to_owned();
+            reading.note(Level::Warn, &origin, key, text);
+        }
     }
 }
 

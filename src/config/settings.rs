@@ -5,6 +5,7 @@
 //! server` without a file; the defaults of a file are [`Config::of_file`], because a `zoo.cfg` without
 //! `clientPortAddress` listens on every address and one without `dataDir` is an error.
 
+mod audit;
 mod listen;
 mod own;
 mod security;
@@ -17,6 +18,7 @@ use super::origin::{Note, Origin};
 use super::quorum::Quorum;
 use crate::limits::{FRAME_BYTES_MAX, TXN_EXTRA_BYTES_MAX};
 
+pub use audit::Audit;
 pub use listen::{Listen, ListenHost};
 pub(super) use own::REQUEST_BYTES_IN_FLIGHT_MAX;
 pub use own::{FilesReadableBy, LogFormat, LogLevel, Own};
@@ -35,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     /// Access control.
     pub security: Security,
+    /// The audit log.
+    pub audit: Audit,
     /// Kinds of nodes and their rules.
     pub nodes: Nodes,
     /// Four-letter words.

@@ -4,6 +4,7 @@
 //! them; the numbers come from the replica, which keeps plain integers, and from the edge. This
 //! module measures nothing.
 
+mod audit;
 mod held;
 mod names;
 pub mod process;
@@ -11,6 +12,7 @@ pub mod quorum;
 mod room;
 mod stalls;
 
+pub use audit::{OWN as AUDIT_OWN, each as each_audit};
 pub use held::{Held, OWN as HELD_OWN, each as each_held};
 pub(crate) use names::rounded;
 pub use names::{ENSEMBLES_ALONE, Gauges, Value, WITHOUT_MEANING, each};

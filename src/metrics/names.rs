@@ -48,6 +48,8 @@ pub struct Gauges {
     pub digest_mismatches: u64,
     /// Whether writes are refused because the disk is full.
     pub disk_is_full: bool,
+    /// Records that the audit log could not write.
+    pub audit_dropped: u64,
 }
 
 /// Calls `sink` with every metric that has a meaning here.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::wiring::Wiring;
 use super::{beginnings, client_port, membership, options};
+use crate::audit;
 use crate::config::report::Here;
 use crate::config::{Config, PeerType};
 use crate::link::Endpoint;
@@ -46,6 +47,8 @@ pub fn look(config: &Config) -> Here {
         here.remarks.extend(beginnings::missing_folders(config));
         here.remarks.extend(beginnings::empty_folder(config));
     }
+    let file = config.audit.file.as_deref().filter(|_| config.audit.is_enabled);
+    here.denied.extend(file.and_then(audit::obstacle));
     // While a server runs here, its ports would all seem taken.
     let held = folders.iter().find_map(|folder| Some((folder, runtime::holder(folder)?)));
     here.held = held.is_some();

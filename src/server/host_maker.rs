@@ -14,6 +14,7 @@ use super::membership::Teller;
 use super::past::Past;
 use super::recover::{self, Opener};
 use super::{options, oracle};
+use crate::audit::AuditLog;
 use crate::config::Config;
 use crate::config::dynamic::Keeper;
 use crate::net::links::{LinkOptions, Links};
@@ -42,6 +43,8 @@ pub struct HostMaker {
     pub budget: Budget,
     /// Bounds how many connections there are.
     pub census: Census,
+    /// The audit log, if there is one.
+    pub audit: Option<AuditLog>,
 }
 
 impl HostMaker {
@@ -66,6 +69,7 @@ impl HostMaker {
             reading,
             budget,
             census,
+            audit,
         } = self;
         let clock = Clock::start();
         // A random number of the process: the hash of the tree, and delays in elections, must not be guessable or
@@ -106,7 +110,7 @@ impl HostMaker {
         let desk = options::desk(&config, &folder, client_port.address().port());
         let parts = Parts {
             disk: Disk::new(ring, worker, past, opener, folder),
-            clients: ClientSide::new(carrier, budget, census, desk, client_port),
+            clients: ClientSide::new(carrier, budget, census, desk, client_port, audit),
             links,
             keeper,
             teller,

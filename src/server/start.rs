@@ -25,6 +25,7 @@ use super::phases::{Phases, ServerPhase};
 use super::turns::Ended;
 use super::wiring::Wiring;
 use super::{beginnings, environment, purge};
+use crate::audit::AuditLog;
 use crate::config::dynamic::Keeper;
 use crate::config::{self, Config, FilesReadableBy, Level};
 use crate::id::Epoch;
@@ -59,14 +60,26 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
     if let Some(me) = membership::me(config) {
         log.speaker().set_server(me);
     }
+    let audit = match options::audit(config).map(AuditLog::start).transpose() {
+        Ok(audit) => audit,
+        Err(error) => {
+            tracing::error!("{error}");
+            log.flush();
+            return EXIT_FAILURE;
+        }
+    };
     // From here on a start that takes long says so in the log.
-    let served = Phases::begin(log.flusher())
+    let flush = flusher(&log, audit.clone());
+    let served = Phases::begin(flush)
         .map_err(|error| no_thread(config, "no thread can be made", &error).into())
-        .and_then(|phases| serve(config, file, before, &stop, log.speaker(), &phases));
+        .and_then(|phases| serve(config, file, before, &stop, (log.speaker(), &audit), &phases));
     let code = match served {
         Ok(()) => EXIT_OK,
         Err(Failure { reason, lack }) => {
             tracing::error!("{reason}");
+            audit.iter().for_each(AuditLog::server_failed);
+            audit.iter().for_each(AuditLog::server_stops);
+            audit.iter().for_each(AuditLog::flush);
             // A standalone server serves reads on a full disk, so it stops for lack of room only at the start,
             // when an operator is watching.
             let lack = lack.filter(|lack| *lack != Lack::Room || config.quorum.is_distributed());
@@ -84,8 +97,19 @@ pub fn run(config: &Config, file: Option<&Path>) -> u8 {
             EXIT_FAILURE
         }
     };
+    audit.iter().for_each(AuditLog::server_stops);
+    audit.iter().for_each(AuditLog::flush);
     log.flush();
     code
+}
+
+/// Writes what waits for the log and for the audit log.
+fn flusher(log: &log::Log, audit: Option<AuditLog>) -> impl Fn() + Send + Sync + use<> {
+    let log = log.flusher();
+    move || {
+        audit.iter().for_each(AuditLog::flush);
+        log();
+    }
 }
 
 /// The options of the log.
@@ -128,15 +152,19 @@ fn serve(
     file: Option<&Path>,
     before: Option<Earlier>,
     stop: &StopFlag,
-    speaker: &Arc<Speaker>,
+    (speaker, audit): (&Arc<Speaker>, &Option<AuditLog>),
     phases: &Phases,
 ) -> Result<(), Failure> {
     let started = Instant::now();
     let bell = Doorbell::new().map_err(|error| format!("cannot create an eventfd: {error}"))?;
     // The thread of the signals outlives the start, and ends the process itself as long as nothing is served.
-    let asked = phases.clone();
+    let (asked, stopping) = (phases.clone(), audit.clone());
+    let ask = move |signal: &str| {
+        asked.asked_to_stop(signal);
+        stopping.iter().for_each(AuditLog::server_stops);
+    };
     // Before anything that may take long: a signal must end the start in every phase.
-    watch_signals(stop.clone(), vec![bell.clone()], move |signal| asked.asked_to_stop(signal))
+    watch_signals(stop.clone(), vec![bell.clone()], ask)
         .map_err(|error| no_thread(config, "signals cannot be watched", &error))?;
     introduce(config, file);
     let keeper = Keeper::new(config, file);
@@ -200,6 +228,7 @@ fn serve(
         reading: phases.reading(),
         budget,
         census: clients.census.clone(),
+        audit: audit.clone(),
     };
     let start = Start {
         sockets,
@@ -215,6 +244,7 @@ fn serve(
     let threads = executors::start(&wiring, start)?;
     // A member may have no leader for long, so it does not say that it serves.
     let serving = || {
+        audit.iter().for_each(AuditLog::server_started);
         let ms = started.elapsed().as_millis();
         if config.quorum.is_distributed() {
             tracing::info!(

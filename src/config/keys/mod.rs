@@ -14,6 +14,7 @@
 //! ```
 
 mod acted;
+mod audit;
 mod meaningless;
 mod quorum;
 mod row;
@@ -255,6 +256,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         quorum::KEYS,
         security::X509_KEYS,
         security::KEYS,
+        audit::KEYS,
         unbuilt::KEYS,
         meaningless::KEYS,
     ]

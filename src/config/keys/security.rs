@@ -1,4 +1,4 @@
-//! Rows about TLS, SASL, authentication providers and the audit log.
+//! Rows about TLS, SASL and authentication providers.
 //!
 //! None of these parts is built. A key that only *sets them up* (a key store, a principal) is ignored
 //! with a line: connections that would have been protected fail, and none is less protected. A key that
@@ -22,7 +22,6 @@ const TLS: &str = "TLS, so connections are not encrypted";
 const SASL: &str = "SASL, so clients cannot authenticate with it";
 const QUORUM_SASL: &str = "SASL between servers";
 const X509: &str = "TLS, so no client has a certificate here";
-const AUDIT: &str = "the audit log";
 
 /// A row that sets up TLS.
 const fn tls(name: &'static str, kind: Kind) -> Key {
@@ -284,24 +283,6 @@ pub(super) static KEYS: &[Key] = &[
         is_false,
     )
     .default("false"),
-    // ZooKeeper: ZKAuditProvider.
-    refused(
-        Place::Property,
-        "audit.enable",
-        Kind::Bool,
-        "the audit log is not built yet, and changes would leave no trace \
-             in it; set it to false to accept that",
-        is_false,
-    )
-    .default("false"),
-    Key::new(
-        Theme::Security,
-        Place::Property,
-        "audit.impl.class",
-        Kind::Text,
-        Fate::Unbuilt(AUDIT),
-    )
-    .default("org.apache.zookeeper.audit.Slf4jAuditLogger"),
     // ZooKeeper: ProviderRegistry.initialize.
     // A family: any text may follow the dot. The class of one of them makes the scheme ensemble known.
     Key::new(

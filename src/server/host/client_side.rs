@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use super::super::client_port::{ClientPort, Moved};
 use crate::admin::word::{FourLetterWord, TRACE_MASK_BYTES};
 use crate::admin::{Asking, Desk};
+use crate::audit::AuditLog;
 use crate::metrics;
 use crate::net::{Budget, Census};
 use crate::quorum;
@@ -57,23 +58,34 @@ pub struct ClientSide {
     port: ClientPort,
     /// Sockets at a new address, until the turn loop takes them.
     new_sockets: Option<Vec<TcpListener>>,
+    /// The audit log, if there is one.
+    audit: Option<AuditLog>,
 }
 
 impl ClientSide {
-    /// `carrier` carries bytes to clients, which connect at `port`.
+    /// `carrier` carries bytes to clients, which connect at `port`. `audit`: the audit log, if there is one.
     pub fn new(
         carrier: Box<dyn Deliver>,
         budget: Budget,
         census: Census,
         desk: Desk,
         port: ClientPort,
+        audit: Option<AuditLog>,
     ) -> ClientSide {
-        ClientSide { carrier, budget, census, desk, answers: Vec::new(), port, new_sockets: None }
+        let (answers, new_sockets) = (Vec::new(), None);
+        ClientSide { carrier, budget, census, desk, answers, port, new_sockets, audit }
     }
 
     /// How many more bytes may wait for clients.
     pub fn room(&self) -> usize {
         self.budget.room()
+    }
+
+    /// Hands on what clients did, for the audit log.
+    pub fn audit(&self, output: &mut Output) {
+        if let Some(audit) = &self.audit {
+            audit.put(&mut output.audit);
+        }
     }
 
     /// Sends the answers of the replica and those to four-letter words.
@@ -155,6 +167,7 @@ impl ClientSide {
             watches_refused: replica.stats().watches_refused,
         };
         self.desk.connections_refused = self.census.refused();
+        self.desk.audit_dropped = self.audit.as_ref().map_or(0, AuditLog::dropped);
     }
 
     /// The answer to `srvr`, for the log.

@@ -101,6 +101,8 @@ impl Host {
             return TurnPart::Core;
         }
         // An error that ends the process was handled above, before anything of this turn is said.
+        // Before the answers: a client that ends the server must not overtake what it did.
+        self.clients.audit(&mut self.output);
         self.send();
         self.use_disk(now);
         // After the disk has got its operations: a reload waits for the disk, and is the last step of the turn.

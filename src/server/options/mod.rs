@@ -21,7 +21,8 @@ use crate::admin::answer::ConfFacts;
 use crate::admin::member_lines::Limits;
 use crate::admin::word::FourLetterWord;
 use crate::admin::{Desk, EnsembleDesk, Whitelist};
-use crate::config::{self, Config};
+use crate::audit::AuditOptions;
+use crate::config::{self, Config, FilesReadableBy};
 use crate::database::DatabaseOptions;
 use crate::id::ServerId;
 use crate::limits;
@@ -88,7 +89,7 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
             ensemble_names,
         },
         enforced_auth_schemes: security.enforced_auth_schemes.clone(),
-        audit: false,
+        audit: config.audit.is_enabled,
         enforce_quota: config.nodes.enforce_quota,
         extended_types: config.nodes.extended_types_enabled,
         emulate_353_ttl: config.nodes.emulate_353_ttl_nodes,
@@ -188,6 +189,22 @@ fn txnlog(config: &Config, device: LogDevice) -> WriterOptions {
     }
 }
 
+/// Where the audit log goes. `None`: there is none.
+pub fn audit(config: &Config) -> Option<AuditOptions> {
+    let audit = config.audit.is_enabled.then(|| config.audit.clone())?;
+    Some(AuditOptions {
+        file: audit.file,
+        file_mode: match config.own.files_readable_by {
+            FilesReadableBy::Owner => 0o600,
+            FilesReadableBy::Group => 0o640,
+            FilesReadableBy::Umask => 0o666,
+        },
+        file_bytes_max: audit.file_bytes_max,
+        files_kept: audit.files_kept,
+        server_user: Machine::read().user_name,
+    })
+}
+
 /// The facts for the answers to four-letter words, and which words are answered (`4lw.commands.whitelist`). `port` is
 /// the port on which clients connect.
 pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
@@ -229,6 +246,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
         stalls: Stalls::default(),
         held: Held::default(),
         connections_refused: 0,
+        audit_dropped: 0,
         ensemble: config.quorum.is_distributed().then_some(EnsembleDesk {
             limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
             local_sessions: config.sessions.local_sessions_enabled,

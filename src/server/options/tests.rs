@@ -59,6 +59,10 @@ const TOLD: &[(&str, &str)] = &[
     ("extendedTypesEnabled=true", ""),
     ("emulate353TTLNodes=true", ""),
     ("enforceQuota=true", ""),
+    ("audit.enable=true", ""),
+    ("ringkeeper.audit.file=/a", "audit.enable=true"),
+    ("ringkeeper.audit.fileBytesMax=7777777", "audit.enable=true"),
+    ("ringkeeper.audit.filesKept=77", "audit.enable=true"),
     ("ringkeeper.znode.container.checkIntervalMs=77", ""),
     ("ringkeeper.znode.container.maxPerMinute=77", ""),
     ("ringkeeper.znode.container.maxNeverUsedIntervalMs=77", ""),
@@ -131,6 +135,7 @@ const TAKEN_BY_THE_START: &[&str] = &[
     "clientPortListenBacklog",
     "clientTcpKeepAlive",
     "4lw.commands.whitelist",
+    "audit.impl.class",
     "electionAlg",
     "dynamicConfigFile",
     "ringkeeper.cores",
@@ -156,8 +161,8 @@ fn told(lines: &str) -> String {
     let (net, census) = (net(&config, 1, &unbounded()), census(&config, 1000));
     let (peer, ensemble) = (peer(&config, ServerId(1)), config.quorum.ensemble());
     let between = between_servers(&config);
-    let recovery = recovery(&config, 1);
-    format!("{replica:?}{net:?}{census:?}{recovery:?}{peer:?}{ensemble:?}{between:?}")
+    let (recovery, audit) = (recovery(&config, 1), audit(&config));
+    format!("{replica:?}{net:?}{census:?}{recovery:?}{peer:?}{ensemble:?}{between:?}{audit:?}")
 }
 
 #[test]

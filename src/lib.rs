@@ -77,6 +77,7 @@ pub mod inspect;
 pub mod metrics;
 pub mod net;
 pub mod runtime;
+pub mod tls;
 
 // Layer 7: all of it together.
 pub mod cli;

@@ -7,15 +7,18 @@
 //! | `ensemble` | what servers ask of each other |
 //! | `turns` | the work of one turn |
 //! | `host` | what the process asks of its host |
+//! | `tls` | files of keys and certificates, and what peers show |
 
 mod audit;
 mod clients;
 mod ensemble;
 mod host;
+mod tls;
 mod turns;
 
 pub use audit::*;
 pub use clients::*;
 pub use ensemble::*;
 pub use host::*;
+pub use tls::*;
 pub use turns::*;

@@ -9,6 +9,7 @@ mod audit;
 mod listen;
 mod own;
 mod security;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -23,6 +24,7 @@ pub use listen::{Listen, ListenHost};
 pub(super) use own::REQUEST_BYTES_IN_FLIGHT_MAX;
 pub use own::{FilesReadableBy, LogFormat, LogLevel, Own};
 pub use security::{DigestAlgorithm, Security};
+pub use tls::{ClientAuth, Password, Secret, StoreAt, Tls, TlsSide};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub security: Security,
     /// The audit log.
     pub audit: Audit,
+    /// Encrypted connections.
+    pub tls: Tls,
     /// Kinds of nodes and their rules.
     pub nodes: Nodes,
     /// Four-letter words.

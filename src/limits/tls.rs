@@ -1,0 +1,26 @@
+//! Bounds of TLS: the files that set it up, and the certificates of peers.
+
+/// Bytes of a key store or trust store. Java's own list of all public authorities has 170 KB.
+pub const STORE_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes of a file with a password.
+pub const PASSWORD_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Certificates in one store. Java's list has some 150.
+pub const STORE_CERTIFICATES_MAX: usize = 4096;
+
+/// Certificates of a chain, from a leaf to its root: webpki follows six issuers, and rustls refuses long messages.
+pub const CHAIN_CERTIFICATES_MAX: usize = 16;
+
+/// Rounds of hashing that one file may ask for, all its passwords together: some seconds. `keytool` and OpenSSL write
+/// 2048 to 10 000 for each; a cautious operator takes a million.
+// Java: PKCS12KeyStore.MAX_ITERATION_COUNT is 5 000 000 for each.
+pub const PBE_ITERATIONS_MAX: u32 = 10_000_000;
+
+/// Bytes of the names of trusted issuers that a server tells its clients; beyond it tells none. The field of the
+/// message has two bytes for its length.
+pub const ISSUER_HINTS_BYTES_MAX: usize = 16 * 1024;
+const _: () = assert!(ISSUER_HINTS_BYTES_MAX < u16::MAX as usize);
+
+/// Bytes of an object identifier in a name. Real ones have up to twenty.
+pub const OBJECT_ID_BYTES_MAX: usize = 128;

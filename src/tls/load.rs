@@ -1,0 +1,375 @@
+//! From settings and files to configurations of rustls, and again when the files change.
+//!
+//! Reading is separate from building, so that a broken file never replaces a good configuration: [`Endpoint::reload`]
+//! returns a whole new endpoint or an error. An error is a sentence that names the key, the file and the way out; none
+//! holds a password.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::certificate::Certificate;
+use super::names::Protocol;
+use super::stores::{self, KeyEntry};
+use super::verify::{OfClients, OfServers, Trust};
+use super::x500;
+use crate::config::{ClientAuth, Password, StoreAt, TlsSide};
+use crate::limits::{PASSWORD_FILE_BYTES_MAX, STORE_BYTES_MAX};
+
+/// What the two ends of TLS need: one for clients, one for servers among themselves.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// For connections that this server accepts.
+    pub server: Arc<ServerConfig>,
+    /// For connections that it makes; `None` without a trust store.
+    pub client: Option<Arc<ClientConfig>>,
+    /// This server's own certificate.
+    pub own: OwnCertificate,
+    /// What deserves a warning, as sentences.
+    pub warnings: Vec<String>,
+    /// SHA-256 of what was read.
+    content: [u8; 32],
+}
+
+/// What a line of the log says about a certificate of this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnCertificate {
+    /// SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` writes it.
+    pub fingerprint: String,
+    /// See [`x500::rfc2253`].
+    pub subject: String,
+    /// The last second in which it is valid, since 1970.
+    pub not_after: i64,
+}
+
+impl OwnCertificate {
+    fn of(bytes: &CertificateDer<'_>) -> Option<Self> {
+        let certificate = Certificate::parse(bytes).ok()?;
+        let digits: Vec<String> =
+            Sha256::digest(bytes).iter().map(|it| format!("{it:02X}")).collect();
+        Some(Self {
+            fingerprint: digits.join(":"),
+            subject: x500::rfc2253(certificate.subject).ok()?,
+            not_after: certificate.not_after,
+        })
+    }
+
+    /// Whole days until it expires; negative once it has. `now`: seconds since 1970.
+    pub fn days_left(&self, now: i64) -> i64 {
+        (self.not_after - now).div_euclid(86_400)
+    }
+}
+
+/// What became of files that were read again.
+#[derive(Debug)]
+pub enum Reload {
+    /// They hold what they held.
+    Same,
+    /// They make a new endpoint, for new connections.
+    Changed(Box<Endpoint>),
+    /// They cannot be used; the old endpoint stays.
+    Broken(TlsError),
+}
+
+/// Why there is no TLS: a sentence for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsError {
+    /// The key that names the file, or that has to be set.
+    pub key: String,
+    /// The file, if it is about one.
+    pub path: Option<PathBuf>,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => write!(f, "{}: {}: {}", self.key, path.display(), self.problem),
+            None => write!(f, "{}: {}", self.key, self.problem),
+        }
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+impl Endpoint {
+    /// Reads the stores of one side and builds its endpoint.
+    pub fn load(side: &TlsSide) -> Result<Endpoint, TlsError> {
+        let files = Files::read(side)?;
+        Endpoint::build(side, files)
+    }
+
+    /// Reads the stores again.
+    pub fn reload(&self, side: &TlsSide) -> Reload {
+        let files = match Files::read(side) {
+            Ok(files) if files.content() == self.content => return Reload::Same,
+            Ok(files) => files,
+            Err(error) => return Reload::Broken(error),
+        };
+        match Endpoint::build(side, files) {
+            Ok(endpoint) => Reload::Changed(Box::new(endpoint)),
+            Err(error) => Reload::Broken(error),
+        }
+    }
+
+    fn build(side: &TlsSide, files: Files) -> Result<Endpoint, TlsError> {
+        let content = files.content();
+        let mut warnings = Vec::new();
+        let provider = Arc::new(provider(side));
+        let (key_at, key_bytes) = &files.key;
+        let entry = stores::key_entry(&key_bytes.store, key_at.kind, &key_bytes.password)
+            .map_err(|problem| side.about_key(&key_at.path, problem))?;
+        if entry.others > 0 {
+            warnings.push(format!(
+                "{}: it holds {} further private keys, which are not used",
+                key_at.path.display(),
+                entry.others
+            ));
+        }
+        let own = OwnCertificate::of(&entry.chain[0])
+            .ok_or_else(|| side.about_key(&key_at.path, "its certificate cannot be read"))?;
+        let certified = Arc::new(certified(side, key_at, entry, &provider)?);
+        let trust = match &files.trust {
+            Some((at, bytes)) => Some(Arc::new(trust(side, at, bytes, &provider)?)),
+            None => None,
+        };
+        let server = server(side, &provider, &certified, trust.as_ref(), &mut warnings)?;
+        let client = trust.map(|trust| client(side, &provider, certified, trust)).transpose()?;
+        Ok(Endpoint {
+            server: Arc::new(server),
+            client: client.map(Arc::new),
+            own,
+            warnings,
+            content,
+        })
+    }
+}
+
+fn trust(
+    side: &TlsSide,
+    at: &StoreAt,
+    bytes: &Bytes,
+    provider: &CryptoProvider,
+) -> Result<Trust, TlsError> {
+    let certificates = stores::trusted(&bytes.store, at.kind, &bytes.password)
+        .map_err(|problem| side.about_trust(&at.path, problem))?;
+    Trust::new(certificates, provider).map_err(|index| {
+        side.about_trust(&at.path, format_args!("its certificate {} cannot be read", index + 1))
+    })
+}
+
+/// The key with its certificates, if they belong together.
+fn certified(
+    side: &TlsSide,
+    at: &StoreAt,
+    entry: KeyEntry,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
+    let leaf = Certificate::parse(&entry.chain[0])
+        .map_err(|_| side.about_key(&at.path, "its certificate cannot be read"))?;
+    let key = provider.key_provider.load_private_key(entry.key).map_err(|_| {
+        side.about_key(
+            &at.path,
+            "its private key is none that TLS uses here; RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, and \
+             Ed25519 are",
+        )
+    })?;
+    // A key whose public half is not known is not compared.
+    if key.public_key().is_some_and(|public| public.as_ref() != leaf.key) {
+        return Err(side.about_key(
+            &at.path,
+            "its first certificate is not that of its private key; put the key's own certificate first",
+        ));
+    }
+    Ok(CertifiedKey::new(entry.chain, key))
+}
+
+fn server(
+    side: &TlsSide,
+    provider: &Arc<CryptoProvider>,
+    certified: &Arc<CertifiedKey>,
+    trust: Option<&Arc<Trust>>,
+    warnings: &mut Vec<String>,
+) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&versions(side, provider))
+        .map_err(|_| side.about_suites())?;
+    let builder = match (side.client_auth, trust) {
+        (ClientAuth::None, _) => builder.with_no_client_auth(),
+        (ClientAuth::Need, Some(trust)) => {
+            builder.with_client_cert_verifier(Arc::new(OfClients::new(trust.clone(), true)))
+        }
+        (ClientAuth::Want, Some(trust)) => {
+            builder.with_client_cert_verifier(Arc::new(OfClients::new(trust.clone(), false)))
+        }
+        (ClientAuth::Want, None) => {
+            warnings.push(format!(
+                "{}trustStore.location is not set, so clients are not asked for certificates",
+                side.prefix
+            ));
+            builder.with_no_client_auth()
+        }
+        (ClientAuth::Need, None) => {
+            return Err(side.error(
+                "trustStore.location",
+                "it is not set, and clients must show a certificate that it trusts; set it, or \
+                 set clientAuth to none",
+            ));
+        }
+    };
+    let resolver = Arc::new(SingleCertAndKey::from(certified.clone()));
+    let mut config = builder.with_cert_resolver(resolver);
+    // Java: useCipherSuitesOrder, which is on.
+    config.ignore_client_order = side.cipher_suites.is_some();
+    Ok(config)
+}
+
+fn client(
+    side: &TlsSide,
+    provider: &Arc<CryptoProvider>,
+    certified: Arc<CertifiedKey>,
+    trust: Arc<Trust>,
+) -> Result<ClientConfig, TlsError> {
+    let verifier = OfServers::new(trust, side.hostname_verification);
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&versions(side, provider))
+        .map_err(|_| side.about_suites())?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))))
+}
+
+/// rustls' provider with the configured suites, in their order.
+fn provider(side: &TlsSide) -> CryptoProvider {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    if let Some(chosen) = &side.cipher_suites {
+        let all = std::mem::take(&mut provider.cipher_suites);
+        let of = |suite| all.iter().find(|it| it.suite() == suite).copied();
+        provider.cipher_suites = chosen.iter().filter_map(|suite| of(*suite)).collect();
+    }
+    provider
+}
+
+/// The configured versions for which a suite is left: a version without suites would be negotiated and then fail.
+fn versions(side: &TlsSide, provider: &CryptoProvider) -> Vec<&'static SupportedProtocolVersion> {
+    let has_suite = |version: &&'static SupportedProtocolVersion| {
+        provider.cipher_suites.iter().any(|suite| suite.version() == *version)
+    };
+    let of = |protocol: &Protocol| match protocol {
+        Protocol::Tls12 => &rustls::version::TLS12,
+        Protocol::Tls13 => &rustls::version::TLS13,
+    };
+    side.protocols.iter().map(of).filter(has_suite).collect()
+}
+
+/// What was read for one side.
+struct Files {
+    key: (StoreAt, Bytes),
+    trust: Option<(StoreAt, Bytes)>,
+}
+
+struct Bytes {
+    store: Zeroizing<Vec<u8>>,
+    password: Zeroizing<String>,
+}
+
+impl Files {
+    fn read(side: &TlsSide) -> Result<Files, TlsError> {
+        let Some(at) = &side.key_store else {
+            return Err(side.error(
+                "keyStore.location",
+                "it is not set, and a server needs a certificate for TLS; name the file with key and certificate",
+            ));
+        };
+        let key = (at.clone(), Files::of(side, at, "keyStore")?);
+        let trust = match &side.trust_store {
+            Some(at) => Some((at.clone(), Files::of(side, at, "trustStore")?)),
+            None => None,
+        };
+        Ok(Files { key, trust })
+    }
+
+    fn of(side: &TlsSide, at: &StoreAt, store: &str) -> Result<Bytes, TlsError> {
+        let unread = |name: &str, path: &Path, error: &io::Error| TlsError {
+            key: format!("{}{store}.{name}", side.prefix),
+            path: Some(path.to_owned()),
+            problem: format!("it cannot be read: {error}"),
+        };
+        let bytes =
+            read(&at.path, STORE_BYTES_MAX).map_err(|e| unread("location", &at.path, &e))?;
+        let password = match &at.password {
+            Password::None => Zeroizing::default(),
+            Password::Given(secret) => Zeroizing::new(secret.reveal().to_owned()),
+            Password::File(path) => {
+                let bytes = read(path, PASSWORD_FILE_BYTES_MAX)
+                    .map_err(|error| unread("passwordPath", path, &error))?;
+                first_line(&bytes)
+            }
+        };
+        Ok(Bytes { store: bytes, password })
+    }
+
+    fn content(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for (_, bytes) in std::iter::once(&self.key).chain(&self.trust) {
+            for part in [&bytes.store[..], bytes.password.as_bytes()] {
+                hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+                hash.update(part);
+            }
+        }
+        hash.finalize().into()
+    }
+}
+
+/// A file whose size is bounded.
+fn read(path: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > bytes_max {
+        let text = format!("it has more than {bytes_max} bytes, so it is not what the key says");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
+}
+
+/// A password out of its file. Only the line counts, without its end.
+// ZooKeeper: SecretUtils.readSecret takes the whole file, without one line separator at its end.
+fn first_line(bytes: &[u8]) -> Zeroizing<String> {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    Zeroizing::new(String::from_utf8_lossy(line).into_owned())
+}
+
+impl TlsSide {
+    fn error(&self, suffix: &str, problem: impl fmt::Display) -> TlsError {
+        TlsError {
+            key: format!("{}{suffix}", self.prefix),
+            path: None,
+            problem: problem.to_string(),
+        }
+    }
+
+    fn about_key(&self, path: &Path, problem: impl fmt::Display) -> TlsError {
+        TlsError { path: Some(path.to_owned()), ..self.error("keyStore.location", problem) }
+    }
+
+    fn about_trust(&self, path: &Path, problem: impl fmt::Display) -> TlsError {
+        TlsError { path: Some(path.to_owned()), ..self.error("trustStore.location", problem) }
+    }
+
+    fn about_suites(&self) -> TlsError {
+        self.error(
+            "ciphersuites",
+            "none of the suites fits one of the protocols; name a suite for each protocol",
+        )
+    }
+}

@@ -1,0 +1,16 @@
+//! TLS: from settings and files to the configurations with which rustls serves clients and speaks to other servers.
+//!
+//! It reads stores, decides which certificates are accepted, and names their owners; it moves no byte of a connection
+//! and knows no socket. The entry is [`load`]: [`Endpoint::load`] makes a `ServerConfig` and a `ClientConfig` of
+//! [`crate::config::TlsSide`], and [`Endpoint::reload`] makes new ones when the files have changed.
+
+pub mod certificate;
+pub mod der;
+pub mod hostname;
+pub mod load;
+pub mod names;
+pub mod stores;
+pub mod verify;
+pub mod x500;
+
+pub use load::{Endpoint, Reload, TlsError};

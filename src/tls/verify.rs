@@ -1,0 +1,433 @@
+//! Whose certificate is accepted: the trust store, as Java's PKIX validator takes it, and webpki for everything that is
+//! built on it.
+//!
+//! A certificate of the trust store can do two things. It is accepted itself, when a peer shows it (or one with the same
+//! subject and key), even if it is an authority's, as `keytool -genkeypair -ext bc=ca:true` and `openssl req -x509` make
+//! them. And it can issue others, if it is an authority's. The rule that is easy to break: a certificate that is no
+//! authority's never becomes an anchor of webpki, which would let its owner issue certificates for any name.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{
+    CertificateDer, ServerName, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime,
+};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerMisbehaved,
+    SignatureScheme,
+};
+
+use super::certificate::{Certificate, DIGITAL_SIGNATURE, KEY_CERT_SIGN};
+use super::hostname::Names;
+use crate::limits::{CHAIN_CERTIFICATES_MAX, ISSUER_HINTS_BYTES_MAX};
+
+/// What a peer does with its certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Server,
+    Client,
+}
+
+impl Purpose {
+    /// `id-kp-serverAuth`, `id-kp-clientAuth`: the content of the object identifier.
+    fn id(self) -> &'static [u8] {
+        match self {
+            Purpose::Server => &[0x2b, 6, 1, 5, 5, 7, 3, 1],
+            Purpose::Client => &[0x2b, 6, 1, 5, 5, 7, 3, 2],
+        }
+    }
+}
+
+/// `anyExtendedKeyUsage`.
+const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
+
+/// The certificates of a trust store.
+pub struct Trust {
+    all: Vec<CertificateDer<'static>>,
+    /// Those of `all` that may issue others.
+    anchors: Vec<TrustAnchor<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+    /// The subjects of `all`, so that a peer finds the certificate that will do.
+    hints: Vec<DistinguishedName>,
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trust({} certificates, {} of authorities)", self.all.len(), self.anchors.len())
+    }
+}
+
+impl Trust {
+    /// Takes the certificates of a trust store; one that cannot be read is an error, its index in the store.
+    pub fn new(
+        all: Vec<CertificateDer<'static>>,
+        provider: &CryptoProvider,
+    ) -> Result<Self, usize> {
+        let (mut anchors, mut hints) = (Vec::new(), Vec::new());
+        for (index, bytes) in all.iter().enumerate() {
+            let certificate = Certificate::parse(bytes).map_err(|_| index)?;
+            if may_issue(&certificate) {
+                let anchor = webpki::anchor_from_trusted_cert(bytes).map_err(|_| index)?;
+                anchors.push(anchor.to_owned());
+            }
+            hints.push(DistinguishedName::in_sequence(certificate.subject));
+        }
+        // Too many do not fit into a message; without any, a peer chooses by itself.
+        if hints.iter().map(|hint| hint.as_ref().len() + 2).sum::<usize>() > ISSUER_HINTS_BYTES_MAX
+        {
+            hints.clear();
+        }
+        let algorithms = provider.signature_verification_algorithms;
+        Ok(Self { all, anchors, algorithms, hints })
+    }
+
+    fn check(
+        &self,
+        bytes: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
+        if intermediates.len() >= CHAIN_CERTIFICATES_MAX {
+            return Err(refused("it comes with too many certificates of issuers"));
+        }
+        let leaf = Certificate::parse(bytes).map_err(|_| CertificateError::BadEncoding)?;
+        check_time(&leaf, now)?;
+        check_purpose(&leaf, purpose)?;
+        if leaf.extensions.has_unknown_critical {
+            return Err(CertificateError::UnhandledCriticalExtension.into());
+        }
+        // Java: PKIXValidator.engineValidate accepts it without a look at its dates; here they count.
+        if self.all.iter().any(|trusted| is_same(&leaf, bytes, trusted)) {
+            return Ok(());
+        }
+        if leaf.version < 3 || leaf.extensions.is_authority {
+            return self.check_odd_leaf(&leaf);
+        }
+        let leaf = webpki::EndEntityCert::try_from(bytes).map_err(refusal)?;
+        let usage = AnyOrThis(purpose);
+        leaf.verify_for_usage(
+            self.algorithms.all,
+            &self.anchors,
+            intermediates,
+            now,
+            usage,
+            None,
+            None,
+        )
+        .map(|_| ())
+        .map_err(refusal)
+    }
+
+    /// A certificate of version 1, and one of an authority that is used like a client's: webpki knows neither form at
+    /// the end of a chain, Java both. Here its issuer must stand in the trust store.
+    fn check_odd_leaf(&self, leaf: &Certificate<'_>) -> Result<(), Error> {
+        let mut names_match = false;
+        for trusted in &self.all {
+            let Ok(issuer) = Certificate::parse(trusted) else { continue };
+            // A name constraint is critical, and only webpki can apply it.
+            if issuer.subject != leaf.issuer
+                || !may_issue(&issuer)
+                || issuer.extensions.has_unknown_critical
+            {
+                continue;
+            }
+            names_match = true;
+            let Ok((algorithm, key)) = issuer.key_parts() else { continue };
+            let is_signed = self.algorithms.all.iter().any(|it| {
+                it.public_key_alg_id().as_ref() == algorithm
+                    && it.signature_alg_id().as_ref() == leaf.algorithm
+                    && it.verify_signature(key, leaf.signed, leaf.signature).is_ok()
+            });
+            if is_signed {
+                return Ok(());
+            }
+        }
+        if names_match {
+            return Err(CertificateError::BadSignature.into());
+        }
+        Err(refused(if leaf.version < 3 {
+            "it is of version 1 and its issuer does not stand in the trust store; add the issuer, or issue it anew with \
+             version 3"
+        } else {
+            "it is an authority's (CA:TRUE) and neither it nor its issuer stands in the trust store; add it there, or \
+             issue it anew with CA:FALSE"
+        }))
+    }
+
+    fn check_tls12_signature(
+        &self,
+        message: &[u8],
+        bytes: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let leaf = Certificate::parse(bytes).map_err(|_| CertificateError::BadEncoding)?;
+        if leaf.version == 3 {
+            return verify_tls12_signature(message, bytes, signed, &self.algorithms);
+        }
+        let (algorithm, key) = leaf.key_parts().map_err(|_| CertificateError::BadEncoding)?;
+        let candidates =
+            self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+        let (_, candidates) =
+            candidates.ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+        let is_right = candidates.iter().any(|it| {
+            it.public_key_alg_id().as_ref() == algorithm
+                && it.verify_signature(key, message, signed.signature()).is_ok()
+        });
+        if is_right {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(CertificateError::BadSignature.into())
+        }
+    }
+
+    fn check_tls13_signature(
+        &self,
+        message: &[u8],
+        bytes: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let leaf = Certificate::parse(bytes).map_err(|_| CertificateError::BadEncoding)?;
+        if leaf.version == 3 {
+            return verify_tls13_signature(message, bytes, signed, &self.algorithms);
+        }
+        let key = SubjectPublicKeyInfoDer::from(leaf.key);
+        verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
+    }
+}
+
+/// Whether a certificate of the trust store may issue others.
+// Java: PKIXValidator.verifyTrustAnchor; certificates before version 3 cannot say, and may.
+fn may_issue(certificate: &Certificate<'_>) -> bool {
+    let extensions = &certificate.extensions;
+    certificate.version < 3
+        || (extensions.is_authority
+            && extensions.key_usage.is_none_or(|usage| usage & KEY_CERT_SIGN != 0))
+}
+
+// Java: PKIXValidator.isTrusted; the same subject and key count as the same certificate.
+fn is_same(
+    leaf: &Certificate<'_>,
+    bytes: &CertificateDer<'_>,
+    trusted: &CertificateDer<'_>,
+) -> bool {
+    bytes == trusted
+        || Certificate::parse(trusted)
+            .is_ok_and(|trusted| trusted.subject == leaf.subject && trusted.key == leaf.key)
+}
+
+fn check_time(leaf: &Certificate<'_>, now: UnixTime) -> Result<(), Error> {
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let at = |seconds: i64| {
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+            u64::try_from(seconds).unwrap_or(0),
+        ))
+    };
+    if seconds < leaf.not_before {
+        let not_before = at(leaf.not_before);
+        return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
+    }
+    if seconds > leaf.not_after {
+        let not_after = at(leaf.not_after);
+        return Err(CertificateError::ExpiredContext { time: now, not_after }.into());
+    }
+    Ok(())
+}
+
+// Java: EndEntityChecker.checkTLSClient and checkTLSServer.
+fn check_purpose(leaf: &Certificate<'_>, purpose: Purpose) -> Result<(), Error> {
+    let fits =
+        |purposes: &Vec<&[u8]>| purposes.iter().any(|id| *id == purpose.id() || *id == ANY_PURPOSE);
+    if !leaf.extensions.purposes.as_ref().is_none_or(fits) {
+        return Err(CertificateError::InvalidPurpose.into());
+    }
+    if leaf.extensions.key_usage.is_some_and(|usage| usage & DIGITAL_SIGNATURE == 0) {
+        return Err(refused("its key usage does not include digitalSignature"));
+    }
+    Ok(())
+}
+
+/// The rule of webpki for the purposes of issuers and leaf: absent, the one, or any.
+struct AnyOrThis(Purpose);
+
+impl webpki::ExtendedKeyUsageValidator for AnyOrThis {
+    fn validate(&self, purposes: webpki::KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let mut present = Vec::new();
+        for purpose in purposes {
+            let purpose = purpose?;
+            if [self.0.id(), ANY_PURPOSE].iter().any(|id| purpose == webpki::KeyPurposeId::new(id))
+            {
+                return Ok(());
+            }
+            present.push(purpose.to_decoded_oid());
+        }
+        if present.is_empty() {
+            return Ok(());
+        }
+        let required = match self.0 {
+            Purpose::Server => webpki::KeyUsage::server_auth(),
+            Purpose::Client => webpki::KeyUsage::client_auth(),
+        };
+        Err(webpki::Error::RequiredEkuNotFoundContext(webpki::RequiredEkuNotFoundContext {
+            required,
+            present,
+        }))
+    }
+}
+
+/// An error that consists of a clause about a certificate.
+fn refused(clause: &'static str) -> Error {
+    CertificateError::Other(OtherError(Arc::new(Clause(clause)))).into()
+}
+
+#[derive(Debug)]
+struct Clause(&'static str);
+
+impl fmt::Display for Clause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Clause {}
+
+fn refusal(error: webpki::Error) -> Error {
+    use webpki::Error as Webpki;
+    let certificate = match error {
+        Webpki::BadDer | Webpki::BadDerTime | Webpki::TrailingData(_) => {
+            CertificateError::BadEncoding
+        }
+        Webpki::CertExpired { time, not_after } => {
+            CertificateError::ExpiredContext { time, not_after }
+        }
+        Webpki::CertNotValidYet { time, not_before } => {
+            CertificateError::NotValidYetContext { time, not_before }
+        }
+        Webpki::CertRevoked => CertificateError::Revoked,
+        Webpki::UnknownIssuer => CertificateError::UnknownIssuer,
+        Webpki::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        Webpki::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        Webpki::UnsupportedCriticalExtension => CertificateError::UnhandledCriticalExtension,
+        other => CertificateError::Other(OtherError(Arc::new(other))),
+    };
+    certificate.into()
+}
+
+/// Checks the certificates of clients, and of servers that connect to this one.
+#[derive(Debug)]
+pub struct OfClients {
+    trust: Arc<Trust>,
+    is_needed: bool,
+}
+
+impl OfClients {
+    /// `is_needed`: whether a client without a certificate is refused.
+    pub fn new(trust: Arc<Trust>, is_needed: bool) -> Self {
+        Self { trust, is_needed }
+    }
+}
+
+impl ClientCertVerifier for OfClients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_needed
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.trust.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.trust.check(end_entity, intermediates, now, Purpose::Client)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.trust.check_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.trust.check_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.trust.algorithms.supported_schemes()
+    }
+}
+
+/// Checks the certificates of servers to which this one connects.
+#[derive(Debug)]
+pub struct OfServers {
+    trust: Arc<Trust>,
+    checks_names: bool,
+}
+
+impl OfServers {
+    /// `checks_names`: whether the certificate must name the host that was connected to, as the `server.N` line
+    /// writes it.
+    pub fn new(trust: Arc<Trust>, checks_names: bool) -> Self {
+        Self { trust, checks_names }
+    }
+}
+
+impl ServerCertVerifier for OfServers {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.trust.check(end_entity, intermediates, now, Purpose::Server)?;
+        if self.checks_names {
+            let names = Names::of(end_entity).map_err(|_| CertificateError::BadEncoding)?;
+            if !names.include(&server_name.to_str()) {
+                return Err(CertificateError::NotValidForName.into());
+            }
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.trust.check_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.trust.check_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.trust.algorithms.supported_schemes()
+    }
+}

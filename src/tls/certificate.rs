@@ -15,6 +15,7 @@ pub struct Certificate<'a> {
     pub signed: &'a [u8],
     /// The content of the `AlgorithmIdentifier` of the signature.
     pub algorithm: &'a [u8],
+    /// The bits of the signature.
     pub signature: &'a [u8],
     /// 1, 2 or 3.
     pub version: u8,
@@ -28,6 +29,7 @@ pub struct Certificate<'a> {
     pub not_after: i64,
     /// The `SubjectPublicKeyInfo`, tag and length included.
     pub key: &'a [u8],
+    /// What the extensions say.
     pub extensions: Extensions<'a>,
 }
 

@@ -6,14 +6,23 @@
 
 use std::fmt;
 
+/// The tag of a truth value: one byte, 0 for false.
 pub const BOOLEAN: u8 = 0x01;
+/// The tag of a number: big-endian, in two's complement.
 pub const INTEGER: u8 = 0x02;
+/// The tag of bits: a byte with the number of unused ones, then bytes.
 pub const BIT_STRING: u8 = 0x03;
+/// The tag of bytes.
 pub const OCTET_STRING: u8 = 0x04;
+/// The tag of an object identifier: numbers in base 128, the first two in one.
 pub const OBJECT_ID: u8 = 0x06;
+/// The tag of a time with a year of two digits.
 pub const UTC_TIME: u8 = 0x17;
+/// The tag of a time with a year of four digits.
 pub const GENERALIZED_TIME: u8 = 0x18;
+/// The tag of elements in an order.
 pub const SEQUENCE: u8 = 0x30;
+/// The tag of elements without an order.
 pub const SET: u8 = 0x31;
 
 /// The tag of a context-specific element that holds other elements.
@@ -49,6 +58,7 @@ impl fmt::Display for Malformed {
 /// One element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Element<'a> {
+    /// Its kind.
     pub tag: u8,
     /// The bytes after tag and length.
     pub content: &'a [u8],
@@ -63,6 +73,7 @@ pub struct Der<'a> {
 }
 
 impl<'a> Der<'a> {
+    /// A reader at the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
@@ -112,6 +123,7 @@ impl<'a> Der<'a> {
         if self.rest.first() == Some(&tag) { self.take(tag).map(Some) } else { Ok(None) }
     }
 
+    /// Takes a SEQUENCE, whose elements the new reader takes.
     pub fn sequence(&mut self) -> Result<Der<'a>, Malformed> {
         self.take(SEQUENCE).map(Der::new)
     }
@@ -139,6 +151,7 @@ impl<'a> Der<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Shape) }
     }
 
+    /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

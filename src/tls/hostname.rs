@@ -57,12 +57,10 @@ impl Names {
             .any(|name| matches(&host, &name.to_ascii_lowercase()))
     }
 
-    /// The names, for a line of the log.
-    pub fn shown(&self) -> String {
+    /// All of them as text, for a line of the log.
+    pub fn shown(&self) -> Vec<String> {
         let addresses = self.addresses.iter().map(IpAddr::to_string);
-        let all: Vec<String> =
-            self.dns.iter().cloned().chain(addresses).chain(self.common_name.clone()).collect();
-        if all.is_empty() { "no name".to_owned() } else { all.join(", ") }
+        self.dns.iter().cloned().chain(addresses).chain(self.common_name.clone()).collect()
     }
 }
 
@@ -83,4 +81,57 @@ fn matches(host: &str, name: &str) -> bool {
     }
     let middle = host.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
     middle.is_some_and(|middle| !middle.is_empty() && !middle.contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(alternatives: &[&str], common_name: &str) -> Names {
+        let alternatives: Vec<String> = alternatives.iter().map(|it| (*it).to_owned()).collect();
+        let mut params = rcgen::CertificateParams::new(alternatives).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
+        let key = rcgen::KeyPair::generate().unwrap();
+        Names::of(params.self_signed(&key).unwrap().der()).unwrap()
+    }
+
+    #[test]
+    fn the_alternative_names_decide() {
+        let names = names(&["zk1.example.com", "*.ring.example.com", "10.1.2.3", "fd00::1"], "zk9");
+        for host in [
+            "zk1.example.com",
+            "ZK1.Example.COM",
+            "zk1.example.com.",
+            "zk2.ring.example.com",
+            "10.1.2.3",
+            "fd00::1",
+            "[fd00:0:0::1]",
+            "::ffff:10.1.2.3",
+        ] {
+            assert!(names.include(host), "{host}");
+        }
+        for host in [
+            "zk9",
+            "example.com",
+            "ring.example.com",
+            ".ring.example.com",
+            "a.b.ring.example.com",
+            "10.1.2.4",
+            "fd00::2",
+            "",
+        ] {
+            assert!(!names.include(host), "{host}");
+        }
+        assert_eq!(names.shown().join(" "), "zk1.example.com *.ring.example.com 10.1.2.3 fd00::1");
+    }
+
+    #[test]
+    fn the_common_name_counts_only_by_itself() {
+        assert!(names(&[], "zk1").include("zk1"));
+        assert!(names(&[], "10.0.0.1").include("10.0.0.1"));
+        assert!(!names(&["zk2"], "zk1").include("zk1"));
+        assert!(!names(&[], "*").include("zk1"));
+        assert_eq!(names(&[], "zk1").shown(), ["zk1"]);
+    }
 }

@@ -1,7 +1,7 @@
 //! From settings and files to configurations of rustls, and again when the files change.
 //!
-//! Reading is separate from building, so that a broken file never replaces a good configuration: [`Endpoint::reload`]
-//! returns a whole new endpoint or an error. An error is a sentence that names the key, the file and the way out; none
+//! Reading is separate from building, so that a broken file never replaces a good configuration: [`TlsContext::reload`]
+//! returns a whole new context or an error. An error is a sentence that names the key, the file and the way out; none
 //! holds a password.
 
 use std::fmt;
@@ -27,7 +27,7 @@ use crate::limits::{PASSWORD_FILE_BYTES_MAX, STORE_BYTES_MAX};
 
 /// What the two ends of TLS need: one for clients, one for servers among themselves.
 #[derive(Debug, Clone)]
-pub struct Endpoint {
+pub struct TlsContext {
     /// For connections that this server accepts.
     pub server: Arc<ServerConfig>,
     /// For connections that it makes; `None` without a trust store.
@@ -74,9 +74,9 @@ impl OwnCertificate {
 pub enum Reload {
     /// They hold what they held.
     Same,
-    /// They make a new endpoint, for new connections.
-    Changed(Box<Endpoint>),
-    /// They cannot be used; the old endpoint stays.
+    /// They make a new context, for new connections.
+    Changed(Box<TlsContext>),
+    /// They cannot be used; the old context stays.
     Broken(TlsError),
 }
 
@@ -102,11 +102,11 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-impl Endpoint {
-    /// Reads the stores of one side and builds its endpoint.
-    pub fn load(side: &TlsSide) -> Result<Endpoint, TlsError> {
+impl TlsContext {
+    /// Reads the stores of one side and builds its context.
+    pub fn load(side: &TlsSide) -> Result<TlsContext, TlsError> {
         let files = Files::read(side)?;
-        Endpoint::build(side, files)
+        TlsContext::build(side, files)
     }
 
     /// Reads the stores again.
@@ -116,13 +116,13 @@ impl Endpoint {
             Ok(files) => files,
             Err(error) => return Reload::Broken(error),
         };
-        match Endpoint::build(side, files) {
-            Ok(endpoint) => Reload::Changed(Box::new(endpoint)),
+        match TlsContext::build(side, files) {
+            Ok(context) => Reload::Changed(Box::new(context)),
             Err(error) => Reload::Broken(error),
         }
     }
 
-    fn build(side: &TlsSide, files: Files) -> Result<Endpoint, TlsError> {
+    fn build(side: &TlsSide, files: Files) -> Result<TlsContext, TlsError> {
         let content = files.content();
         let mut warnings = Vec::new();
         let provider = Arc::new(provider(side));
@@ -145,7 +145,7 @@ impl Endpoint {
         };
         let server = server(side, &provider, &certified, trust.as_ref(), &mut warnings)?;
         let client = trust.map(|trust| client(side, &provider, certified, trust)).transpose()?;
-        Ok(Endpoint {
+        Ok(TlsContext {
             server: Arc::new(server),
             client: client.map(Arc::new),
             own,
@@ -373,3 +373,6 @@ impl TlsSide {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! TLS: from settings and files to the configurations with which rustls serves clients and speaks to other servers.
 //!
 //! It reads stores, decides which certificates are accepted, and names their owners; it moves no byte of a connection
-//! and knows no socket. The entry is [`load`]: [`Endpoint::load`] makes a `ServerConfig` and a `ClientConfig` of
-//! [`crate::config::TlsSide`], and [`Endpoint::reload`] makes new ones when the files have changed.
+//! and knows no socket. The entry is [`load`]: [`TlsContext::load`] makes a `ServerConfig` and a `ClientConfig` of
+//! [`crate::config::TlsSide`], and [`TlsContext::reload`] makes new ones when the files have changed.
 
 pub mod certificate;
 pub mod der;
@@ -13,4 +13,4 @@ pub mod stores;
 pub mod verify;
 pub mod x500;
 
-pub use load::{Endpoint, Reload, TlsError};
+pub use load::{Reload, TlsContext, TlsError};

@@ -403,7 +403,8 @@ impl ServerCertVerifier for OfServers {
         if self.checks_names {
             let names = Names::of(end_entity).map_err(|_| CertificateError::BadEncoding)?;
             if !names.include(&server_name.to_str()) {
-                return Err(CertificateError::NotValidForName.into());
+                let (expected, presented) = (server_name.to_owned(), names.shown());
+                return Err(CertificateError::NotValidForNameContext { expected, presented }.into());
             }
         }
         Ok(ServerCertVerified::assertion())

@@ -79,13 +79,26 @@ fn part(mut attributes: Der<'_>) -> Result<String, Malformed> {
             }
         } else {
             // Java takes the bytes of every kind of string as UTF-8, those of a BMPString too.
-            push_escaped(&mut text, &String::from_utf8_lossy(value.content));
+            push_escaped(&mut text, &decoded(value.content));
         }
         if attributes.is_empty() {
             return Ok(text);
         }
         text.push('+');
     }
+}
+
+/// UTF-8 as Java decodes it: like Rust, but half of a surrogate pair becomes one replacement, not three.
+fn decoded(bytes: &[u8]) -> String {
+    let mut bytes = bytes.to_vec();
+    let mut at = 0;
+    while let Some(three) = bytes.get_mut(at..at + 3) {
+        if three[0] == 0xed && three[1] >= 0xa0 && three[1] < 0xc0 && three[2] & 0xc0 == 0x80 {
+            three.copy_from_slice("\u{fffd}".as_bytes());
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn push_escaped(text: &mut String, value: &str) {
@@ -133,4 +146,52 @@ fn push_number(text: &mut String, id: &[u8]) -> Result<(), Malformed> {
         (is_first, number) = (false, 0);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_java_writes() {
+        let lines = include_str!("../../tests/golden/tls/x500_names.jsonl").lines();
+        let mut count = 0;
+        for line in lines {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let digits = line["der"].as_str().unwrap();
+            let bytes: Vec<u8> = (0..digits.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
+                .collect();
+            let name = Der::new(&bytes).take(SEQUENCE).unwrap();
+            assert_eq!(rfc2253(name).as_deref(), Ok(line["name"].as_str().unwrap()), "{digits}");
+            count += 1;
+        }
+        assert_eq!(count, 500);
+    }
+
+    #[test]
+    fn what_is_no_name_is_an_error() {
+        for bytes in
+            [&[0x31, 0][..], &[0x30, 0], &[0x31, 2, 0x30, 0], &[0x31, 5, 0x30, 3, 6, 1, 0x80]]
+        {
+            assert!(rfc2253(bytes).is_err(), "{bytes:?}");
+        }
+        let long = [&[0x31, 29, 0x30, 27, 6, 23][..], &[0xff; 22], &[0x7f, 5, 0]].concat();
+        assert!(rfc2253(&long).is_err());
+    }
+
+    #[test]
+    fn the_common_names_come_in_their_order() {
+        let part = |kind: u8, value: &str| {
+            let length = u8::try_from(value.len()).unwrap();
+            [
+                &[0x31, length + 9, 0x30, length + 7, 6, 3, 0x55, 4, kind, 12, length][..],
+                value.as_bytes(),
+            ]
+            .concat()
+        };
+        let name = [part(3, "a"), part(10, "o"), part(3, "b")].concat();
+        assert_eq!(common_names(&name).unwrap(), ["a", "b"]);
+    }
 }

@@ -29,6 +29,15 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
+    /// ZooKeeper's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            StoreKind::Jks => "JKS",
+            StoreKind::Pem => "PEM",
+            StoreKind::Pkcs12 => "PKCS12",
+        }
+    }
+
     /// The kind that the key `*.type` names, or else the extension of the file; the error is a clause.
     // ZooKeeper: KeyStoreFileType.fromPropertyValueOrFileName, which knows no .pfx.
     pub fn of(named: &str, path: &Path) -> Result<StoreKind, String> {
@@ -171,19 +180,4 @@ impl fmt::Display for StoreProblem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_type_is_named_or_follows_from_the_file_name() {
-        let of = |named: &str, path: &str| StoreKind::of(named, Path::new(path));
-        assert_eq!(of("", "/a/b.p12"), Ok(StoreKind::Pkcs12));
-        assert_eq!(of("", "b.pem"), Ok(StoreKind::Pem));
-        assert_eq!(of("", "b.jks"), Ok(StoreKind::Jks));
-        assert_eq!(of("pem", "b.jks"), Ok(StoreKind::Pem));
-        assert_eq!(of("PKCS12", "b"), Ok(StoreKind::Pkcs12));
-        assert!(of("", "b.crt").unwrap_err().contains("does not end in .pem"));
-        assert!(of("x", "b.pem").unwrap_err().contains("none of PEM"));
-        assert!(of("", "b.bcfks").unwrap_err().contains("Bouncy Castle"));
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ use des::{Des, TdesEde3};
 use md5::Md5;
 use rc2::Rc2;
 use sha1::Sha1;
+use sha2::digest::core_api::BlockSizeUser;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
 
@@ -96,7 +97,8 @@ pub struct Effort {
 }
 
 impl Effort {
-    pub fn new() -> Self {
+    /// All that a file may ask for.
+    pub fn of_a_file() -> Self {
         Self { iterations_left: PBE_ITERATIONS_MAX }
     }
 
@@ -201,6 +203,7 @@ fn pbkdf1<D: Digest>(password: &str, salt: &[u8], iterations: u32) -> Zeroizing<
 // What the bytes of `pkcs12_key` are for (RFC 7292, B.3).
 const KEY: u8 = 1;
 const IV: u8 = 2;
+/// The purpose of a MAC's key.
 pub const MAC: u8 = 3;
 
 /// A password as PKCS#12 hashes it: UTF-16, big-endian, with two zero bytes at the end.
@@ -210,14 +213,14 @@ pub fn bmp(password: &str) -> Zeroizing<Vec<u8>> {
 }
 
 /// The key derivation of PKCS#12 (RFC 7292, B.2). `length` bytes for `purpose`; `password` is what [`bmp`] returns.
-pub fn pkcs12_key<D: Digest + BlockBytes>(
+pub fn pkcs12_key<D: Digest + BlockSizeUser>(
     password: &[u8],
     salt: &[u8],
     iterations: u32,
     purpose: u8,
     length: usize,
 ) -> Zeroizing<Vec<u8>> {
-    let block = D::BLOCK_BYTES;
+    let block = D::block_size();
     let filled = |bytes: &[u8]| -> Vec<u8> {
         let length = bytes.len().div_ceil(block) * block;
         bytes.iter().copied().cycle().take(if bytes.is_empty() { 0 } else { length }).collect()
@@ -245,29 +248,4 @@ pub fn pkcs12_key<D: Digest + BlockBytes>(
     }
     derived.truncate(length);
     derived
-}
-
-/// The block length of a hash, in bytes: the `v` of RFC 7292.
-pub trait BlockBytes {
-    const BLOCK_BYTES: usize;
-}
-
-impl BlockBytes for Sha1 {
-    const BLOCK_BYTES: usize = 64;
-}
-
-impl BlockBytes for Sha224 {
-    const BLOCK_BYTES: usize = 64;
-}
-
-impl BlockBytes for Sha256 {
-    const BLOCK_BYTES: usize = 64;
-}
-
-impl BlockBytes for Sha384 {
-    const BLOCK_BYTES: usize = 128;
-}
-
-impl BlockBytes for Sha512 {
-    const BLOCK_BYTES: usize = 128;
 }

@@ -62,7 +62,7 @@ fn private_key(section: &Section, password: &str) -> Result<PrivateKeyDer<'stati
         "EC PRIVATE KEY" => Ok(PrivateKeyDer::Sec1(bytes.into())),
         "ENCRYPTED PRIVATE KEY" if password.is_empty() => Err(StoreProblem::PasswordMissing),
         "ENCRYPTED PRIVATE KEY" => {
-            let plain = pbe::decrypt_key(&bytes, password, &mut Effort::new())?;
+            let plain = pbe::decrypt_key(&bytes, password, &mut Effort::of_a_file())?;
             // Wrong passwords sometimes leave a right padding.
             if Der::new(&plain).take(SEQUENCE).is_err() {
                 return Err(StoreProblem::WrongPassword);

@@ -11,7 +11,7 @@ use sha2::digest::core_api::BlockSizeUser;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
 
-use super::pbe::{self, BlockBytes, Effort};
+use super::pbe::{self, Effort};
 use super::{KeyEntry, StoreProblem};
 use crate::limits::{CHAIN_CERTIFICATES_MAX, STORE_CERTIFICATES_MAX};
 use crate::tls::certificate::Certificate;
@@ -58,7 +58,8 @@ pub fn key_entry(bytes: &[u8], password: &str) -> Result<KeyEntry, StoreProblem>
     // Some programs write no identifiers where there is one key only.
     let first = certificates.iter().find(own).or_else(|| certificates.first());
     let leaf = first.ok_or(StoreProblem::NoCertificate)?.certificate.clone();
-    Ok(KeyEntry { chain: chain(leaf, &certificates)?, key, others: keys.len() })
+    let certificates: Vec<_> = certificates.into_iter().map(|it| it.certificate).collect();
+    Ok(KeyEntry { chain: chain_of(leaf, &certificates)?, key, others: keys.len() })
 }
 
 /// Reads the certificates that Java marks as trusted; if none is marked and there is no key, as in a file that OpenSSL
@@ -72,18 +73,18 @@ pub fn trusted(bytes: &[u8], password: &str) -> Result<Vec<CertificateDer<'stati
 }
 
 /// The certificates from `leaf` to a root, each followed by its issuer's, as far as the file has them.
-fn chain(
+pub(super) fn chain_of(
     leaf: CertificateDer<'static>,
-    certificates: &[Certified],
+    certificates: &[CertificateDer<'static>],
 ) -> Result<Vec<CertificateDer<'static>>, StoreProblem> {
     let mut chain = vec![leaf];
     // A circle of issuers ends here.
     while chain.len() < CHAIN_CERTIFICATES_MAX {
         let last = Certificate::parse(&chain[chain.len() - 1])?;
-        if last.issuer == last.subject {
+        if last.is_self_issued() {
             break;
         }
-        let issuer = certificates.iter().map(|it| &it.certificate).find(|other| {
+        let issuer = certificates.iter().find(|other| {
             Certificate::parse(other).is_ok_and(|other| other.subject == last.issuer)
         });
         match issuer {
@@ -95,7 +96,7 @@ fn chain(
 }
 
 fn contents(bytes: &[u8], password: &str) -> Result<Contents, StoreProblem> {
-    let mut effort = Effort::new();
+    let mut effort = Effort::of_a_file();
     let mut outer = Der::new(bytes);
     let mut pfx = outer.sequence()?;
     if pfx.number()? != 3 {
@@ -243,7 +244,7 @@ fn check_mac(
     Err(StoreProblem::WrongPassword)
 }
 
-fn hmac<D: Digest + BlockBytes + BlockSizeUser>(
+fn hmac<D: Digest + BlockSizeUser>(
     password: &[u8],
     salt: &[u8],
     iterations: u32,

@@ -97,6 +97,11 @@ fn the_corpus_of_snapshot_stream_passes() {
     run("snapshot_stream", seeds::snapshot_stream(), targets::snapshot_stream::run);
 }
 
+#[test]
+fn the_corpus_of_stores_passes() {
+    run("stores", targets::stores::seeds(), targets::stores::run);
+}
+
 /// Runs one given input, or a folder of inputs:
 /// `FUZZ_TARGET=client FUZZ_INPUT=crash-… cargo test --test fuzz_corpus`.
 #[test]
@@ -156,6 +161,7 @@ fn run_one(target: &str, bytes: &[u8]) {
         "quorum_port" => targets::quorum_port::run(bytes),
         "snapshot_load" => targets::snapshot_load::run(bytes),
         "snapshot_stream" => targets::snapshot_stream::run(bytes),
+        "stores" => targets::stores::run(bytes),
         "tree_model" => targets::tree_model::run(bytes),
         "txnlog_replay" => targets::txnlog_replay::run(bytes),
         other => panic!("no target {other}"),

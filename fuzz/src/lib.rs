@@ -40,6 +40,7 @@ pub mod script;
 pub mod seeds;
 pub mod snapshot_load;
 pub mod snapshot_stream;
+pub mod stores;
 pub mod tree_model;
 pub mod txnlog_replay;
 pub mod witness;

@@ -16,6 +16,7 @@ use super::origin::{Level, Problem};
 use super::read::{Accepted, ReadFile, Reading};
 use super::settings::{Listen, ListenHost, REQUEST_BYTES_IN_FLIGHT_MAX, Whitelist};
 use super::shell_files;
+use super::tls;
 use super::value::Value;
 use crate::limits::{CONNECTION_MEMORY_FRAMES_MIN, FRAME_BYTES_CEILING};
 
@@ -29,6 +30,7 @@ use crate::limits::{CONNECTION_MEMORY_FRAMES_MIN, FRAME_BYTES_CEILING};
 /// ensemble_scheme      authProvider.*, ensembleAuthName
 /// enforced_schemes     enforce.auth.enabled, enforce.auth.schemes
 /// read_only_word       readonlymode.enabled, 4lw.commands.whitelist
+/// tls                  ssl.*, ssl.quorum.*, secureClientPort, secureClientPortAddress
 /// members              server.*, group.*, weight.*, dynamicConfigFile, myid
 /// client_address       clientPort, clientPortAddress, this server's line
 /// shell_files          what looks as if it were set, and is not
@@ -44,6 +46,7 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     audit_file(reading);
     enforced_schemes(reading);
     read_only_word(reading);
+    tls::finish(reading);
     members::collect(reading, &mut read_file);
     members::my_id(reading, &mut read_file);
     client_address(reading);

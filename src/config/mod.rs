@@ -32,6 +32,7 @@ mod server_line;
 mod settings;
 mod shell_files;
 mod slips;
+mod tls;
 pub mod value;
 
 pub use document::Format;

@@ -23,8 +23,25 @@ fn every_key_of_the_reference_has_a_row() {
 fn every_key_is_acted_on_passed_over_with_a_line_or_refused() {
     for key in keys::all() {
         let mut line = properties_line(&name_in_cfg(key), &sample(key));
-        // Each of these two keys needs the other.
+        // These keys need others.
+        const SECURE: &str = "ssl.keyStore.location=/k.pem\nssl.trustStore.location=/t.pem\n";
         line.push_str(match key.name {
+            "secureClientPort" | "client.portUnification" => SECURE,
+            "secureClientPortAddress" => {
+                "secureClientPort=2281\nssl.keyStore.location=/k.pem\nssl.clientAuth=none\n"
+            }
+            name if name.starts_with("ssl.keyStore.p") => "ssl.keyStore.location=/k.pem\n",
+            name if name.starts_with("ssl.trustStore.p") => "ssl.trustStore.location=/k.pem\n",
+            name if name.starts_with("ssl.quorum.keyStore.p") => {
+                "ssl.quorum.keyStore.location=/k.pem\n"
+            }
+            name if name.starts_with("ssl.quorum.trustStore.p") => {
+                "ssl.quorum.trustStore.location=/k.pem\n"
+            }
+            "ssl.keyStore.type" => "ssl.keyStore.location=/k\n",
+            "ssl.trustStore.type" => "ssl.trustStore.location=/k\n",
+            "ssl.quorum.keyStore.type" => "ssl.quorum.keyStore.location=/k\n",
+            "ssl.quorum.trustStore.type" => "ssl.quorum.trustStore.location=/k\n",
             "enforce.auth.enabled" => "enforce.auth.schemes=digest\n",
             "enforce.auth.schemes" => "enforce.auth.enabled=true\n",
             _ => "",

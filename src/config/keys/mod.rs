@@ -19,6 +19,7 @@ mod meaningless;
 mod quorum;
 mod row;
 pub(super) mod security;
+mod tls;
 mod unbuilt;
 
 use std::borrow::Cow;
@@ -254,7 +255,9 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         acted::rules::KEYS,
         acted::own::KEYS,
         quorum::KEYS,
-        security::X509_KEYS,
+        tls::CLIENT_KEYS,
+        tls::QUORUM_KEYS,
+        tls::KEYS,
         security::KEYS,
         audit::KEYS,
         unbuilt::KEYS,

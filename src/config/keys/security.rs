@@ -1,32 +1,23 @@
-//! Rows about TLS, SASL and authentication providers.
+//! Rows about SASL and authentication providers.
 //!
-//! None of these parts is built. A key that only *sets them up* (a key store, a principal) is ignored
+//! None of these parts is built. A key that only *sets them up* (a principal) is ignored
 //! with a line: connections that would have been protected fail, and none is less protected. A key that
-//! *switches them on* (a port, a requirement, a JAAS file) is refused: its operator has clients or
+//! *switches them on* (a requirement, a JAAS file) is refused: its operator has clients or
 //! servers that rely on it.
 //!
 //! ```text
-//! sets up       ssl.keyStore.location, kerberos.*     Unbuilt: a line at start-up
-//! switches on   sslQuorum, secureClientPort           Refused, unless the value says no
-//! exists here   authProvider.*, enforce.auth.*        Acted, each value with a verdict
+//! sets up       kerberos.*                        Unbuilt: a line at start-up
+//! switches on   quorum.auth.enableSasl            Refused, unless the value says no
+//! exists here   authProvider.*, enforce.auth.*    Acted, each value with a verdict
 //! ```
 
 use super::super::value::{Kind, Value};
-use super::{
-    Acted, Fate, Key, Place, Set, Theme, Verdict, any_int, fine, port, prop_int, prop_long,
-};
+use super::{Acted, Fate, Key, Place, Set, Theme, Verdict, any_int, fine, prop_long};
 
 // Each text continues "not built yet: ".
-const TLS: &str = "TLS, so connections are not encrypted";
 // `kerberos.*` and the like: without the handshake none of them is reached.
 const SASL: &str = "SASL, so clients cannot authenticate with it";
 const QUORUM_SASL: &str = "SASL between servers";
-const X509: &str = "TLS, so no client has a certificate here";
-
-/// A row that sets up TLS.
-const fn tls(name: &'static str, kind: Kind) -> Key {
-    Key::new(Theme::Security, Place::Property, name, kind, Fate::Unbuilt(TLS))
-}
 
 /// A row that sets up SASL for clients.
 const fn sasl(name: &'static str, kind: Kind) -> Key {
@@ -55,11 +46,6 @@ fn is_empty(value: &Value) -> bool {
     matches!(value, Value::Text(text) if text.is_empty())
 }
 
-/// Harmless for nothing: the key alone asks.
-fn never(_: &Value) -> bool {
-    false
-}
-
 /// The class that adds the scheme `ensemble`.
 pub(in crate::config) const ENSEMBLE_PROVIDER: &str =
     "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider";
@@ -74,13 +60,11 @@ fn provider(value: &Value) -> Verdict {
         Some(
             "EnsembleAuthenticationProvider"
             | "DigestAuthenticationProvider"
-            | "IPAuthenticationProvider",
+            | "IPAuthenticationProvider"
+            | "X509AuthenticationProvider",
         ) => Verdict::Fine,
         Some("SASLAuthenticationProvider") => {
             Verdict::Warn("SASL is not built yet: no client can authenticate with it".into())
-        }
-        Some("X509AuthenticationProvider") => {
-            Verdict::Warn("TLS is not built yet: no client has a certificate here".into())
         }
         Some("KeyAuthenticationProvider") => Verdict::Warn(
             "the scheme auth-key is not built: no client can authenticate with it".into(),
@@ -95,41 +79,6 @@ fn provider(value: &Value) -> Verdict {
         ),
     }
 }
-
-/// The keys of `X509Util`, for clients and for servers.
-// A table of suffixes, because every one of them exists twice.
-macro_rules! x509 {
-    ($($suffix:literal: $kind:expr),+ $(,)?) => {
-        &[
-            $(
-                tls(concat!("ssl.", $suffix), $kind),
-                tls(concat!("ssl.quorum.", $suffix), $kind),
-            )+
-        ]
-    };
-}
-
-/// Each suffix makes two rows: `ssl.SUFFIX` for clients (`ClientX509Util`) and `ssl.quorum.SUFFIX` for servers
-/// (`QuorumX509Util`).
-pub(super) static X509_KEYS: &[Key] = x509! {
-    "protocol": Kind::Text,
-    "enabledProtocols": Kind::Text,
-    "ciphersuites": Kind::Text,
-    "keyStore.location": Kind::Text,
-    "keyStore.passwordPath": Kind::Text,
-    "keyStore.type": Kind::Text,
-    "trustStore.location": Kind::Text,
-    "trustStore.passwordPath": Kind::Text,
-    "trustStore.type": Kind::Text,
-    "context.supplier.class": Kind::Text,
-    "hostnameVerification": Kind::Bool,
-    "clientHostnameVerification": Kind::Bool,
-    "allowReverseDnsLookup": Kind::Bool,
-    "crl": Kind::Bool,
-    "ocsp": Kind::Bool,
-    "clientAuth": Kind::Choice(&["need", "want", "none"]),
-    "handshakeDetectionTimeoutMillis": prop_int(1),
-};
 
 /// The schemes that exist here and that enforce.auth.schemes may name.
 const ENFORCEABLE: [&str; 4] = ["", "digest", "ip", "ensemble"];
@@ -151,73 +100,6 @@ fn enforced_schemes(value: &Value) -> Verdict {
 }
 
 pub(super) static KEYS: &[Key] = &[
-    // The four passwords of X509Util, apart from the table above because they are secret.
-    tls("ssl.keyStore.password", Kind::Text).secret(),
-    tls("ssl.quorum.keyStore.password", Kind::Text).secret(),
-    tls("ssl.trustStore.password", Kind::Text).secret(),
-    tls("ssl.quorum.trustStore.password", Kind::Text).secret(),
-    // ZooKeeper: ClientX509Util has these two for clients only.
-    tls("ssl.authProvider", Kind::Text).default("x509"),
-    tls("ssl.sslProvider", Kind::Text).default("JDK"),
-    // ZooKeeper: X509Util.
-    tls("fips-mode", Kind::Bool).default("true"),
-    // ZooKeeper: NettyServerCnxnFactory.
-    tls("client.certReload", Kind::Bool).default("false"),
-    // ZooKeeper: NettyServerCnxnFactory accepts TLS and plain clients on one port.
-    refused(
-        Place::Property,
-        "client.portUnification",
-        Kind::Bool,
-        "TLS is not built yet, so clients that use it on this port could not connect; set it to \
-         false if none does, or put a TLS proxy in front of clientPort",
-        is_false,
-    )
-    .default("false"),
-    // ZooKeeper: QuorumPeerConfig.parseProperties; the same for the ports between servers.
-    refused(
-        Place::File,
-        "portUnification",
-        Kind::Bool,
-        "TLS between servers is not built yet, so servers that use it could not reach this one; set \
-         it to false if none does",
-        is_false,
-    )
-    .default("false"),
-    Key::new(
-        Theme::Security,
-        Place::File,
-        "sslQuorumReloadCertFiles",
-        Kind::Bool,
-        Fate::Unbuilt(TLS),
-    )
-    .default("false"),
-    // ZooKeeper: QuorumPeerConfig.parseProperties.
-    refused(
-        Place::File,
-        "sslQuorum",
-        Kind::Bool,
-        "TLS between servers is not built yet, and without it their connections would not be \
-         encrypted; set it to false to accept that",
-        is_false,
-    )
-    .default("false"),
-    // ZooKeeper: QuorumPeerConfig.parseProperties. No value is harmless: whoever sets it has clients that use it.
-    refused(
-        Place::File,
-        "secureClientPort",
-        port(),
-        "TLS is not built yet, and a port for it would not be secure; \
-             remove the line, or put a TLS proxy in front of clientPort",
-        never,
-    ),
-    refused(
-        Place::File,
-        "secureClientPortAddress",
-        Kind::Text,
-        "TLS is not built yet, and a port for it would not be secure; \
-             remove the line, or put a TLS proxy in front of clientPort",
-        never,
-    ),
     // ZooKeeper: AuthenticationHelper reads this one and the two enforce.auth keys.
     refused(
         Place::Property,
@@ -295,8 +177,8 @@ pub(super) static KEYS: &[Key] = &[
             get: |c| {
                 if c.security.ensemble_auth_enabled { ENSEMBLE_PROVIDER } else { "" }.to_owned()
             },
-            about: "the class EnsembleAuthenticationProvider adds the scheme ensemble; digest \
-             and ip need no class; SASL and X509 are not built yet; the scheme of any \
+            about: "the class EnsembleAuthenticationProvider adds the scheme ensemble; digest, \
+             ip and x509 need no class; SASL is not built yet; the scheme of any \
              other class stays unknown, and no client can authenticate with it",
             verdict: fine,
         }),
@@ -364,14 +246,6 @@ pub(super) static KEYS: &[Key] = &[
     sasl("requireKerberosConfig", Kind::Bool).default("false"),
     sasl("security.auth_to_local", Kind::Text).default("DEFAULT"),
     sasl("kinit", Kind::Text).default("/usr/bin/kinit"),
-    // ZooKeeper: X509AuthenticationProvider.
-    Key::new(
-        Theme::Security,
-        Place::Property,
-        "X509AuthenticationProvider.superUser",
-        Kind::Text,
-        Fate::Unbuilt(X509),
-    ),
     // ZooKeeper: IPAuthenticationProvider.
     Key::new(
         Theme::Security,

@@ -114,6 +114,13 @@ pub enum ClientAuth {
     Need,
 }
 
+impl Tls {
+    /// Whether a port for clients takes TLS.
+    pub fn serves_clients(&self) -> bool {
+        self.secure_client.is_some() || self.client_port_unification
+    }
+}
+
 impl TlsSide {
     /// The defaults of the side for clients.
     pub fn of_clients() -> Self {

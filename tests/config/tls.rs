@@ -1,0 +1,76 @@
+//! The keys of TLS, which are read together.
+
+use ringkeeper::config::{ClientAuth, Password};
+use ringkeeper::tls::names::Protocol;
+use ringkeeper::tls::stores::StoreKind;
+
+use super::*;
+
+const STORES: &str = "secureClientPort=2281\nssl.keyStore.location=/k.p12\nssl.keyStore.password=geheim\n\
+                      ssl.trustStore.location=/t\nssl.trustStore.type=pem\n";
+
+#[test]
+fn a_secure_port_has_stores_and_the_defaults_of_zookeeper() {
+    let config = good(cfg(STORES));
+    assert_eq!(notes(&config), Vec::<String>::new());
+    let tls = &config.tls;
+    assert!(tls.serves_clients());
+    assert_eq!(tls.secure_client.as_ref().unwrap().to_string(), "[::]:2281");
+    let key = tls.client.key_store.as_ref().unwrap();
+    assert_eq!((key.path.to_str(), key.kind), (Some("/k.p12"), StoreKind::Pkcs12));
+    assert_eq!(tls.client.trust_store.as_ref().unwrap().kind, StoreKind::Pem);
+    assert_eq!(tls.client.protocols, [Protocol::Tls13, Protocol::Tls12]);
+    assert_eq!(tls.client.client_auth, ClientAuth::Need);
+    assert!(!tls.client.client_hostname_verification && tls.quorum.client_hostname_verification);
+    assert!(!format!("{config:?}").contains("geheim"));
+    let config = good(cfg(&format!("{STORES}ssl.keyStore.passwordPath=/p\n")));
+    let key = config.tls.client.key_store.unwrap();
+    assert_eq!(key.password, Password::File("/p".into()), "the file counts before the key");
+}
+
+#[test]
+fn names_of_java_become_what_exists_here() {
+    let config = good(cfg(&format!(
+        "{STORES}ssl.enabledProtocols=TLSv1.1,TLSv1.2\nssl.hostnameVerification=false\n\
+         ssl.ciphersuites=TLS_RSA_WITH_AES_128_CBC_SHA,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\n\
+         ssl.clientHostnameVerification=true\nssl.clientAuth=WANT\n"
+    )));
+    let side = &config.tls.client;
+    assert_eq!(side.protocols, [Protocol::Tls12]);
+    assert_eq!(side.cipher_suites.as_ref().unwrap().len(), 1);
+    assert_eq!(side.client_auth, ClientAuth::Want);
+    assert!(!side.client_hostname_verification, "without the one, not the other");
+    let notes = notes(&config);
+    assert!(notes.iter().any(|it| it.contains("TLSv1.1 do not exist here")), "{notes:?}");
+    assert!(notes.iter().any(|it| it.contains("TLS_RSA_WITH_AES_128_CBC_SHA do not")), "{notes:?}");
+}
+
+#[test]
+fn what_a_secure_port_lacks_is_an_error_and_without_a_port_at_most_a_warning() {
+    for (lines, key, word) in [
+        ("ssl.clientAuth=none\n", "ssl.keyStore.location", "required for TLS"),
+        ("ssl.keyStore.location=/k.pem\n", "ssl.trustStore.location", "ssl.clientAuth to none"),
+        (
+            "ssl.keyStore.location=/k\nssl.clientAuth=none\n",
+            "ssl.keyStore.location",
+            "PKCS12 or JKS",
+        ),
+        (
+            "ssl.keyStore.location=/k.pem\nssl.clientAuth=none\nssl.protocol=SSLv3\n",
+            "ssl.protocol",
+            "broken",
+        ),
+        (
+            "ssl.keyStore.location=/k.pem\nssl.clientAuth=none\nssl.ciphersuites=AES\n",
+            "ssl.ciphersuites",
+            "no cipher suite",
+        ),
+    ] {
+        let error = error(cfg(&format!("secureClientPort=2281\n{lines}")));
+        assert!(error.key == key && error.text.contains(word), "{error}");
+        let unused = good(cfg(lines));
+        assert!(notes(&unused).len() <= 1, "{:?}", notes(&unused));
+    }
+    let error = error(cfg("secureClientPortAddress=::1\n"));
+    assert!(error.text.contains("secureClientPort is not"), "{error}");
+}

@@ -1,9 +1,10 @@
-//! Authentication of a connection: `digest`, `ip` and the name of the ensemble.
+//! Authentication of a connection: `digest`, `ip`, `x509` and the name of the ensemble.
 //!
 //! ```text
 //! scheme     credentials              identities
 //! digest     user:password            digest, user:base64(hash of user:password); and super, if it is superDigest
 //! ip         none                     ip, the address of the client
+//! x509       the certificate of TLS   x509, its subject; and super, if it is the super user's
 //! ensemble   a name, or nothing       none: it only ends connections to another ensemble
 //! ```
 //! This module only adds identities. Passwords are not kept: a client shows that it can make a hash, and ACLs contain
@@ -123,6 +124,10 @@ pub struct AuthenticationOptions {
     /// `zookeeper.ensembleAuthName`, split at commas; without names, any name is accepted. `None`: the
     /// scheme `ensemble` is unknown.
     pub ensemble_names: Option<BTreeSet<String>>,
+    /// Whether the scheme `x509` is known: clients have certificates (`zookeeper.authProvider.x509`).
+    pub x509_enabled: bool,
+    /// `zookeeper.X509AuthenticationProvider.superUser`: the subject of the certificate whose client may do everything.
+    pub x509_super_user: Option<String>,
 }
 
 impl Default for AuthenticationOptions {
@@ -132,6 +137,8 @@ impl Default for AuthenticationOptions {
             digest_algorithm: DigestAlgorithm::default(),
             super_digest: None,
             ensemble_names: None,
+            x509_enabled: false,
+            x509_super_user: None,
         }
     }
 }
@@ -170,6 +177,20 @@ impl Authentication {
     /// The options that it was made with.
     pub fn options(&self) -> &AuthenticationOptions {
         &self.options
+    }
+
+    /// The identities of a client whose certificate was verified when it connected. `subject`: its subject in the form
+    /// of RFC 2253. Empty if the scheme is unknown.
+    // ZooKeeper: X509AuthenticationProvider.handleAuthentication.
+    pub fn identities_of(&self, subject: &str) -> Vec<Identity> {
+        if !self.options.x509_enabled {
+            return Vec::new();
+        }
+        let own = Identity::new("x509", subject);
+        match self.options.x509_super_user.as_deref() == Some(subject) {
+            true => vec![Identity::new("super", subject), own],
+            false => vec![own],
+        }
     }
 
     /// The identities that an auth request adds to its connection; for `ensemble` there are none.
@@ -245,6 +266,20 @@ mod tests {
             assert_eq!(digest_of(algorithm, "u:p").len(), 2 + length, "{name}");
         }
         assert_eq!(DigestAlgorithm::from_name("MD4"), None);
+    }
+
+    #[test]
+    fn a_certificate_gives_its_subject_and_the_configured_one_everything() {
+        let options = AuthenticationOptions {
+            x509_enabled: true,
+            x509_super_user: Some("CN=root".into()),
+            ..AuthenticationOptions::default()
+        };
+        let authentication = Authentication::new(options);
+        assert_eq!(authentication.identities_of("CN=a"), [Identity::new("x509", "CN=a")]);
+        let root = [Identity::new("super", "CN=root"), Identity::new("x509", "CN=root")];
+        assert_eq!(authentication.identities_of("CN=root"), root);
+        assert!(Authentication::default().identities_of("CN=a").is_empty());
     }
 
     #[test]

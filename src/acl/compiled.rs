@@ -2,31 +2,32 @@
 //!
 //! ```text
 //! simple: for each entry, for each identity: do the schemes and the names match? is a bit wanted?
-//! here:   a name of `digest` is found by its hash, an address among the points at which what it
-//!         is given changes
+//! here:   a name is found by its hash, an address among the points at which what it is given changes
 //! ```
 //! The simple version needs milliseconds for a list of tens of thousands of entries, and every operation of
 //! a multi needs a check. A test checks that both give the same result.
 
 use crate::acl::ip::{Address, Range};
-use crate::acl::list::{Identity, Who};
+use crate::acl::list::{Identity, Named, Who};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::proto::data::AclVector;
 
 /// The permissions that the entries of a list grant. The names stay in the encoding of the list.
 #[derive(Debug, Default)]
 pub(super) struct Compiled {
-    /// Each name once, by its hash.
-    digests: Box<[Name]>,
+    /// The names of each scheme once, by their hashes.
+    names: Box<[Name]>,
     /// What addresses of IPv4 are given.
     ranges_v4: Steps,
     /// What addresses of IPv6 are given. The families do not match each other.
     ranges_v6: Steps,
 }
 
-/// A name of `digest`.
+/// A name that is compared as a whole.
 #[derive(Debug)]
 struct Name {
+    /// Names of different schemes are different.
+    scheme: Named,
     /// [`Who::hash_of`] its bytes. Names with the same hash stand together.
     hash: u64,
     /// Its offset in the bytes of the entries.
@@ -41,7 +42,7 @@ impl Compiled {
     /// Reads a list once. `None`: the list names only `world:anyone`, or no identity that a client can have.
     pub fn new(acl: AclVector<'_>) -> Option<Box<Compiled>> {
         let items = acl.item_bytes();
-        let mut digests: Vec<Name> = Vec::new();
+        let mut names: Vec<Name> = Vec::new();
         let (mut ranges_v4, mut ranges_v6) = (Vec::new(), Vec::new());
         let mut input = Decoder::new(items);
         for _ in 0..acl.len() {
@@ -49,33 +50,33 @@ impl Compiled {
             let (perms, scheme, name) = entry(&mut input).expect(WHOLE);
             let Some(name) = name else { continue };
             let end = input.offset();
-            match scheme {
-                Some(b"digest") => {
-                    let start = end - name.len();
-                    digests.push(Name { hash: Who::hash_of(name), start, end, perms });
-                }
-                Some(b"ip") => match std::str::from_utf8(name).ok().and_then(Range::parse) {
+            if let Some(scheme) = scheme.and_then(Named::of) {
+                let start = end - name.len();
+                names.push(Name { scheme, hash: Who::hash_of(name), start, end, perms });
+            } else if scheme == Some(b"ip") {
+                match std::str::from_utf8(name).ok().and_then(Range::parse) {
                     Some(range) if range.is_v4() => ranges_v4.push((range, perms)),
                     Some(range) => ranges_v6.push((range, perms)),
                     None => {}
-                },
-                Some(_) | None => {}
+                }
             }
         }
-        digests.sort_unstable_by_key(|name| (name.hash, name.end - name.start, name.start));
-        digests.dedup_by(|later, earlier| {
-            let same = later.bytes(items) == earlier.bytes(items);
+        names.sort_unstable_by_key(|name| {
+            (name.hash, name.scheme, name.end - name.start, name.start)
+        });
+        names.dedup_by(|later, earlier| {
+            let same = later.scheme == earlier.scheme && later.bytes(items) == earlier.bytes(items);
             earlier.perms |= if same { later.perms } else { 0 };
             same
         });
         // Equal names have the same hash and length, so they are neighbours, short of a collision of 64 bits within
         // the list. Each is left once, with the bits of all.
         let compiled = Compiled {
-            digests: digests.into(),
+            names: names.into(),
             ranges_v4: Steps::new(ranges_v4),
             ranges_v6: Steps::new(ranges_v6),
         };
-        let is_empty = compiled.digests.is_empty()
+        let is_empty = compiled.names.is_empty()
             && compiled.ranges_v4.0.is_empty()
             && compiled.ranges_v6.0.is_empty();
         (!is_empty).then(|| Box::new(compiled))
@@ -84,12 +85,14 @@ impl Compiled {
     /// The bits that an identity has. `items`: the bytes of the entries.
     pub fn perms_of(&self, identity: &Identity, items: &[u8]) -> i32 {
         match identity.who() {
-            Who::Digest { hash } => {
-                let first = self.digests.partition_point(|name| name.hash < hash);
-                self.digests[first..]
+            Who::Named { scheme, hash } => {
+                let first = self.names.partition_point(|name| name.hash < hash);
+                self.names[first..]
                     .iter()
                     .take_while(|name| name.hash == hash)
-                    .find(|name| name.bytes(items) == identity.id.as_bytes())
+                    .find(|name| {
+                        name.scheme == scheme && name.bytes(items) == identity.id.as_bytes()
+                    })
                     .map_or(0, |name| name.perms)
             }
             Who::Address(address) if address.is_v4() => self.ranges_v4.at(address),
@@ -187,7 +190,7 @@ mod tests {
         "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
         "10.2.0.0/15",
     ];
-    const SCHEMES: [&str; 5] = ["world", "digest", "ip", "sasl", "super"];
+    const SCHEMES: [&str; 5] = ["world", "digest", "ip", "x509", "super"];
     const WHO: [&str; 12] = [
         "a:x",
         "b:x",

@@ -12,7 +12,7 @@ use crate::proto::data::{AclEntry, AclVector, Id, perms};
 /// An authenticated identity of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
-    /// The scheme: `digest`, `ip`, `super` …
+    /// The scheme: `digest`, `ip`, `x509`, `super` …
     pub scheme: Box<str>,
     /// The name within the scheme.
     pub id: Box<str>,
@@ -33,20 +33,40 @@ pub fn bytes_of(identities: &[Identity]) -> usize {
 pub(super) enum Who {
     /// It may do everything.
     Super,
-    /// A name of `digest`, by its hash.
-    Digest { hash: u64 },
+    /// A name that an entry has to give as a whole, by its hash.
+    Named { scheme: Named, hash: u64 },
     /// A name of `ip`.
     Address(Address),
     /// No list grants it anything.
     Unknown,
 }
 
+/// The schemes whose names are compared as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Named {
+    Digest,
+    X509,
+}
+
+impl Named {
+    /// The scheme with this name, if it is one of them.
+    pub fn of(scheme: &[u8]) -> Option<Named> {
+        match scheme {
+            b"digest" => Some(Named::Digest),
+            b"x509" => Some(Named::X509),
+            _ => None,
+        }
+    }
+}
+
 impl Who {
     /// The form for checks of an identity with this scheme and name.
     fn of(scheme: &str, id: &str) -> Who {
+        if let Some(scheme) = Named::of(scheme.as_bytes()) {
+            return Who::Named { scheme, hash: Who::hash_of(id.as_bytes()) };
+        }
         match scheme {
             "super" => Who::Super,
-            "digest" => Who::Digest { hash: Who::hash_of(id.as_bytes()) },
             "ip" => Address::parse(id).map_or(Who::Unknown, Who::Address),
             _ => Who::Unknown,
         }
@@ -71,6 +91,8 @@ impl Identity {
     pub fn user_name(&self) -> &str {
         match &*self.scheme {
             "digest" => self.id.split(':').next().unwrap_or_default(),
+            // ZooKeeper: AuthUtil.getUser; no provider has this scheme.
+            "super" => "",
             _ => &self.id,
         }
     }

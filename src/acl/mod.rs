@@ -18,6 +18,7 @@ mod ip;
 mod list;
 mod rules;
 mod table;
+mod x500;
 
 pub use authenticate::{
     AuthFailed, Authentication, AuthenticationOptions, DigestAlgorithm, add_identities, digest_of,

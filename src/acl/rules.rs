@@ -7,6 +7,7 @@ use hashbrown::HashSet;
 
 use crate::acl::ip;
 use crate::acl::list::Identity;
+use crate::acl::x500;
 use crate::error::ErrorCode;
 use crate::jute::VectorBuf;
 use crate::proto::data::{AclEntry, AclVector, Id};
@@ -45,7 +46,7 @@ fn identity_matches(identity: &Identity, named: &Id<'_>) -> bool {
         return false;
     }
     match scheme {
-        "digest" => &*identity.id == name,
+        "digest" | "x509" => &*identity.id == name,
         "ip" => ip::matches(&identity.id, name),
         _ => false,
     }
@@ -56,6 +57,8 @@ fn identity_matches(identity: &Identity, named: &Id<'_>) -> bool {
 pub struct AclBounds {
     /// `DigestAuthenticationProvider.enabled`: without it the scheme is unknown.
     pub digest_enabled: bool,
+    /// Whether the scheme `x509` is known.
+    pub x509_enabled: bool,
     /// Number of entries, both as given and as stored.
     pub entries_max: usize,
     /// Bytes of the entries as they are stored.
@@ -131,7 +134,7 @@ pub fn fix_up(
     identities: &[Identity],
     bounds: &AclBounds,
 ) -> Result<VectorBuf<AclEntry<'static>>, FixUpError> {
-    let &AclBounds { digest_enabled, entries_max, bytes_max } = bounds;
+    let &AclBounds { digest_enabled, x509_enabled, entries_max, bytes_max } = bounds;
     // Before anything is allocated for the list.
     if acl.len() > entries_max {
         return Err(FixUpError::TooMany);
@@ -159,7 +162,11 @@ pub fn fix_up(
         } else if scheme == "auth" {
             let mut found = false;
             // ZooKeeper: an `ip` identity proves nothing (isAuthenticated is false).
-            let shown = identities.iter().filter(|id| digest_enabled && &*id.scheme == "digest");
+            let shown = identities.iter().filter(|id| match &*id.scheme {
+                "digest" => digest_enabled,
+                "x509" => x509_enabled,
+                _ => false,
+            });
             for identity in shown {
                 found = true;
                 add(&AclEntry { perms: entry.perms, id: identity.as_id() })?;
@@ -171,6 +178,7 @@ pub fn fix_up(
             let valid = match scheme {
                 "digest" if digest_enabled => is_valid_digest(entry.id.id.ok_or(FixUpError::Null)?),
                 "ip" => ip::is_valid(entry.id.id.ok_or(FixUpError::Null)?),
+                "x509" if x509_enabled => x500::is_name(entry.id.id.ok_or(FixUpError::Null)?),
                 _ => false,
             };
             if !valid {
@@ -201,7 +209,7 @@ mod tests {
     use crate::proto::data::perms;
 
     const BOUNDS: AclBounds =
-        AclBounds { digest_enabled: true, entries_max: 1024, bytes_max: 1000 };
+        AclBounds { digest_enabled: true, x509_enabled: true, entries_max: 1024, bytes_max: 1000 };
 
     fn list(entries: &[(i32, Option<&str>, Option<&str>)]) -> VectorBuf<AclEntry<'static>> {
         let mut list = VectorBuf::default();
@@ -348,6 +356,8 @@ mod tests {
             ("ip", "nowhere", false),
             ("super", "", false),
             ("sasl", "u", false),
+            ("x509", "CN=a,O=b", true),
+            ("x509", "a", false),
         ] {
             let got = fixed(&[(31, Some(scheme), Some(id))], &[]);
             assert_eq!(got.is_ok(), valid, "{scheme}:{id}");
@@ -374,5 +384,20 @@ mod tests {
         assert!(fix_up(acl.as_vector(), &[], &off).is_err());
         let acl = list(&[(31, Some("auth"), Some(""))]);
         assert!(fix_up(acl.as_vector(), &[digest("a:b")], &off).is_err());
+    }
+
+    #[test]
+    fn a_certificate_counts_as_proof_where_its_scheme_is_known() {
+        let off = AclBounds { x509_enabled: false, ..BOUNDS };
+        let who = [Identity::new("super", "CN=a"), Identity::new("x509", "CN=a")];
+        let auth = list(&[(31, Some("auth"), Some(""))]);
+        assert!(fix_up(auth.as_vector(), &who, &off).is_err());
+        let got = fixed(&[(31, Some("auth"), Some(""))], &who).unwrap();
+        assert_eq!(got, [(31, "x509".to_owned(), "CN=a".to_owned())]);
+        let named = list(&[(31, Some("x509"), Some("CN=a"))]);
+        assert!(fix_up(named.as_vector(), &[], &off).is_err());
+        assert!(permits(named.as_vector(), perms::READ, &who[1..]));
+        assert!(!permits(named.as_vector(), perms::READ, &[Identity::new("x509", "CN=b")]));
+        assert!(!permits(named.as_vector(), perms::READ, &[digest("CN=a")]));
     }
 }

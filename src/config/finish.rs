@@ -10,7 +10,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
-use super::keys::security::ENSEMBLE_PROVIDER;
+use super::keys::security::{ENSEMBLE_PROVIDER, X509_PROVIDER};
 use super::members;
 use super::origin::{Level, Problem};
 use super::read::{Accepted, ReadFile, Reading};
@@ -42,11 +42,11 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     buffers(reading);
     session_times(reading);
     connection_weights(reading);
-    ensemble_scheme(reading);
     audit_file(reading);
     enforced_schemes(reading);
     read_only_word(reading);
     tls::finish(reading);
+    ensemble_scheme(reading);
     members::collect(reading, &mut read_file);
     members::my_id(reading, &mut read_file);
     client_address(reading);
@@ -203,6 +203,12 @@ fn ensemble_scheme(reading: &mut Reading) {
     // Any number of providers may be listed, and only this class adds a scheme that is not built in.
     let enabled = reading.values.iter().any(is_provider);
     reading.config.security.ensemble_auth_enabled = enabled;
+    // ZooKeeper: QuorumPeerConfig.configureSSLAuth adds the provider of x509 where a port takes TLS.
+    let is_x509 = |(key, accepted): (&String, &Accepted)| {
+        key.starts_with("authProvider.") && accepted.value == Value::Text(X509_PROVIDER.to_owned())
+    };
+    reading.config.security.x509_enabled =
+        reading.config.tls.serves_clients() || reading.values.iter().any(is_x509);
     if !enabled && reading.values.contains_key("ensembleAuthName") {
         let origin = reading.origin("ensembleAuthName");
         let text =

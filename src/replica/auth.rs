@@ -66,7 +66,13 @@ impl Service {
         assert!(!connection.identities.is_empty(), "a connection has its address as an identity");
         let remote = connection.remote.ip();
         let shown = &mut connection.identities;
-        let proved = self.clients.authentication.authenticate(packet.scheme, packet.auth, remote);
+        let authentication = &self.clients.authentication;
+        let proved = match packet.scheme {
+            // ZooKeeper: X509AuthenticationProvider.handleAuthentication looks at the certificate again, and not at
+            // what the request says.
+            Some("x509") if shown.iter().any(|identity| &*identity.scheme == "x509") => Ok(vec![]),
+            scheme => authentication.authenticate(scheme, packet.auth, remote),
+        };
         match proved.and_then(|proved| add_identities(shown, proved)) {
             Ok(()) => self.clients.reply_at_once(slot, connection, xid, 0, false, &mut self.stats),
             Err(failed @ (AuthFailed::Refused | AuthFailed::TooMuch)) => {
@@ -85,6 +91,21 @@ impl Service {
                 self.stats.auth_failed += 1;
                 self.reject(slot, connection, "it looks for another ensemble");
             }
+        }
+    }
+
+    /// Adds the identities that the client has by its certificate, or closes the connection.
+    pub(super) fn on_certificate(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        subject: &str,
+    ) {
+        assert!(!connection.identities.is_empty(), "a connection has its address as an identity");
+        let identities = self.clients.authentication.identities_of(subject);
+        if add_identities(&mut connection.identities, identities).is_err() {
+            self.stats.auth_failed += 1;
+            self.reject(slot, connection, "the subject of its certificate is too long");
         }
     }
 

@@ -131,6 +131,16 @@ impl Replica {
         }
     }
 
+    /// The client of a connection that was just opened has shown a certificate, which was verified; `subject` is its
+    /// subject in the form of RFC 2253. The edge says so before the first frame.
+    pub fn handle_certificate(&mut self, now: Now, conn: ConnectionId, subject: &str) {
+        self.service.now = now;
+        // The replica has closed the connection: it is shutting down.
+        let Some(slot) = self.connections.find(conn) else { return };
+        let Some((connection, service)) = self.one(slot) else { return };
+        service.on_certificate(slot, connection, subject);
+    }
+
     /// The socket is gone: its watches go, and its session stays until it expires. For a connection
     /// that the replica closed itself ([`Outgoing::close`]) this does nothing.
     pub fn handle_close(&mut self, now: Now, conn: ConnectionId) {

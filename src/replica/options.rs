@@ -161,6 +161,7 @@ impl ReplicaOptions {
         PrepOptions {
             skip_acl: self.skip_acl,
             digest_auth: self.authentication.digest_enabled,
+            x509_auth: self.authentication.x509_enabled,
             digest: self.digest,
             enforce_quota: self.enforce_quota,
             ephemerals_per_session_max: self.ephemerals_per_session_max,

@@ -50,6 +50,10 @@ fn is_empty(value: &Value) -> bool {
 pub(in crate::config) const ENSEMBLE_PROVIDER: &str =
     "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider";
 
+/// The class that adds the scheme `x509`.
+pub(in crate::config) const X509_PROVIDER: &str =
+    "org.apache.zookeeper.server.auth.X509AuthenticationProvider";
+
 /// Of `authProvider.N`: which scheme the class would add. None is refused: an unknown scheme grants nothing, so the
 /// server is not less protected than its file says.
 fn provider(value: &Value) -> Verdict {
@@ -81,7 +85,7 @@ fn provider(value: &Value) -> Verdict {
 }
 
 /// The schemes that exist here and that enforce.auth.schemes may name.
-const ENFORCEABLE: [&str; 4] = ["", "digest", "ip", "ensemble"];
+const ENFORCEABLE: [&str; 5] = ["", "digest", "ip", "x509", "ensemble"];
 
 /// Of `enforce.auth.schemes`: a scheme that does not exist here would lock all clients out, so it is refused.
 fn enforced_schemes(value: &Value) -> Verdict {
@@ -91,7 +95,7 @@ fn enforced_schemes(value: &Value) -> Verdict {
         Some(word) => Verdict::Refused(
             format!(
                 "{word:?} is not built, so clients that must use it could not connect; there are \
-                 digest, ip and ensemble"
+                 digest, ip, x509 and ensemble"
             )
             .into(),
         ),
@@ -132,7 +136,7 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Acted(Acted {
             set: Set::Together,
             get: |c| c.security.enforced_auth_schemes.join(","),
-            about: "the schemes of which enforce.auth.enabled demands one: digest, ip, ensemble",
+            about: "the schemes of which enforce.auth.enabled demands one: digest, ip, x509, ensemble",
             verdict: enforced_schemes,
         }),
     ),

@@ -18,6 +18,9 @@ pub struct Security {
     /// Whether the scheme `ensemble` exists. Default: false. Key `authProvider.N` with the class
     /// `org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider`.
     pub ensemble_auth_enabled: bool,
+    /// Whether the scheme `x509` exists: clients are known by their certificates. Default: whether a port takes TLS. Key
+    /// `authProvider.N` with the class `org.apache.zookeeper.server.auth.X509AuthenticationProvider`.
+    pub x509_enabled: bool,
     /// Names by which clients may call this ensemble; `None`: any. Default: none.
     /// Key `ensembleAuthName` (comma list).
     pub ensemble_auth_names: Option<BTreeSet<String>>,
@@ -100,6 +103,7 @@ impl Default for Security {
             digest_algorithm: DigestAlgorithm::Sha1,
             super_digest: None,
             ensemble_auth_enabled: false,
+            x509_enabled: false,
             ensemble_auth_names: None,
         }
     }

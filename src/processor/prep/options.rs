@@ -21,6 +21,8 @@ pub struct PrepOptions {
     pub skip_acl: bool,
     /// Whether the scheme `digest` exists.
     pub digest_auth: bool,
+    /// Whether the scheme `x509` exists.
+    pub x509_auth: bool,
     /// Whether transactions carry the digest of the tree.
     pub digest: bool,
     /// Whether hard quotas are enforced.
@@ -44,9 +46,11 @@ pub struct PrepOptions {
 impl PrepOptions {
     /// The bounds of ACLs in requests.
     pub fn acl_bounds(&self) -> AclBounds {
-        let PrepOptions { digest_auth, acl_entries_max, txn_bytes_max, .. } = *self;
+        let PrepOptions { digest_auth, x509_auth, acl_entries_max, txn_bytes_max, .. } = *self;
+        assert!(txn_bytes_max > 0, "an ACL is a part of a transaction");
         AclBounds {
             digest_enabled: digest_auth,
+            x509_enabled: x509_auth,
             entries_max: acl_entries_max,
             bytes_max: txn_bytes_max,
         }

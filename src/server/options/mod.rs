@@ -87,6 +87,8 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
             digest_algorithm,
             super_digest: security.super_digest.clone(),
             ensemble_names,
+            x509_enabled: security.x509_enabled,
+            x509_super_user: config.tls.x509_super_user.clone(),
         },
         enforced_auth_schemes: security.enforced_auth_schemes.clone(),
         audit: config.audit.is_enabled,

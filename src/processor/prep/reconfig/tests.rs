@@ -40,6 +40,7 @@ fn case() -> Case {
             ephemerals_per_session_max: usize::MAX,
             skip_acl: false,
             digest_auth: true,
+            x509_auth: false,
             digest: true,
             enforce_quota: false,
             extended_types: false,

@@ -7,11 +7,13 @@
 //! | `ensemble` | what servers ask of each other |
 //! | `turns` | the work of one turn |
 //! | `host` | what the process asks of its host |
+//! | `handshakes` | TLS handshakes, and records that are incomplete or unsent |
 //! | `tls` | files of keys and certificates, and what peers show |
 
 mod audit;
 mod clients;
 mod ensemble;
+mod handshakes;
 mod host;
 mod tls;
 mod turns;
@@ -19,6 +21,7 @@ mod turns;
 pub use audit::*;
 pub use clients::*;
 pub use ensemble::*;
+pub use handshakes::*;
 pub use host::*;
 pub use tls::*;
 pub use turns::*;

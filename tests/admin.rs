@@ -66,6 +66,7 @@ impl Bench {
             held: Held::default(),
             connections_refused: 0,
             audit_dropped: 0,
+            handshakes: ringkeeper::metrics::HandshakeFigures::default(),
             ensemble: None,
         };
         let replica = Replica::new(options, recovered, now, 7);

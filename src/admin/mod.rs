@@ -21,7 +21,7 @@ use crate::admin::answer::{Brief, FolderBytes, Lines, TooLong};
 use crate::id::{ConnectionId, SessionId};
 use crate::limits;
 use crate::metrics::process::{FileDescriptors, Machine, Memory, folder_bytes};
-use crate::metrics::{Gauges, Held, Stalls};
+use crate::metrics::{Gauges, HandshakeFigures, Held, Stalls};
 use crate::peer::Member;
 use crate::replica::{ConnectionFacts, Replica};
 use crate::time::{MonoUs, Now, WallMs};
@@ -44,6 +44,8 @@ pub struct Desk {
     pub connections_refused: u64,
     /// Records that the audit log could not write.
     pub audit_dropped: u64,
+    /// TLS handshakes of clients.
+    pub handshakes: HandshakeFigures,
     /// Additional information on a member of an ensemble; `None`: the server is standalone.
     pub ensemble: Option<EnsembleDesk>,
 }
@@ -131,6 +133,7 @@ impl Desk {
                 gauges.file_descriptors = FileDescriptors::read();
                 gauges.connections_refused = self.connections_refused;
                 gauges.audit_dropped = self.audit_dropped;
+                gauges.handshakes = self.handshakes;
                 mntr(replica, &self.brief(replica, &gauges, mode), now)
             }
             FourLetterWord::Ruok => "imok".to_owned(),
@@ -280,6 +283,7 @@ fn gauges(replica: &Replica, asking: Asking, now: Now) -> Gauges {
         uptime_ms: now.mono.since_us(replica.stats().started_mono) / 1000,
         file_descriptors: FileDescriptors::default(),
         connections_refused: 0,
+        handshakes: HandshakeFigures::default(),
         digest_mismatches: database.digest_mismatches(),
         disk_is_full: replica.is_disk_full(),
         audit_dropped: 0,

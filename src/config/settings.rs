@@ -131,6 +131,9 @@ pub struct Network {
     pub max_client_cnxns: Option<u32>,
     /// Connections in all; `None`: no limit. Default: none. Key `maxCnxns` (0: no limit).
     pub max_cnxns: Option<u32>,
+    /// Connections whose TLS handshake is not over; `None`: no limit. Default: none.
+    /// Key `netty.server.outstandingHandshake.limit` (0 or less: no limit).
+    pub handshakes_outstanding_max: Option<u32>,
     /// Whether client connections have TCP keep-alive. Default: false. Key `clientTcpKeepAlive`.
     pub client_tcp_keep_alive: bool,
     /// A connection without a session is closed after this. Milliseconds. Default: 10 000.
@@ -337,6 +340,7 @@ impl Default for Network {
             listen_backlog: None,
             max_client_cnxns: Some(60),
             max_cnxns: None,
+            handshakes_outstanding_max: None,
             client_tcp_keep_alive: false,
             sessionless_cnxn_timeout_ms: 10_000,
             jute_max_buffer: FRAME_BYTES_MAX,

@@ -15,6 +15,6 @@ mod stalls;
 pub use audit::{OWN as AUDIT_OWN, each as each_audit};
 pub use held::{Held, OWN as HELD_OWN, each as each_held};
 pub(crate) use names::rounded;
-pub use names::{ENSEMBLES_ALONE, Gauges, Value, WITHOUT_MEANING, each};
+pub use names::{ENSEMBLES_ALONE, Gauges, HandshakeFigures, Value, WITHOUT_MEANING, each};
 pub use room::{OWN as ROOM_OWN, each as each_room};
 pub use stalls::{OWN as STALLS_OWN, Stalls, each as each_stall};

@@ -17,6 +17,17 @@ pub enum Value {
     Real(f64),
 }
 
+/// TLS handshakes of clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandshakeFigures {
+    /// Connections whose handshake is not over.
+    pub outstanding: u64,
+    /// Connections refused because there were too many of those.
+    pub exceeded: u64,
+    /// Handshakes that failed.
+    pub failed: u64,
+}
+
 /// Present values, which no reset changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gauges {
@@ -44,6 +55,8 @@ pub struct Gauges {
     pub file_descriptors: FileDescriptors,
     /// Connections that were refused because there were too many.
     pub connections_refused: u64,
+    /// TLS handshakes.
+    pub handshakes: HandshakeFigures,
     /// Digests of the tree that differed from the one in the transaction.
     pub digest_mismatches: u64,
     /// Whether writes are refused because the disk is full.
@@ -73,6 +86,7 @@ fn each_gauge(stats: &Stats, gauges: &Gauges, sink: &mut dyn FnMut(&str, Value))
     integer("auth_failed_count", stats.auth_failed);
     integer("approximate_data_size", gauges.data_bytes);
     integer("uptime", gauges.uptime_ms);
+    integer("outstanding_tls_handshake", gauges.handshakes.outstanding);
     integer("min_latency", stats.latency_ms.min);
     integer("max_latency", stats.latency_ms.max);
     if let Some(open) = gauges.file_descriptors.open {
@@ -106,6 +120,8 @@ fn each_counter(stats: &Stats, gauges: &Gauges, sink: &mut dyn FnMut(&str, Value
         ("connection_request_count", ops(&[OpCode::CreateSession]) + stats.sessions_reopened),
         ("connection_revalidate_count", stats.sessions_reopened),
         ("connection_rejected", stats.connections_rejected + gauges.connections_refused),
+        ("tls_handshake_exceeded", gauges.handshakes.exceeded),
+        ("unsuccessful_handshake", gauges.handshakes.failed),
         ("stale_sessions_expired", stats.sessions_expired),
         ("large_requests_rejected", stats.large_requests_rejected),
         ("digest_mismatches_count", gauges.digest_mismatches),
@@ -280,14 +296,8 @@ pub const WITHOUT_MEANING: &[(&str, &[&str])] = &[
         &["jvm_pause_time_ms", "netty_queued_buffer_capacity", "insecure_admin_count"],
     ),
     (
-        "TLS, which has not been built",
-        &[
-            "outstanding_tls_handshake",
-            "tls_handshake_exceeded",
-            "non_mtls_remote_conn_count",
-            "non_mtls_local_conn_count",
-            "unsuccessful_handshake",
-        ],
+        "connections without a certificate, which are not counted apart from the others",
+        &["non_mtls_remote_conn_count", "non_mtls_local_conn_count"],
     ),
     (
         ENSEMBLES_ALONE,

@@ -14,11 +14,14 @@
 //!                                         or, if the core closed it, lingers first ─▶ forget
 //! ```
 
+mod arrival;
 mod frames;
 mod memory;
 mod output;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -27,14 +30,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::net::{Shutdown, shutdown};
-
+use arrival::{Arrival, Greeting};
 pub(super) use memory::Holder;
 use output::Unsent;
 
-use super::input::{self, Farewell, Input, LINGER, READS_PER_TURN};
+use super::input::{Farewell, Input, LINGER, READS_PER_TURN};
 use super::outstanding::Outstanding;
-use super::{Connections, Core};
+use super::socket::Socket;
+use super::{Connections, Core, Door};
 use crate::id::ConnectionId;
 use crate::limits;
 use crate::runtime::{Readiness, Registration, SocketOwner, Timer};
@@ -45,8 +48,16 @@ pub(super) struct Connection {
     pub(super) id: ConnectionId,
     /// The client's address, an IPv4 one never as ::ffff:a.b.c.d.
     remote: SocketAddr,
-    /// Read and written without waiting (MSG_DONTWAIT).
-    socket: OwnedFd,
+    /// Read and written without waiting (MSG_DONTWAIT), with or without TLS.
+    socket: Socket,
+    /// What clients speak on the port to which it came.
+    door: Door,
+    /// How far its client is known.
+    arrival: Cell<Arrival>,
+    /// When its client must be known, unless the client waits in line for its handshake.
+    known_by: Cell<Option<Instant>>,
+    /// Whether the client was told why the connection ends, and should have time to read it.
+    has_told_why: Cell<bool>,
     /// The table that owns the connection and gets its events.
     table: Connections,
     /// The receiver of its frames and of its end.
@@ -116,13 +127,20 @@ impl Connection {
         id: ConnectionId,
         remote: SocketAddr,
         socket: OwnedFd,
+        door: Door,
         table: Connections,
         core: Rc<dyn Core>,
     ) -> Connection {
+        let arrival = Cell::new(Arrival::at(&door));
+        let known_by = Cell::new(door.tls().map(|port| Instant::now() + port.detection));
         Connection {
             id,
             remote,
-            socket,
+            socket: Socket::new(socket),
+            door,
+            arrival,
+            known_by,
+            has_told_why: Cell::new(false),
             table,
             core,
             watch: RefCell::new(None),
@@ -152,7 +170,9 @@ impl Connection {
 
     /// Begins to listen to the client, and tells the core that it is there.
     pub(super) fn run(self: Rc<Self>) {
-        self.core.open(self.id, self.remote);
+        if self.arrival.get() == Arrival::Known {
+            self.core.open(self.id, self.remote);
+        }
         let watch = self.table.shared.reactor.watch(self.socket.as_fd(), self.clone());
         *self.watch.borrow_mut() = Some(watch);
     }
@@ -183,14 +203,19 @@ impl Connection {
         drop(end);
         let bytes = self.unsent_bytes();
         if bytes > 0 {
-            // A long last answer, such as that to `mntr` or a large node, gets time by its length.
-            let seconds = (bytes / limits::FAREWELL_BYTES_PER_SECOND) as u64;
-            let patience =
-                Duration::from_millis(limits::OUTPUT_STALL_MS) + Duration::from_secs(seconds);
-            self.closes_by.set(Some(Instant::now() + patience));
-            self.table.note_slow(self);
+            self.set_farewell(bytes);
         }
         self.wake();
+    }
+
+    /// Bounds the time that its client has for the last `bytes`.
+    fn set_farewell(&self, bytes: usize) {
+        // A long last answer, such as that to `mntr` or a large node, gets time by its length.
+        let seconds = (bytes / limits::FAREWELL_BYTES_PER_SECOND) as u64;
+        let patience =
+            Duration::from_millis(limits::OUTPUT_STALL_MS) + Duration::from_secs(seconds);
+        self.closes_by.set(Some(Instant::now() + patience));
+        self.table.note_slow(self);
     }
 
     /// The socket failed while writing. The reactor then calls [`Connection::advance`], which returns the end: whoever
@@ -231,16 +256,34 @@ impl Connection {
             return Some(self.broken(&error));
         }
         let unsent = self.unsent.borrow();
-        let (unsent_bytes, unknown) = (unsent.bytes, unsent.unknown());
+        let (unsent_bytes, unknown) = (unsent.bytes + self.socket.unsent_bytes(), unsent.unknown());
         drop(unsent);
         match &*self.end.borrow() {
             None => {}
             Some(End::ByCore) if unsent_bytes > 0 => return None,
+            Some(End::ByCore) => {
+                self.socket.say_end(&self.table.shared.records);
+                if self.socket.unsent_bytes() == 0 {
+                    return Some(End::ByCore);
+                }
+                if self.closes_by.get().is_none() {
+                    // Until now the socket had room for everything.
+                    self.stuck_since.set(Instant::now());
+                    self.set_farewell(0);
+                }
+                self.want_room();
+                return None;
+            }
             Some(end) => return Some(end.clone()),
         }
         let table = &self.table;
         if self.input_over.get() {
-            return self.look_whether_gone();
+            return self.socket.is_gone().then_some(End::ByClient);
+        }
+        match self.greet() {
+            Greeting::Over => {}
+            Greeting::Waits => return None,
+            Greeting::Ends(end) => return Some(end),
         }
         if unknown > table.shared.options.unsent_bytes_before_pause {
             return None;
@@ -263,7 +306,14 @@ impl Connection {
                 break;
             }
             let mut scratch = table.shared.scratch.borrow_mut();
-            match input::read(&self.socket, &mut scratch, what) {
+            let read = self.socket.read(&mut scratch, what, &table.shared.records);
+            if self.arrival.get() == Arrival::Shaking
+                && self.socket.is_established()
+                && let Err(reason) = self.introduce()
+            {
+                return Some(End::Failed(reason));
+            }
+            match read {
                 Input::End => {
                     drop(scratch);
                     return self.input_ends();
@@ -276,11 +326,19 @@ impl Connection {
                         return None;
                     }
                     // Long frames are read one piece per round: hundreds of them are as much as a round may read.
-                    if self.partial.borrow().len() >= scratch.len() {
+                    if self.partial.borrow().len() >= scratch.len()
+                        || self.socket.has_tiny_records()
+                    {
                         break;
                     }
                 }
-                Input::Nothing => return None,
+                Input::Nothing => {
+                    if self.socket.unsent_bytes() > 0 {
+                        // An answer to the client's handshake, say.
+                        self.want_room();
+                    }
+                    return None;
+                }
                 Input::Failed(error) => return Some(End::Failed(error.to_string())),
             }
         }
@@ -288,9 +346,15 @@ impl Connection {
         None
     }
 
-    /// Takes it out of the table and reports its end, once. If the core closed it and all its output has left, the
-    /// socket stays open for a moment: closing it with unread input would reset the connection, and the client might
-    /// lose the last bytes.
+    fn want_room(&self) {
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.want_room();
+        }
+    }
+
+    /// Takes it out of the table and reports its end, once. If the core closed it and all its output has left, or the
+    /// client was told why it ends, the socket stays open for a moment: closing it with unread input would reset the
+    /// connection, and the client might lose the last bytes.
     fn finish(self: &Rc<Self>, end: &End) {
         let (id, remote) = (self.id, self.remote);
         match end {
@@ -304,11 +368,13 @@ impl Connection {
         }
         self.table.remove(self);
         self.table.shared.census.leave(remote.ip());
-        self.core.close(id);
-        if *end != End::ByCore
-            || shutdown(&self.socket, Shutdown::Write).is_err()
-            || !self.table.shared.census.linger()
-        {
+        if self.arrival.get() == Arrival::Known {
+            self.core.close(id);
+        }
+        self.leave_door(end);
+        self.socket.say_end(&self.table.shared.records);
+        let may_read = *end == End::ByCore || self.has_told_why.get();
+        if !may_read || !self.socket.end_output() || !self.table.shared.census.linger() {
             return self.forget();
         }
         // Nothing more will be sent, and the client may read the last bytes.
@@ -320,7 +386,7 @@ impl Connection {
 
     /// Reads and discards input until the client closes its side.
     fn drain(&self) {
-        match input::discard(&self.socket) {
+        match self.socket.discard() {
             Farewell::Over => self.forget(),
             Farewell::Waits => {}
             Farewell::HasMore => self.wake(),

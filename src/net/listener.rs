@@ -14,7 +14,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection::Connection;
-use super::{Connections, Core};
+use super::{Connections, Core, Door};
 use crate::runtime::{Readiness, Registration, SocketOwner, Timer, accept};
 
 /// Connections that the kernel may hold before they are accepted, unless `clientPortListenBacklog`
@@ -68,6 +68,7 @@ pub struct Accepting {
 struct Listener {
     /// The listening socket, which does not block.
     socket: TcpListener,
+    door: Door,
     table: Connections,
     core: Rc<dyn Core>,
     /// The watch on the socket, until [`Accepting`] is dropped.
@@ -76,13 +77,14 @@ struct Listener {
     pause: RefCell<Option<Timer>>,
 }
 
-/// Accepts connections from now on.
+/// Accepts connections from now on, whose clients speak what `door` says.
 ///
 /// # Errors
 /// The system's.
 pub fn serve(
     socket: TcpListener,
     keep_alive: bool,
+    door: Door,
     table: Connections,
     core: Rc<dyn Core>,
 ) -> io::Result<Accepting> {
@@ -94,7 +96,7 @@ pub fn serve(
     socket.set_nonblocking(true)?;
     let reactor = table.shared.reactor.clone();
     let (watch, pause) = (RefCell::new(None), RefCell::new(None));
-    let listener = Rc::new(Listener { socket, table, core, watch, pause });
+    let listener = Rc::new(Listener { socket, door, table, core, watch, pause });
     let watch = reactor.watch_unheld(listener.socket.as_fd(), listener.clone());
     *listener.watch.borrow_mut() = Some(watch);
     Ok(Accepting { listener })
@@ -162,10 +164,19 @@ impl Listener {
             table.warn(format_args!("connection from {remote} refused: {refusal}"));
             return;
         }
-        let (own, core) = (table.clone(), self.core.clone());
-        let Some(connection) = table.insert(|id| Connection::new(id, remote, socket, own, core))
-        else {
+        if !self.door.enter() {
             table.shared.census.leave(remote.ip());
+            table.warn(format_args!(
+                "connection from {remote} refused: too many TLS handshakes are not over \
+                 (netty.server.outstandingHandshake.limit)"
+            ));
+            return;
+        }
+        let (door, own, core) = (self.door.clone(), table.clone(), self.core.clone());
+        let make = |id| Connection::new(id, remote, socket, door, own, core);
+        let Some(connection) = table.insert(make) else {
+            table.shared.census.leave(remote.ip());
+            self.door.leave();
             table.warn(format_args!("connection refused: no slots left"));
             return;
         };

@@ -18,14 +18,18 @@ mod budget;
 mod census;
 mod connection;
 pub mod frame;
+mod handshakes;
 mod input;
 pub mod links;
 mod listener;
 mod outstanding;
+pub mod socket;
+mod stranger;
 mod table;
 
 pub use budget::{Budget, Share};
 pub use census::{Census, Refusal};
+pub use handshakes::{Door, Handshakes, TlsPort};
 pub use listener::{Accepting, BACKLOG, bind, serve, share};
 pub use table::{Connections, NetOptions};
 
@@ -37,9 +41,11 @@ use crate::id::ConnectionId;
 /// The events of connections for the core of the server. One implementation is the replica itself, on
 /// the same executor; another passes events to a replica on another core.
 pub trait Core {
-    /// A connection was accepted.
-    /// It is the first event of its connection.
+    /// A connection was accepted; one with TLS, when its handshake is over. It is the first event of its connection.
     fn open(&self, conn: ConnectionId, remote: SocketAddr);
+    /// The client has shown a certificate, which was verified, with this subject in the form of RFC 2253. Said at once
+    /// after [`Core::open`], and before any frame.
+    fn certified(&self, conn: ConnectionId, subject: &str);
     /// One or more whole frames arrived, each with its length in front.
     fn frames(&self, conn: ConnectionId, frames: &[u8]);
     /// A four-letter word arrived instead of a first frame. Its answer closes the connection.

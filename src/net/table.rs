@@ -12,16 +12,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Holder};
+use super::socket::Records;
 use super::{Budget, Census, Share};
 use crate::id::ConnectionId;
 use crate::limits;
 use crate::log::Limiter;
 use crate::replica::Outgoing;
-use crate::runtime::{Clock, Reactor};
+use crate::runtime::{Clock, Reactor, Timer};
 
 /// Options of connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,6 +99,8 @@ pub(super) struct Shared {
     throttled: RefCell<Vec<ConnectionId>>,
     /// What a read reads into. Invariant: nobody holds it longer than one read and the passing on of its frames.
     pub(super) scratch: RefCell<Box<[u8]>>,
+    /// The same for TLS.
+    pub(super) records: RefCell<Records>,
     /// Connections with more unsent bytes than may wait, now or a moment ago.
     slow: RefCell<Vec<ConnectionId>>,
     /// Connections with long pieces to write, each a little in turn.
@@ -105,7 +108,12 @@ pub(super) struct Shared {
     /// Connections whose frame was incomplete when they were last checked.
     begun: RefCell<Vec<ConnectionId>>,
     /// Connections whose first frame is awaited, oldest first.
-    newcomers: RefCell<VecDeque<(Instant, Weak<Connection>)>>,
+    newcomers: RefCell<VecDeque<(Instant, ConnectionId)>>,
+    /// Connections on ports with TLS whose clients are not known yet.
+    pub(super) unknown: RefCell<Vec<ConnectionId>>,
+    /// Those of them that wait for their handshake, and the timer that lets some begin.
+    pub(super) hellos: RefCell<VecDeque<ConnectionId>>,
+    pub(super) hello_timer: RefCell<Option<Timer>>,
     /// For `lines`.
     clock: Clock,
     /// Lines of the log that clients can provoke.
@@ -155,10 +163,14 @@ impl Connections {
             outstanding_bytes: Cell::new(0),
             throttled: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            records: RefCell::default(),
             slow: RefCell::default(),
             in_line: RefCell::default(),
             begun: RefCell::default(),
             newcomers: RefCell::default(),
+            unknown: RefCell::default(),
+            hellos: RefCell::default(),
+            hello_timer: RefCell::default(),
             clock: Clock::start(),
             lines: RefCell::new(Limiter::of_provoked_lines()),
         };
@@ -377,9 +389,17 @@ impl Connections {
         slots.connections[slot as usize] = Some(connection.clone());
         slots.open += 1;
         drop(slots);
-        let deadline = Instant::now() + self.shared.options.sessionless_timeout;
-        self.shared.newcomers.borrow_mut().push_back((deadline, Rc::downgrade(&connection)));
+        match connection.is_known() {
+            true => self.note_newcomer(connection.id),
+            false => self.shared.unknown.borrow_mut().push(connection.id),
+        }
         Some(connection)
+    }
+
+    /// Notes that the first frame of this connection is awaited from now on.
+    pub(super) fn note_newcomer(&self, conn: ConnectionId) {
+        let deadline = Instant::now() + self.shared.options.sessionless_timeout;
+        self.shared.newcomers.borrow_mut().push_back((deadline, conn));
     }
 
     /// Removes a connection; its outstanding requests no longer count.
@@ -402,7 +422,7 @@ impl Connections {
     }
 
     /// The connection with this id, if it is still there: a later one in its slot has another sequence.
-    fn find(&self, conn: ConnectionId) -> Option<Rc<Connection>> {
+    pub(super) fn find(&self, conn: ConnectionId) -> Option<Rc<Connection>> {
         let slots = self.shared.slots.borrow();
         let connection = slots.connections.get(slot_of(conn))?.as_ref()?;
         (connection.id == conn).then(|| connection.clone())
@@ -413,10 +433,11 @@ impl Connections {
     pub fn close_silent(&self, now: Instant) {
         self.close_stuck(now);
         self.close_unfinished();
+        self.close_unknown(now);
         let mut newcomers = self.shared.newcomers.borrow_mut();
         while newcomers.front().is_some_and(|(deadline, _)| *deadline <= now) {
-            let (_, connection) = newcomers.pop_front().expect("looked at just now");
-            if let Some(connection) = connection.upgrade()
+            let (_, conn) = newcomers.pop_front().expect("looked at just now");
+            if let Some(connection) = self.find(conn)
                 && !connection.greeted.get()
             {
                 connection.fail("no request came in time after connecting".into());

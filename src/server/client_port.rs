@@ -61,21 +61,8 @@ impl ClientPort {
     /// The address does not resolve, or the server cannot listen there: a sentence for the operator.
     pub fn open(config: &Config, sockets: u32) -> Result<(ClientPort, Vec<TcpListener>), String> {
         let listen = config.network.client.clone();
-        let wanted = address_of(&listen)?;
+        let (bound, address) = open_at(&listen, "clientPort", config, sockets)?;
         let backlog = config.network.listen_backlog.unwrap_or(net::BACKLOG);
-        // The rings of a killed server keep its sockets open until the kernel has freed them. Another process that
-        // has the address for good costs this start two seconds.
-        let until = Instant::now() + ADDRESS_PATIENCE;
-        let (bound, address) = loop {
-            match bind(wanted, backlog, sockets) {
-                Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                bound => {
-                    break bound.map_err(|error| refused(wanted, &error))?;
-                }
-            }
-        };
         let me = membership::me(config);
         Ok((ClientPort { me, listen, address, backlog, sockets, sought: None }, bound))
     }
@@ -181,6 +168,40 @@ impl ClientPort {
     }
 }
 
+/// Binds as many sockets as there are session cores at `secureClientPort`, where clients connect with TLS. It stays where
+/// it is for as long as the server runs.
+///
+/// # Errors
+/// As for [`ClientPort::open`].
+pub fn open_secure(
+    listen: &Listen,
+    config: &Config,
+    sockets: u32,
+) -> Result<(Vec<TcpListener>, SocketAddr), String> {
+    open_at(listen, "secureClientPort", config, sockets)
+}
+
+fn open_at(
+    listen: &Listen,
+    key: &str,
+    config: &Config,
+    sockets: u32,
+) -> Result<(Vec<TcpListener>, SocketAddr), String> {
+    let wanted = address_of(listen, key)?;
+    let backlog = config.network.listen_backlog.unwrap_or(net::BACKLOG);
+    // The rings of a killed server keep its sockets open until the kernel has freed them. Another process that
+    // has the address for good costs this start two seconds.
+    let until = Instant::now() + ADDRESS_PATIENCE;
+    loop {
+        match bind(wanted, backlog, sockets) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            bound => return bound.map_err(|error| refused(wanted, key, &error)),
+        }
+    }
+}
+
 /// Resolves a name on a thread of its own, and rings `bell` when there is an answer.
 fn resolve(listen: Listen, bell: Doorbell) -> io::Result<Receiver<io::Result<SocketAddr>>> {
     let (tell, answer) = sync_channel(1);
@@ -192,28 +213,35 @@ fn resolve(listen: Listen, bell: Doorbell) -> io::Result<Receiver<io::Result<Soc
     Ok(answer)
 }
 
-/// What would keep a server from listening for clients now, for `config check`: binds the address and lets it go.
-pub fn obstacle(config: &Config) -> Option<String> {
-    let tried = address_of(&config.network.client).and_then(|wanted| {
+/// Where clients connect, each place with its key.
+pub fn places(config: &Config) -> impl Iterator<Item = (&Listen, &'static str)> {
+    let secure = config.tls.secure_client.as_ref().map(|listen| (listen, "secureClientPort"));
+    std::iter::once((&config.network.client, "clientPort")).chain(secure)
+}
+
+/// What would keep a server from listening for clients at one of these places now, for `config check`: binds the
+/// address and lets it go.
+pub fn obstacle(listen: &Listen, key: &str) -> Option<String> {
+    let tried = address_of(listen, key).and_then(|wanted| {
         let bound = net::bind(wanted, net::BACKLOG, false);
-        bound.map(drop).map_err(|error| refused(wanted, &error))
+        bound.map(drop).map_err(|error| refused(wanted, key, &error))
     });
     tried.err()
 }
 
 /// The socket address of a place, or a sentence for the operator.
-fn address_of(listen: &Listen) -> Result<SocketAddr, String> {
+fn address_of(listen: &Listen, key: &str) -> Result<SocketAddr, String> {
     options::listen_address(listen).map_err(|error| {
         format!(
-            "cannot listen on {listen} (clientPort): {error}. clientPortAddress, or the client part of \
+            "cannot listen on {listen} ({key}): {error}. {key}Address, or the client part of \
              this server's server.N line, must be a name or an address of this machine"
         )
     })
 }
 
 /// A sentence on an address that cannot be bound.
-fn refused(wanted: SocketAddr, error: &io::Error) -> String {
-    format!("cannot listen on {wanted} (clientPort): {error}{}", advice(error))
+fn refused(wanted: SocketAddr, key: &str, error: &io::Error) -> String {
+    format!("cannot listen on {wanted} ({key}): {error}{}", advice(error))
 }
 
 /// What an operator can do about an address that cannot be bound; empty if there is no advice.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::host::Deliver;
-use crate::net::{self, Accepting, Budget, Census, Connections, Core, NetOptions};
+use crate::net::{self, Accepting, Budget, Census, Connections, Core, Door, NetOptions};
 use crate::replica::Outgoing;
 use crate::runtime::Reactor;
 
@@ -24,10 +24,30 @@ pub struct Clients {
     pub keep_alive: bool,
     /// The options of each session core.
     pub options: NetOptions,
+    /// What clients speak.
+    pub doors: Doors,
     /// Bounds how many connections there are. All executors share it.
     pub census: Census,
     /// Bounds what connections hold together. All executors share it.
     pub budget: Budget,
+}
+
+/// What clients speak on each of the two ports.
+#[derive(Clone)]
+pub struct Doors {
+    /// `clientPort`.
+    pub client: Door,
+    /// `secureClientPort`.
+    pub secure: Door,
+}
+
+/// One of the ports of the clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// `clientPort`.
+    Client,
+    /// `secureClientPort`.
+    Secure,
 }
 
 impl Clients {
@@ -36,22 +56,29 @@ impl Clients {
         Connections::new(core, self.options, self.census.clone(), &self.budget, reactor.clone())
     }
 
-    /// Accepts clients from `sockets`, until the result is dropped, and passes their events to `core`. A socket that
-    /// cannot be used is logged and left out.
+    /// Accepts clients of a port from `sockets`, until the result is dropped, and passes their events to `core`. A socket
+    /// that cannot be used is logged and left out.
     pub fn accept(
         &self,
+        port: Port,
         sockets: Vec<TcpListener>,
         connections: &Connections,
         core: &Rc<dyn Core>,
     ) -> Vec<Accepting> {
-        let serve =
-            |socket| match net::serve(socket, self.keep_alive, connections.clone(), core.clone()) {
+        let serve = |socket| {
+            let door = match port {
+                Port::Client => self.doors.client.clone(),
+                Port::Secure => self.doors.secure.clone(),
+            };
+            let (table, core) = (connections.clone(), core.clone());
+            match net::serve(socket, self.keep_alive, door, table, core) {
                 Ok(accepting) => Some(accepting),
                 Err(error) => {
                     tracing::error!("cannot listen for clients: {error}");
                     None
                 }
-            };
+            }
+        };
         sockets.into_iter().filter_map(serve).collect()
     }
 }

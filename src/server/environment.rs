@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use super::wiring::Wiring;
-use super::{beginnings, client_port, membership, options};
+use super::{beginnings, client_port, membership, options, secure_side};
 use crate::audit;
 use crate::config::report::Here;
 use crate::config::{Config, PeerType};
@@ -67,7 +67,7 @@ pub fn look(config: &Config) -> Here {
 
 /// Tries the ports that a server would listen on, for clients and for other servers.
 fn ports(config: &Config, here: &mut Here) {
-    client_port(config, here);
+    client_ports(config, here);
     // A standalone server has no other ports.
     let Some(me) = membership::me(config) else { return };
     let members = config.quorum.ensemble().members;
@@ -121,19 +121,20 @@ fn ports(config: &Config, here: &mut Here) {
     }
 }
 
-/// Tries the client port.
-fn client_port(config: &Config, here: &mut Here) {
-    let listen = &config.network.client;
-    let bound = options::listen_address(listen)
-        .and_then(|wanted| net::bind(wanted, net::BACKLOG, false).map(drop));
-    match bound {
-        // Asked for below with the words for an operator, except for this one error, which is usually no error.
-        Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            let place = listen.to_string();
-            here.taken.push(taken_now(&place, "clientPort", listen.port, "clientPort"));
+/// Tries the ports for clients, and the certificate that they need.
+fn client_ports(config: &Config, here: &mut Here) {
+    for (listen, key) in client_port::places(config) {
+        let bound = options::listen_address(listen)
+            .and_then(|wanted| net::bind(wanted, net::BACKLOG, false).map(drop));
+        match bound {
+            // Asked for below with the words for an operator, except for this one error, which is usually no error.
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                here.taken.push(taken_now(&listen.to_string(), key, listen.port, key));
+            }
+            Ok(()) | Err(_) => here.denied.extend(client_port::obstacle(listen, key)),
         }
-        Ok(()) | Err(_) => here.denied.extend(client_port::obstacle(config)),
     }
+    here.denied.extend(secure_side::obstacle(config));
 }
 
 /// A sentence on a port that another process has. That is usually the server that is about to be replaced, so this

@@ -17,7 +17,7 @@ use std::time::Instant;
 use glommio::ExecutorJoinHandle;
 
 use super::again::Failure;
-use super::clients::{Clients, FAREWELL, farewell, watch_silence};
+use super::clients::{Clients, FAREWELL, Port, farewell, watch_silence};
 use super::crossing::{self, Down, Downlinks, ReplicaEnds};
 use super::host_maker::HostMaker;
 use super::session_core::SessionCore;
@@ -46,6 +46,8 @@ pub enum News {
 pub struct Start {
     /// One socket for each session core, at least one.
     pub sockets: Vec<TcpListener>,
+    /// The same for `secureClientPort`; none without it.
+    pub secure_sockets: Vec<TcpListener>,
     /// The options and bounds of connections.
     pub clients: Clients,
     /// Makes the host.
@@ -121,7 +123,8 @@ fn start_one(wiring: &Wiring, start: Start) -> Result<Threads, String> {
     let executor = wiring.executor(0, "rk-server").spawn(move || async move {
         // From here on the executor itself reports why it ends.
         let news = promise.keep();
-        let Start { sockets, clients, host_maker, bell, stop, news: _, serve } = start;
+        let Start { sockets, secure_sockets, clients, host_maker, bell, stop, news: _, serve } =
+            start;
         // Made on its own thread, on which alone it may be used.
         let reactor = match Reactor::new(bell.clone()) {
             Ok(reactor) => reactor,
@@ -142,11 +145,16 @@ fn start_one(wiring: &Wiring, start: Start) -> Result<Threads, String> {
         }
         let core: Rc<dyn Core> = host.entrance().clone();
         watch_silence(connections.clone(), &reactor);
-        let accepting = RefCell::new(clients.accept(sockets, &connections, &core));
+        let accept = |port, sockets| clients.accept(port, sockets, &connections, &core);
+        let accepting = RefCell::new(accept(Port::Client, sockets));
+        let secure = RefCell::new(accept(Port::Secure, secure_sockets));
         // Dropping what `accept` has returned ends accepting.
-        let stop_accepting = || accepting.borrow_mut().clear();
+        let stop_accepting = || {
+            accepting.borrow_mut().clear();
+            secure.borrow_mut().clear();
+        };
         let listen = |sockets| {
-            let new = clients.accept(sockets, &connections, &core);
+            let new = accept(Port::Client, sockets);
             *accepting.borrow_mut() = new;
         };
         let ended = turns::turn(&mut host, patience, stop, stop_accepting, listen);
@@ -197,7 +205,7 @@ fn start_many(wiring: &Wiring, start: Start) -> Result<Threads, String> {
 
 /// Runs the replica on an executor of its own, and returns when it has ended.
 fn replica_core(ends: Vec<ReplicaEnds>, start: Start, news: &Sender<News>, patience: Patience) {
-    let Start { sockets, clients, host_maker, bell, stop, news: _, serve } = start;
+    let Start { sockets, secure_sockets, clients, host_maker, bell, stop, news: _, serve } = start;
     let reactor = match Reactor::new(bell.clone()) {
         Ok(reactor) => reactor,
         Err(error) => return tell(news, no_reactor(&error)),
@@ -216,9 +224,10 @@ fn replica_core(ends: Vec<ReplicaEnds>, start: Start, news: &Sender<News>, patie
     if serve.recv().is_err() {
         return;
     }
-    downlinks.listen(sockets);
+    downlinks.listen(Port::Client, sockets);
+    downlinks.listen(Port::Secure, secure_sockets);
     let stop_accepting = || downlinks.tell(|| Down::StopAccepting);
-    let listen = |sockets| downlinks.listen(sockets);
+    let listen = |sockets| downlinks.listen(Port::Client, sockets);
     let ended = turns::turn(&mut host, patience, stop, stop_accepting, listen);
     host.links().stop(FAREWELL);
     let_go(&downlinks, &reactor);
@@ -241,8 +250,9 @@ fn let_go(downlinks: &Downlinks, reactor: &Reactor) {
 mod tests {
     use std::time::Duration;
 
+    use super::super::clients::Doors;
     use super::*;
-    use crate::net::{Budget, Census, NetOptions};
+    use crate::net::{Budget, Census, Door, NetOptions};
 
     /// The session core sleeps while its queue fills up, and wakes after the replica's end.
     #[test]
@@ -260,7 +270,8 @@ mod tests {
         std::thread::spawn(move || {
             let options = NetOptions::default();
             let (census, budget) = (Census::new(0, 0, 10), Budget::new(u64::MAX, 1));
-            let clients = Clients { keep_alive: false, options, census, budget };
+            let doors = Doors { client: Door::Plain, secure: Door::Plain };
+            let clients = Clients { keep_alive: false, options, doors, census, budget };
             let core = SessionCore { number: 0, ends, bell, clients, look: Duration::ZERO };
             ended.send(core.run(|| {}).is_ok()).unwrap();
         });

@@ -18,7 +18,7 @@ use crate::audit::AuditLog;
 use crate::config::Config;
 use crate::config::dynamic::Keeper;
 use crate::net::links::{LinkOptions, Links};
-use crate::net::{Budget, Census};
+use crate::net::{Budget, Census, Handshakes};
 use crate::runtime::{
     Clock, DataFolder, DiskWorker, Doorbell, LogDevice, LogRing, Reactor, Reading,
 };
@@ -45,6 +45,10 @@ pub struct HostMaker {
     pub census: Census,
     /// The audit log, if there is one.
     pub audit: Option<AuditLog>,
+    /// `secureClientPort`.
+    pub secure_port: Option<u16>,
+    /// Counts TLS handshakes of clients.
+    pub handshakes: Handshakes,
 }
 
 impl HostMaker {
@@ -70,6 +74,8 @@ impl HostMaker {
             budget,
             census,
             audit,
+            secure_port,
+            handshakes,
         } = self;
         let clock = Clock::start();
         // A random number of the process: the hash of the tree, and delays in elections, must not be guessable or
@@ -107,10 +113,13 @@ impl HostMaker {
         let links = Links::new(link_options, bell.clone(), reactor.clone());
         let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)
             .map_err(|error| format!("the reader of the log: {error}"))?;
-        let desk = options::desk(&config, &folder, client_port.address().port());
+        let mut desk = options::desk(&config, &folder, client_port.address().port());
+        if let Some(port) = secure_port {
+            desk.conf.secure_client_port = port.into();
+        }
         let parts = Parts {
             disk: Disk::new(ring, worker, past, opener, folder),
-            clients: ClientSide::new(carrier, budget, census, desk, client_port, audit),
+            clients: ClientSide::new(carrier, budget, census, handshakes, desk, client_port, audit),
             links,
             keeper,
             teller,

@@ -28,6 +28,7 @@ mod past;
 mod phases;
 pub mod purge;
 mod recover;
+mod secure_side;
 mod session_core;
 mod stalls;
 mod start;

@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::clients::{self, Clients};
+use super::clients::{self, Clients, Port};
 use super::crossing::{Order, SessionEnds, SessionInbox, Uplink};
 use super::crowd::{Crowd, Crowding};
 use crate::net::{Accepting, Connections, Core};
@@ -74,7 +74,11 @@ struct Round {
 impl Round {
     /// Repeats rounds until the replica stops this core.
     fn repeat(mut self) -> Result<(), RingError> {
-        let accepting = RefCell::new(Vec::new());
+        let (client, secure) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+        let stop_accepting = || {
+            client.borrow_mut().clear();
+            secure.borrow_mut().clear();
+        };
         clients::watch_silence(self.connections.clone(), &self.reactor);
         loop {
             self.reactor.dispatch()?;
@@ -84,10 +88,16 @@ impl Round {
             self.uplink.flush();
             while let Some(order) = self.inbox.order() {
                 match order {
-                    Order::Listen(socket) => *accepting.borrow_mut() = self.accept(socket),
-                    Order::StopAccepting => accepting.borrow_mut().clear(),
+                    Order::Listen(port, socket) => {
+                        let accepting = match port {
+                            Port::Client => &client,
+                            Port::Secure => &secure,
+                        };
+                        *accepting.borrow_mut() = self.accept(port, socket);
+                    }
+                    Order::StopAccepting => stop_accepting(),
                     Order::Stop => {
-                        accepting.borrow_mut().clear();
+                        stop_accepting();
                         clients::farewell(&self.connections, &self.reactor);
                         return Ok(());
                     }
@@ -100,10 +110,10 @@ impl Round {
         }
     }
 
-    /// Accepts connections from one socket.
-    fn accept(&self, socket: TcpListener) -> Vec<Accepting> {
+    /// Accepts connections of a port from one socket.
+    fn accept(&self, port: Port, socket: TcpListener) -> Vec<Accepting> {
         let core: Rc<dyn Core> = self.uplink.clone();
-        self.clients.accept(vec![socket], &self.connections, &core)
+        self.clients.accept(port, vec![socket], &self.connections, &core)
     }
 
     /// Looks for events for a while, and returns whether there are any. The only system call is the yield.

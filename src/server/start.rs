@@ -22,6 +22,7 @@ use super::host_maker::HostMaker;
 use super::membership::{self, Teller};
 use super::options;
 use super::phases::{Phases, ServerPhase};
+use super::secure_side::SecureSide;
 use super::turns::Ended;
 use super::wiring::Wiring;
 use super::{beginnings, environment, purge};
@@ -197,8 +198,9 @@ fn serve(
     // Bound before the data is read: clients that connect early wait in the backlog, and a taken port costs no
     // recovery.
     let (client_port, sockets) = ClientPort::open(config, session_cores)?;
+    let secure = SecureSide::open(config, session_cores)?;
     // With the port that the system has chosen, if the configuration says 0.
-    let address = client_port.address();
+    let (address, with_tls) = (client_port.address(), secure.describe());
     warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
     tracing::info!("running as {}; up to {files} open files", wiring.describe());
 
@@ -207,6 +209,7 @@ fn serve(
     let clients = Clients {
         keep_alive: config.network.client_tcp_keep_alive,
         options: options::net(config, session_cores, &budget),
+        doors: secure.doors,
         census: options::census(config, environment::files_for_clients(files, session_cores)),
         budget: budget.clone(),
     };
@@ -229,9 +232,12 @@ fn serve(
         budget,
         census: clients.census.clone(),
         audit: audit.clone(),
+        secure_port: secure.address.map(|address| address.port()),
+        handshakes: secure.handshakes,
     };
     let start = Start {
         sockets,
+        secure_sockets: secure.sockets,
         clients,
         host_maker,
         bell,
@@ -248,12 +254,12 @@ fn serve(
         let ms = started.elapsed().as_millis();
         if config.quorum.is_distributed() {
             tracing::info!(
-                "listening for clients on {address}, {ms} ms after the start; they are served as \
-                 soon as there is a leader"
+                "listening for clients on {address}{with_tls}, {ms} ms after the start; they are \
+                 served as soon as there is a leader"
             );
         } else {
             speaker.set_role(LoggedState::Standalone, Epoch(0));
-            tracing::info!("serving clients on {address}, {ms} ms after the start");
+            tracing::info!("serving clients on {address}{with_tls}, {ms} ms after the start");
         }
     };
     follow(&news, threads, &serve, phases, serving)

@@ -84,6 +84,7 @@ fn gauges() -> Gauges {
         uptime_ms: 5950,
         file_descriptors: FileDescriptors { open: Some(63), max: Some(20_000) },
         connections_refused: 0,
+        handshakes: crate::metrics::HandshakeFigures::default(),
         drop_probability: 0.0,
         digest_mismatches: 0,
         disk_is_full: false,

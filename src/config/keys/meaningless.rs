@@ -97,7 +97,6 @@ pub(super) static KEYS: &[Key] = &[
         .default("1024")
         .unit("bytes"),
     pipeline("netty.advancedFlowControl.enabled", Kind::Bool, NETTY).default("false"),
-    pipeline("netty.server.outstandingHandshake.limit", ANY, NETTY).default("-1"),
     pipeline("netty.server.earlyDropSecureConnectionHandshakes", Kind::Bool, NETTY)
         .default("false"),
     // ZooKeeper: CommitProcessor, ProposalRequestProcessor, FollowerRequestProcessor.

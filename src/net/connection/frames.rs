@@ -8,13 +8,12 @@
 //! any bound (`NIOServerCnxn.checkFourLetterWord`). Frames are passed on as they are, with their lengths, straight
 //! from the memory of the read; only the part of a frame is copied, and waits in `partial`.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use super::{Connection, End};
 use crate::admin::word::FourLetterWord;
 use crate::limits;
 use crate::net::Core;
 use crate::net::frame::{LENGTH_BYTES, Tail, split};
+use crate::net::stranger::Stranger;
 
 /// A receive buffer larger than this is freed as soon as it is empty.
 const PARTIAL_BYTES_KEPT: usize = 4096;
@@ -36,15 +35,6 @@ impl Connection {
             self.core.end(self.id);
         }
         None
-    }
-
-    /// Checks whether the client has also closed its receiving half. Reading does not show it: after the end of
-    /// the stream there is nothing more to read.
-    pub(super) fn look_whether_gone(&self) -> Option<End> {
-        let mut look = [PollFd::new(&self.socket, PollFlags::empty())];
-        let found = poll(&mut look, Some(&Timespec::default()));
-        let gone = PollFlags::ERR | PollFlags::HUP;
-        (found.is_ok() && look[0].revents().intersects(gone)).then_some(End::ByClient)
     }
 
     /// Takes the bytes of one read: passes whole frames on, keeps the rest.
@@ -131,6 +121,12 @@ impl Connection {
             && let Some(word) = FourLetterWord::parse(*first)
         {
             return Ok(self.word(core, word, bytes));
+        }
+        if !self.greeted.get()
+            && let Some(first) = bytes.first_chunk()
+            && let Some(stranger) = Stranger::on_plain_port(*first)
+        {
+            return Err(self.send_away(stranger));
         }
         let frame_bytes_max = table.shared.options.frame_bytes_max;
         if !self.greeted.get()

@@ -39,7 +39,7 @@ impl Connection {
         } else if self.loaded_since.get().is_none() {
             self.loaded_since.set(Some(Instant::now()));
         }
-        let bytes = self.unsent.borrow().held + requests;
+        let bytes = self.unsent.borrow().held + self.socket.held_bytes() + requests;
         self.table.shared.share.change(self.counted.replace(bytes), bytes);
     }
 
@@ -53,7 +53,8 @@ impl Connection {
     pub(in crate::net) fn holds(&self, now: Instant) -> Option<Holder> {
         let unsent = self.unsent.borrow();
         let requests = self.request_bytes();
-        let bytes = unsent.held + requests;
+        let tls = self.socket.held_bytes();
+        let bytes = unsent.held + tls + requests;
         if bytes == 0 {
             return None;
         }
@@ -70,10 +71,20 @@ impl Connection {
         } else {
             0
         };
+        let tls_age = match tls {
+            0 => Duration::ZERO,
+            _ => age(Some(self.stuck_since.get())),
+        };
         let weight = weigh(unsent.held, unsent_age)
+            + weigh(tls, tls_age)
             + weigh(requests - lawful, requests_age)
             + weigh(lawful, requests_age) / LAWFUL_WEIGHT;
-        Some(Holder { conn: self.id, bytes, age: unsent_age.max(requests_age), weight })
+        Some(Holder {
+            conn: self.id,
+            bytes,
+            age: unsent_age.max(requests_age).max(tls_age),
+            weight,
+        })
     }
 
     /// Ends it because of the memory that it holds, and because all connections together hold too much.

@@ -13,10 +13,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::net::{SendFlags, send};
-
 use super::{Connection, End};
 use crate::limits;
+use crate::net::socket::Output;
 use crate::net::table::Pace;
 use crate::replica::Outgoing;
 
@@ -104,7 +103,7 @@ impl Connection {
     /// Takes its turn to write at most `most` bytes; returns how many it wrote, and whether it may write more.
     pub(in crate::net) fn take_turn(&self, most: usize) -> (usize, bool) {
         // What leaves is measured, whatever the socket says in between.
-        let before = self.unsent_bytes();
+        let before = self.unsent.borrow().bytes;
         let is_more = match self.flush(self.unsent.borrow_mut(), most).0 {
             Ok(is_more) => is_more,
             Err(error) => {
@@ -113,12 +112,11 @@ impl Connection {
             }
         };
         self.recount();
-        let after = self.unsent_bytes();
         // It was closed, and only its output kept it: the reactor's call ends it.
-        if after == 0 && self.end.borrow().is_some() {
+        if self.unsent_bytes() == 0 && self.end.borrow().is_some() {
             self.wake();
         }
-        (before - after, is_more)
+        (before - self.unsent.borrow().bytes, is_more)
     }
 
     /// Closes it if its client has taken none of the bytes that wait for it for `long`. True: it has to be
@@ -153,9 +151,17 @@ impl Connection {
         bytes > pause || (bytes > 0 && end.is_some())
     }
 
-    /// Bytes that are still to be sent.
+    /// Bytes that are still to be sent: those that are not encrypted yet, and those that are.
     pub(super) fn unsent_bytes(&self) -> usize {
-        self.unsent.borrow().bytes
+        self.unsent.borrow().bytes + self.socket.unsent_bytes()
+    }
+
+    /// The socket is full, after it took so many bytes.
+    fn wait_for_room(&self, took: usize) {
+        if took > 0 {
+            self.stuck_since.set(Instant::now());
+        }
+        self.want_room();
     }
 
     /// Writes at most `most` bytes, as far as the socket accepts them; waits for room if it accepts no more.
@@ -200,10 +206,10 @@ impl Connection {
                 self.stuck_since.set(Instant::now());
                 return Ok(true);
             }
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
             let rest = &front.bytes[unsent.front_sent..];
-            match send(&self.socket, &rest[..rest.len().min(most - wrote_in_all)], flags) {
-                Ok(wrote) => {
+            let rest = &rest[..rest.len().min(most - wrote_in_all)];
+            match self.socket.write(rest, &self.table.shared.records) {
+                Output::Took(wrote) => {
                     wrote_in_all += wrote;
                     unsent.front_sent += wrote;
                     unsent.bytes -= wrote;
@@ -214,19 +220,18 @@ impl Connection {
                         *spare = unsent.pieces.pop_front().map(|piece| piece.bytes);
                     }
                 }
-                Err(rustix::io::Errno::AGAIN) => {
-                    if wrote_in_all > 0 {
-                        self.stuck_since.set(Instant::now());
-                    }
-                    if let Some(watch) = &*self.watch.borrow() {
-                        // The reactor reports room once, and only if it was asked.
-                        watch.want_room();
-                    }
-                    break;
+                Output::Full(earlier) => {
+                    self.wait_for_room(wrote_in_all + earlier);
+                    return Ok(false);
                 }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                Output::Failed(error) => return Err(error),
             }
+        }
+        // All of it was taken; with TLS it may not be out yet.
+        match self.socket.flush() {
+            Output::Took(_) => {}
+            Output::Full(earlier) => self.wait_for_room(wrote_in_all + earlier),
+            Output::Failed(error) => return Err(error),
         }
         Ok(false)
     }

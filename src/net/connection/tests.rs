@@ -22,6 +22,7 @@ struct Silent {
 
 impl Core for Silent {
     fn open(&self, _: ConnectionId, _: SocketAddr) {}
+    fn certified(&self, _: ConnectionId, _: &str) {}
     fn frames(&self, _: ConnectionId, frames: &[u8]) {
         self.frame_bytes.set(self.frame_bytes.get() + frames.len());
     }
@@ -57,7 +58,7 @@ fn connect(table: &Connections, core: &Rc<Silent>) -> (Rc<Connection>, UnixStrea
 fn enter(table: &Connections, core: &Rc<Silent>, socket: OwnedFd) -> Rc<Connection> {
     let remote: SocketAddr = "127.0.0.1:4000".parse().unwrap();
     table.shared.census.enter(remote.ip()).unwrap();
-    let make = |id| Connection::new(id, remote, socket, table.clone(), core.clone());
+    let make = |id| Connection::new(id, remote, socket, Door::Plain, table.clone(), core.clone());
     table.insert(make).unwrap()
 }
 

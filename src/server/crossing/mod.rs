@@ -26,6 +26,7 @@ use std::net::{SocketAddr, TcpListener};
 pub use replica::{Downlinks, open_all};
 pub use session::{Order, SessionInbox, Uplink};
 
+use super::clients::Port;
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
 use crate::replica::Outgoing;
@@ -58,6 +59,8 @@ pub struct Up {
 enum UpEvent {
     /// [`Core::open`](crate::net::Core::open).
     Open { conn: ConnectionId, remote: SocketAddr },
+    /// [`Core::certified`](crate::net::Core::certified).
+    Certified { conn: ConnectionId, subject: Box<str> },
     /// [`Core::frames`](crate::net::Core::frames), with the length of the frames, which are in [`Up::bytes`].
     Frames { conn: ConnectionId, bytes: usize },
     /// [`Core::word`](crate::net::Core::word).
@@ -75,8 +78,8 @@ enum UpEvent {
 pub enum Down {
     /// Bytes for the core's connections.
     Sends(Vec<Outgoing>),
-    /// From now on, accept connections from this socket only.
-    Listen(TcpListener),
+    /// From now on, accept the connections of this port from this socket only.
+    Listen(Port, TcpListener),
     /// Accept no more connections.
     StopAccepting,
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::net::TcpListener;
 use std::rc::Rc;
 
+use super::super::clients::Port;
 use super::super::host::Deliver;
 use super::{Down, MESSAGES_PER_DISPATCH, ReplicaEnds, Up, UpEvent};
 use crate::net::{Budget, Connections, Core, Share};
@@ -34,10 +35,10 @@ pub struct Downlinks {
 }
 
 impl Downlinks {
-    /// Gives each session core one of these sockets, from which it accepts connections from now on.
-    pub fn listen(&self, sockets: Vec<TcpListener>) {
+    /// Gives each session core one of these sockets, from which it accepts the connections of a port from now on.
+    pub fn listen(&self, port: Port, sockets: Vec<TcpListener>) {
         for (link, socket) in self.links.iter().zip(sockets) {
-            link.tell(Down::Listen(socket));
+            link.tell(Down::Listen(port, socket));
         }
     }
 
@@ -124,7 +125,7 @@ impl Downlink {
 fn push_down(queue: &mut Sender<Down>, message: Down) -> Result<(), Down> {
     let bytes = match &message {
         Down::Sends(sends) => sends.iter().map(|send| send.bytes.len()).sum(),
-        Down::Listen(_) | Down::StopAccepting => 0,
+        Down::Listen(..) | Down::StopAccepting => 0,
     };
     queue.push(message, bytes)
 }
@@ -208,6 +209,7 @@ fn hand_on(Up { events, bytes }: &Up, core: &dyn Core) {
     for event in events {
         match event {
             UpEvent::Open { conn, remote } => core.open(*conn, *remote),
+            UpEvent::Certified { conn, subject } => core.certified(*conn, subject),
             UpEvent::Frames { conn, bytes } => {
                 // The frames stand in the order of their events.
                 let (frames, after) = rest.split_at(*bytes);

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 
+use super::super::clients::Port;
 use super::{Down, MESSAGES_PER_DISPATCH, SessionEnds, Up, UpEvent};
 use crate::admin::word::FourLetterWord;
 use crate::id::ConnectionId;
@@ -54,6 +55,10 @@ impl Core for Uplink {
         self.push(UpEvent::Open { conn, remote }, &[]);
     }
 
+    fn certified(&self, conn: ConnectionId, subject: &str) {
+        self.push(UpEvent::Certified { conn, subject: subject.into() }, &[]);
+    }
+
     fn frames(&self, conn: ConnectionId, frames: &[u8]) {
         self.push(UpEvent::Frames { conn, bytes: frames.len() }, frames);
     }
@@ -98,7 +103,7 @@ pub struct SessionInbox {
 /// A message of the replica that is not about a connection. The round of the session core carries it out.
 pub enum Order {
     /// [`Down::Listen`].
-    Listen(TcpListener),
+    Listen(Port, TcpListener),
     /// [`Down::StopAccepting`].
     StopAccepting,
     /// Close the connections after their last bytes, and end: the replica has closed the queue. Closing needs
@@ -142,7 +147,7 @@ impl Inbox for SessionInbox {
             match message {
                 None => return self.maybe_end(),
                 Some(Down::Sends(sends)) => self.connections.deliver_all(sends),
-                Some(Down::Listen(socket)) => self.order_to(Order::Listen(socket)),
+                Some(Down::Listen(port, socket)) => self.order_to(Order::Listen(port, socket)),
                 Some(Down::StopAccepting) => self.order_to(Order::StopAccepting),
             }
         }

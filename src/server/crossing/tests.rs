@@ -22,6 +22,8 @@ impl Core for Echo {
         assert_eq!(usize::from(remote.port()), usize::from(Connections::core_of(conn)));
     }
 
+    fn certified(&self, _: ConnectionId, _: &str) {}
+
     fn frames(&self, conn: ConnectionId, frames: &[u8]) {
         let bytes = frames.to_vec();
         let _ = self.links.deliver(Outgoing { conn, bytes, answered: 1, ..Outgoing::default() });

@@ -11,7 +11,7 @@ use crate::admin::word::{FourLetterWord, TRACE_MASK_BYTES};
 use crate::admin::{Asking, Desk};
 use crate::audit::AuditLog;
 use crate::metrics;
-use crate::net::{Budget, Census};
+use crate::net::{Budget, Census, Handshakes};
 use crate::quorum;
 use crate::replica::{Outgoing, Output, Replica};
 use crate::runtime::Doorbell;
@@ -50,6 +50,8 @@ pub struct ClientSide {
     budget: Budget,
     /// Bounds how many connections there are.
     census: Census,
+    /// Counts TLS handshakes.
+    handshakes: Handshakes,
     /// Answers four-letter words.
     desk: Desk,
     /// Answers that have not been sent yet; the replica does not make them.
@@ -68,12 +70,22 @@ impl ClientSide {
         carrier: Box<dyn Deliver>,
         budget: Budget,
         census: Census,
+        handshakes: Handshakes,
         desk: Desk,
         port: ClientPort,
         audit: Option<AuditLog>,
     ) -> ClientSide {
-        let (answers, new_sockets) = (Vec::new(), None);
-        ClientSide { carrier, budget, census, desk, answers, port, new_sockets, audit }
+        ClientSide {
+            carrier,
+            budget,
+            census,
+            handshakes,
+            desk,
+            answers: Vec::new(),
+            port,
+            new_sockets: None,
+            audit,
+        }
     }
 
     /// How many more bytes may wait for clients.
@@ -168,6 +180,11 @@ impl ClientSide {
         };
         self.desk.connections_refused = self.census.refused();
         self.desk.audit_dropped = self.audit.as_ref().map_or(0, AuditLog::dropped);
+        self.desk.handshakes = metrics::HandshakeFigures {
+            outstanding: self.handshakes.outstanding().into(),
+            exceeded: self.handshakes.exceeded(),
+            failed: self.handshakes.failed(),
+        };
     }
 
     /// The answer to `srvr`, for the log.

@@ -113,6 +113,12 @@ impl Core for Entrance {
         self.reactor.stir();
     }
 
+    fn certified(&self, conn: ConnectionId, subject: &str) {
+        let now = self.now();
+        self.replica.borrow_mut().handle_certificate(now, conn, subject);
+        self.reactor.stir();
+    }
+
     /// Passes on whole frames, and counts them as work of the span.
     fn frames(&self, conn: ConnectionId, frames: &[u8]) {
         let now = self.now();

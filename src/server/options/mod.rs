@@ -27,7 +27,7 @@ use crate::database::DatabaseOptions;
 use crate::id::ServerId;
 use crate::limits;
 use crate::metrics::process::Machine;
-use crate::metrics::{Held, Stalls};
+use crate::metrics::{HandshakeFigures, Held, Stalls};
 use crate::recovery::RecoveryOptions;
 use crate::replica::{ReplicaOptions, ThrottleOptions};
 use crate::runtime::{DataFolder, LogDevice};
@@ -249,6 +249,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
         held: Held::default(),
         connections_refused: 0,
         audit_dropped: 0,
+        handshakes: HandshakeFigures::default(),
         ensemble: config.quorum.is_distributed().then_some(EnsembleDesk {
             limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
             local_sessions: config.sessions.local_sessions_enabled,

@@ -70,6 +70,14 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
     // ZooKeeper: NIOServerCnxn. Here: net::serve.
     prop(
         Theme::Network,
+        "netty.server.outstandingHandshake.limit",
+        any_int(),
+        "-1",
+        optional!(network.handshakes_outstanding_max, -1, 1),
+    )
+    .about("connections whose TLS handshake is not over, on ports with TLS; 0 or less: no limit"),
+    prop(
+        Theme::Network,
         "clientTcpKeepAlive",
         Kind::Bool,
         "false",

@@ -1,0 +1,204 @@
+//! The socket of a client's connection, and what lies between it and the frames: nothing, or TLS.
+//!
+//! For a socket without TLS, reading and writing are the system calls and one branch. With TLS, ciphertext is read into
+//! a buffer that all connections of an executor share ([`Records`]), and only what is incomplete is held; what is sent
+//! is encrypted into another such buffer, and only what the socket does not take is held.
+//!
+//! The rules that are easy to break: the reactor reports input once; whoever gets [`Input::Bytes`] with `is_more` reads
+//! again, or asks to be called again. And bytes that [`Socket::write`] took may still be held here: nothing is out before
+//! [`Socket::unsent_bytes`] is 0.
+
+mod secure;
+mod session;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustls::server::UnbufferedServerConnection;
+
+use super::input::{self, Farewell, Input};
+use crate::limits;
+use crate::runtime::Readiness;
+use secure::Secure;
+pub use session::{Fault, Outbox, Received, Session};
+
+/// The result of one write.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// So many of the bytes are on their way; the caller writes the others again.
+    Took(usize),
+    /// There is no room now, or none for more than this many bytes that had been taken earlier.
+    /// [`Registration::want_room`](crate::runtime::Registration::want_room) makes an event tell when there is.
+    Full(usize),
+    /// The connection has failed.
+    Failed(io::Error),
+}
+
+/// The buffers for records that all connections of an executor share. Empty until one of them has TLS.
+#[derive(Default)]
+pub(super) struct Records {
+    /// What was read from a socket.
+    cipher: Box<[u8]>,
+    /// What is written to one.
+    out: Outbox,
+}
+
+/// A connected, non-blocking socket.
+pub(super) struct Socket {
+    fd: OwnedFd,
+    /// The TLS over it; none without TLS.
+    secure: RefCell<Option<Box<Secure>>>,
+    /// Whether there is TLS over it.
+    is_secure: Cell<bool>,
+}
+
+impl Socket {
+    /// A socket whose bytes are the frames.
+    pub fn new(fd: OwnedFd) -> Socket {
+        Socket { fd, secure: RefCell::new(None), is_secure: Cell::new(false) }
+    }
+
+    /// From now on what is read and written goes through TLS.
+    pub fn begin_tls(&self, side: UnbufferedServerConnection) {
+        assert!(!self.is_secure.replace(true), "TLS begins once");
+        *self.secure.borrow_mut() = Some(Box::new(Secure::new(Session::new(side))));
+    }
+
+    /// Reads what has arrived, as much as fits into `into`, which has [`limits::CONNECTION_READ_BYTES`].
+    #[inline]
+    pub fn read(&self, into: &mut [u8], what: Readiness, records: &RefCell<Records>) -> Input {
+        if !self.is_secure.get() {
+            return input::read(&self.fd, into, what);
+        }
+        self.with(records, |secure, records| secure.read(&self.fd, into, what, records))
+    }
+
+    /// Writes as much as there is room for now.
+    #[inline]
+    pub fn write(&self, bytes: &[u8], records: &RefCell<Records>) -> Output {
+        if !self.is_secure.get() {
+            return send_out(&self.fd, bytes);
+        }
+        self.with(records, |secure, records| secure.write(&self.fd, bytes, records))
+    }
+
+    /// Writes what was taken earlier: [`Output::Took`] if nothing of it is left, with its length.
+    #[inline]
+    pub fn flush(&self) -> Output {
+        if !self.is_secure.get() {
+            return Output::Took(0);
+        }
+        let mut secure = self.secure.borrow_mut();
+        secure.as_mut().expect("TLS has begun").flush(&self.fd)
+    }
+
+    /// With TLS: says that nothing more follows, once.
+    pub fn say_end(&self, records: &RefCell<Records>) {
+        if self.is_secure.get() {
+            self.with(records, |secure, records| secure.say_end(&self.fd, records));
+        }
+    }
+
+    /// Bytes that were taken and that the socket has not taken yet.
+    #[inline]
+    pub fn unsent_bytes(&self) -> usize {
+        if self.is_secure.get() { self.look(Secure::unsent_bytes) } else { 0 }
+    }
+
+    /// Bytes of memory that it holds for TLS: what is incomplete, what is unsent, and the state of a handshake.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        if self.is_secure.get() { self.look(Secure::held_bytes) } else { 0 }
+    }
+
+    /// Whether TLS has begun and its handshake is over.
+    pub fn is_established(&self) -> bool {
+        self.is_secure.get() && self.look(|secure| secure.session.is_established())
+    }
+
+    /// Whether its records are so short that a read of usual length would take long.
+    #[inline]
+    pub fn has_tiny_records(&self) -> bool {
+        self.is_secure.get() && self.look(|secure| secure.has_tiny_records)
+    }
+
+    /// Calls `then` with the certificate (DER) of a client that has shown one.
+    pub fn with_certificate<T>(&self, then: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        self.secure.borrow().as_ref().and_then(|secure| secure.session.certificate().map(then))
+    }
+
+    /// The first bytes that have arrived, which stay where they are. `None`: there are none yet; empty: the other side
+    /// sends none.
+    pub fn peek<'a>(&self, into: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
+        loop {
+            return match recv(&self.fd, &mut *into, RecvFlags::DONTWAIT | RecvFlags::PEEK) {
+                Ok((bytes, _)) => Ok(Some(&into[..bytes])),
+                Err(Errno::AGAIN) => Ok(None),
+                Err(Errno::INTR) => continue,
+                Err(error) => Err(error.into()),
+            };
+        }
+    }
+
+    /// Whether the other side has closed its receiving half as well. Reading does not show it: after the end of the
+    /// stream there is nothing more to read.
+    pub fn is_gone(&self) -> bool {
+        let mut look = [PollFd::new(&self.fd, PollFlags::empty())];
+        let found = poll(&mut look, Some(&Timespec::default()));
+        found.is_ok() && look[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    }
+
+    /// Tells the other side that nothing more follows. Whether it could be told.
+    pub fn end_output(&self) -> bool {
+        shutdown(&self.fd, Shutdown::Write).is_ok()
+    }
+
+    /// Reads and discards input, after everything was sent.
+    pub fn discard(&self) -> Farewell {
+        input::discard(&self.fd)
+    }
+
+    fn with<T>(
+        &self,
+        records: &RefCell<Records>,
+        then: impl FnOnce(&mut Secure, &mut Records) -> T,
+    ) -> T {
+        let mut secure = self.secure.borrow_mut();
+        then(secure.as_mut().expect("TLS has begun"), &mut records.borrow_mut())
+    }
+
+    fn look<T>(&self, then: impl FnOnce(&Secure) -> T) -> T {
+        then(self.secure.borrow().as_ref().expect("TLS has begun"))
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Records {
+    fn cipher(&mut self) -> &mut [u8] {
+        if self.cipher.is_empty() {
+            self.cipher = vec![0; limits::RECORDS_HELD_BYTES_MAX].into();
+        }
+        &mut self.cipher
+    }
+}
+
+#[inline]
+fn send_out(fd: &OwnedFd, bytes: &[u8]) -> Output {
+    loop {
+        return match send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(took) => Output::Took(took),
+            Err(Errno::AGAIN) => Output::Full(0),
+            Err(Errno::INTR) => continue,
+            Err(error) => Output::Failed(error.into()),
+        };
+    }
+}

@@ -1,0 +1,326 @@
+//! One side of a TLS session: ciphertext in and out, plaintext out and in, over buffers of the caller. It performs no
+//! I/O and reads no clock.
+//!
+//! rustls' unbuffered interface decrypts in the buffer into which a socket was read, and encrypts into the one that is
+//! written to a socket; so a session that waits for nothing holds no buffer. (Its other interface reads through a buffer
+//! of its own, 4 KiB at a time.)
+//!
+//! The rule that is easy to break: after each [`Session::receive`] every whole record is processed. What is held is a
+//! part of a record, or of a message of the handshake that spans several; so [`Session::send`], which has to show it to
+//! rustls again, finds nothing new in it.
+
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
+    UnbufferedStatus, WriteTraffic,
+};
+use rustls::{Error, PeerIncompatible};
+
+/// A session that has ended because of what the other side sent, or what it lacks: the reason, for the log.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fault(pub String);
+
+impl Fault {
+    fn of(error: &Error) -> Fault {
+        let advice = match error {
+            // ZooKeeper: 3.9 takes TLS 1.3 alone from clients, and 3.8 offers TLS 1.2 alone.
+            Error::PeerIncompatible(
+                PeerIncompatible::Tls12NotOffered
+                | PeerIncompatible::Tls12NotOfferedOrEnabled
+                | PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::SupportedVersionsExtensionRequired,
+            ) => {
+                ". Both sides need a common version of TLS: by default clients of ZooKeeper 3.8 have 1.2 alone, and \
+                 servers of 3.9 take 1.3 alone (ssl.enabledProtocols, ssl.protocol)"
+            }
+            _ => "",
+        };
+        Fault(format!("{error}{advice}"))
+    }
+}
+
+/// The result of [`Session::receive`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes of plaintext at the front of the caller's buffer.
+    pub bytes: usize,
+    /// Records with plaintext.
+    pub records: usize,
+    /// Bytes of ciphertext that are processed; the others are held.
+    pub consumed: usize,
+    /// The other side has said that it sends nothing more.
+    pub ended: bool,
+}
+
+/// A buffer that is filled from the front, and emptied at once.
+#[derive(Default)]
+pub struct Outbox {
+    buffer: Vec<u8>,
+    used: usize,
+}
+
+impl Outbox {
+    /// Takes out what is in it. Valid until it is filled again.
+    pub fn take(&mut self) -> &[u8] {
+        &self.buffer[..std::mem::take(&mut self.used)]
+    }
+
+    /// At least so many bytes behind what is in it.
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        let needed = self.used + bytes;
+        if self.buffer.len() < needed {
+            self.buffer.resize(needed, 0);
+        }
+        &mut self.buffer[self.used..]
+    }
+}
+
+/// One side of a TLS session.
+pub struct Session {
+    side: UnbufferedServerConnection,
+    /// Ciphertext of a record or of a message that has not arrived as a whole.
+    held: Vec<u8>,
+    /// The other side sends nothing more.
+    ended: bool,
+    /// There was a fault: what rustls knows of the input does not fit any more, and it must not be asked again.
+    failed: bool,
+}
+
+/// What has become of one step of rustls.
+enum Step {
+    /// There may be another one.
+    Done,
+    /// Nothing more can be done without further input.
+    Waits,
+}
+
+impl Session {
+    /// The server's side, at its beginning.
+    pub fn new(side: UnbufferedServerConnection) -> Session {
+        Session { side, held: Vec::new(), ended: false, failed: false }
+    }
+
+    /// Copies the ciphertext that is held to the front of a buffer, where further input has to follow it for
+    /// [`Session::receive`]. Returns its length.
+    pub fn copy_held(&self, into: &mut [u8]) -> usize {
+        into[..self.held.len()].copy_from_slice(&self.held);
+        self.held.len()
+    }
+
+    /// Processes ciphertext: what is held and what has arrived after it. Plaintext goes to the front of `plain`, which
+    /// is at least as long; what is to be sent goes into `out`, also after a fault.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub fn receive(
+        &mut self,
+        cipher: &mut [u8],
+        plain: &mut [u8],
+        out: &mut Outbox,
+    ) -> Result<Received, Fault> {
+        assert!(plain.len() >= cipher.len(), "plaintext is shorter than its ciphertext");
+        if self.failed {
+            return Err(over());
+        }
+        let received = self.receive_all(cipher, plain, out);
+        if received.is_err() {
+            (self.failed, self.held) = (true, Vec::new());
+        }
+        received
+    }
+
+    fn receive_all(
+        &mut self,
+        cipher: &mut [u8],
+        plain: &mut [u8],
+        out: &mut Outbox,
+    ) -> Result<Received, Fault> {
+        let mut received = Received::default();
+        let mut done = 0;
+        loop {
+            let UnbufferedStatus { mut discard, state } =
+                self.side.process_tls_records(&mut cipher[done..]);
+            let step = match state {
+                Err(error) => {
+                    let fault = Fault::of(&error);
+                    self.last_words(&mut cipher[done + discard..], out);
+                    return Err(fault);
+                }
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record.map_err(|error| Fault::of(&error))?;
+                        let end = received.bytes + record.payload.len();
+                        plain[received.bytes..end].copy_from_slice(record.payload);
+                        received.bytes = end;
+                        received.records += 1;
+                        discard += record.discard;
+                    }
+                    Step::Done
+                }
+                Ok(state) => take_step(state, out, &mut self.ended)?,
+            };
+            done += discard;
+            if let Step::Waits = step {
+                break;
+            }
+        }
+        received.ended = self.ended;
+        received.consumed = done;
+        self.hold(&cipher[done..]);
+        Ok(received)
+    }
+
+    /// Encrypts plaintext into `out`.
+    ///
+    /// # Errors
+    /// The session is over, or its handshake is not.
+    pub fn send(&mut self, plain: &[u8], out: &mut Outbox) -> Result<(), Fault> {
+        if !self.is_established() {
+            // TLS 1.3 could send to a client whose certificate has not been seen.
+            return Err(Fault("its handshake is not over".into()));
+        }
+        self.with_traffic(out, |traffic, out| {
+            /// The longest plaintext of a record, and the most bytes that a record adds to it.
+            const RECORD: (usize, usize) = (16 << 10, 64);
+            let most = plain.len() + (plain.len() / RECORD.0 + 1) * RECORD.1;
+            let wrote = match traffic.encrypt(plain, out.room(most)) {
+                // An answer to the other side's request for new keys is sent before it.
+                Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
+                    traffic.encrypt(plain, out.room(required_size))
+                }
+                wrote => wrote,
+            };
+            let wrote = wrote.map_err(|error| Fault(error.to_string()))?;
+            out.used += wrote;
+            Ok(())
+        })
+    }
+
+    /// Says in `out` that nothing more follows.
+    pub fn say_end(&mut self, out: &mut Outbox) {
+        // Whether or not it can still be said, the session is over.
+        let _ = self.with_traffic(out, |traffic, out| {
+            // An alert in its record, and an answer to a request for new keys.
+            const BYTES: usize = 256;
+            if let Ok(wrote) = traffic.queue_close_notify(out.room(BYTES)) {
+                out.used += wrote;
+            }
+            Ok(())
+        });
+    }
+
+    fn with_traffic(
+        &mut self,
+        out: &mut Outbox,
+        mut send: impl FnMut(&mut Traffic<'_>, &mut Outbox) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        if self.failed {
+            return Err(over());
+        }
+        loop {
+            let UnbufferedStatus { discard, state } = self.side.process_tls_records(&mut self.held);
+            let sent = match state {
+                Err(error) => Some(Err(Fault::of(&error))),
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => Some(send(&mut traffic, out)),
+                Ok(state) => match take_step(state, out, &mut self.ended) {
+                    Ok(Step::Done) => None,
+                    Ok(Step::Waits) => Some(Err(Fault("nothing can be sent now".into()))),
+                    Err(fault) => Some(Err(fault)),
+                },
+            };
+            self.held.drain(..discard);
+            if let Some(sent) = sent {
+                self.failed = sent.is_err();
+                return sent;
+            }
+        }
+    }
+
+    /// Whether the other side has said that it sends nothing more.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether the handshake is over.
+    pub fn is_established(&self) -> bool {
+        !self.side.is_handshaking()
+    }
+
+    /// The certificate of the other side (DER), which was verified; `None`: it has shown none.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.side.peer_certificates()?.first().map(|certificate| &certificate[..])
+    }
+
+    /// Bytes of memory for ciphertext.
+    pub fn held_bytes(&self) -> usize {
+        self.held.capacity()
+    }
+
+    fn hold(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            // An idle session holds nothing.
+            self.held = Vec::new();
+        } else {
+            self.held.clear();
+            self.held.extend_from_slice(rest);
+        }
+    }
+
+    /// Puts the alerts that tell of a fault into `out`.
+    fn last_words(&mut self, rest: &mut [u8], out: &mut Outbox) {
+        while self.side.wants_write() {
+            let status = self.side.process_tls_records(rest);
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state else { return };
+            if encode(&mut data, out).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn over() -> Fault {
+    Fault("the session is over".into())
+}
+
+type Traffic<'a> = WriteTraffic<'a, ServerConnectionData>;
+
+/// Takes a step that is the same for input and output.
+fn take_step<Data>(
+    state: ConnectionState<'_, '_, Data>,
+    out: &mut Outbox,
+    ended: &mut bool,
+) -> Result<Step, Fault> {
+    match state {
+        ConnectionState::EncodeTlsData(mut data) => encode(&mut data, out).map(|()| Step::Done),
+        ConnectionState::TransmitTlsData(transmit) => {
+            // It is in `out`, which the caller sends.
+            transmit.done();
+            Ok(Step::Done)
+        }
+        ConnectionState::PeerClosed => {
+            *ended = true;
+            Ok(Step::Done)
+        }
+        ConnectionState::Closed => {
+            *ended = true;
+            Ok(Step::Waits)
+        }
+        ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => Ok(Step::Waits),
+        // Plaintext, which is handled where it is expected; early data, which is not offered; and what a later rustls
+        // may add.
+        _ => Err(Fault("plaintext came where none was expected".into())),
+    }
+}
+
+fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, out: &mut Outbox) -> Result<(), Fault> {
+    // Most records of a handshake.
+    const USUAL_BYTES: usize = 4096;
+    let wrote = match data.encode(out.room(USUAL_BYTES)) {
+        Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
+            data.encode(out.room(required_size))
+        }
+        wrote => wrote,
+    };
+    out.used += wrote.map_err(|error| Fault(error.to_string()))?;
+    Ok(())
+}

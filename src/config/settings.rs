@@ -7,6 +7,7 @@
 
 mod listen;
 mod own;
+mod sasl;
 mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use crate::limits::{FRAME_BYTES_MAX, TXN_EXTRA_BYTES_MAX};
 pub use listen::{Listen, ListenHost};
 pub(super) use own::REQUEST_BYTES_IN_FLIGHT_MAX;
 pub use own::{FilesReadableBy, LogFormat, LogLevel, Own};
+pub use sasl::Sasl;
 pub use security::{DigestAlgorithm, Security};
 
 /// Everything that can be configured.

@@ -46,6 +46,7 @@ mod reap;
 mod replies;
 mod requests;
 mod room;
+mod sasl;
 mod screen;
 mod service;
 mod sessions;
@@ -73,6 +74,7 @@ use cost::Weight;
 pub use memory::Held;
 pub use options::ReplicaOptions;
 pub use output::{Fatal, Outgoing, Output, Reload, Reloaded};
+pub use sasl::SaslOptions;
 pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 

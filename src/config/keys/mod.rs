@@ -17,7 +17,8 @@ mod acted;
 mod meaningless;
 mod quorum;
 mod row;
-pub(super) mod security;
+pub(super) mod sasl;
+mod security;
 mod unbuilt;
 
 use std::borrow::Cow;
@@ -255,6 +256,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         quorum::KEYS,
         security::X509_KEYS,
         security::KEYS,
+        sasl::KEYS,
         unbuilt::KEYS,
         meaningless::KEYS,
     ]

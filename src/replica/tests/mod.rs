@@ -18,6 +18,7 @@ mod questions;
 mod random;
 mod reads;
 mod reconfig;
+mod sasl;
 mod screen;
 mod sessions;
 mod standing;

@@ -5,6 +5,7 @@
 //! | `audit` | the length and the number of lines of the audit log |
 //! | `clients` | what clients ask for and hold |
 //! | `ensemble` | what servers ask of each other |
+//! | `sasl` | what a login by SASL, and the files that it needs, may be |
 //! | `turns` | the work of one turn |
 //! | `host` | what the process asks of its host |
 
@@ -12,10 +13,12 @@ mod audit;
 mod clients;
 mod ensemble;
 mod host;
+mod sasl;
 mod turns;
 
 pub use audit::*;
 pub use clients::*;
 pub use ensemble::*;
 pub use host::*;
+pub use sasl::*;
 pub use turns::*;

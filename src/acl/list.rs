@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::acl::compiled::Compiled;
 use crate::acl::ip::Address;
 use crate::acl::rules;
+use crate::acl::schemes::{Named, Schemes};
 use crate::jute::{Jute, VectorBuf};
 use crate::proto::data::{AclEntry, AclVector, Id, perms};
 
@@ -33,8 +34,8 @@ pub fn bytes_of(identities: &[Identity]) -> usize {
 pub(super) enum Who {
     /// It may do everything.
     Super,
-    /// A name of `digest`, by its hash.
-    Digest { hash: u64 },
+    /// A name of a scheme whose names match if they are equal, by its hash.
+    Name { scheme: Named, hash: u64 },
     /// A name of `ip`.
     Address(Address),
     /// No list grants it anything.
@@ -46,9 +47,11 @@ impl Who {
     fn of(scheme: &str, id: &str) -> Who {
         match scheme {
             "super" => Who::Super,
-            "digest" => Who::Digest { hash: Who::hash_of(id.as_bytes()) },
             "ip" => Address::parse(id).map_or(Who::Unknown, Who::Address),
-            _ => Who::Unknown,
+            _ => Named::of(scheme).map_or(Who::Unknown, |scheme| Who::Name {
+                scheme,
+                hash: Who::hash_of(id.as_bytes()),
+            }),
         }
     }
 
@@ -143,19 +146,19 @@ impl AclList {
         &self.0.encoded[4..]
     }
 
-    /// Whether one of the identities has the `wanted` bit.
+    /// Whether one of the identities has the `wanted` bit. An identity of a scheme that does not exist has none.
     ///
     /// A list without entries grants everything to every client; the `super` scheme passes every list.
     // ZooKeeper: ZooKeeperServer.checkACL; a null or empty list allows.
     #[inline]
-    pub fn permits(&self, wanted: i32, identities: &[Identity]) -> bool {
-        self.0.anyone & wanted != 0 || self.permits_one(wanted, identities)
+    pub fn permits(&self, wanted: i32, identities: &[Identity], schemes: &Schemes) -> bool {
+        self.0.anyone & wanted != 0 || self.permits_one(wanted, identities, schemes)
     }
 
-    fn permits_one(&self, wanted: i32, identities: &[Identity]) -> bool {
+    fn permits_one(&self, wanted: i32, identities: &[Identity], schemes: &Schemes) -> bool {
         let given = |identity: &Identity| {
             let compiled = self.0.compiled.as_deref();
-            compiled.map_or(0, |compiled| compiled.perms_of(identity, self.item_bytes()))
+            compiled.map_or(0, |compiled| compiled.perms_of(identity, self.item_bytes(), schemes))
         };
         identities
             .iter()

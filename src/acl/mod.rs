@@ -17,6 +17,7 @@ mod compiled;
 mod ip;
 mod list;
 mod rules;
+mod schemes;
 mod table;
 
 pub use authenticate::{
@@ -26,4 +27,5 @@ pub use authenticate::{
 pub use ip::host_text;
 pub use list::{AclList, Identity, bytes_of};
 pub use rules::{AclBounds, FixUpError, fix_up};
+pub use schemes::Schemes;
 pub use table::{AclId, AclSlot, AclTable};

@@ -39,7 +39,14 @@ fn every_key_is_acted_on_passed_over_with_a_line_or_refused() {
         match key.fate {
             // These keys contradict a file in which they stand alone.
             Fate::Acted(_)
-                if ["dynamicConfigFile", "standaloneEnabled", "group.*"].contains(&key.name) =>
+                if [
+                    "dynamicConfigFile",
+                    "standaloneEnabled",
+                    "group.*",
+                    "java.security.auth.login.config",
+                    "sessionRequireClientSASLAuth",
+                ]
+                .contains(&key.name) =>
             {
                 assert_eq!(examination.errors.len(), 1, "{line}");
             }

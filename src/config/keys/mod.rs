@@ -18,7 +18,8 @@ mod audit;
 mod meaningless;
 mod quorum;
 mod row;
-pub(super) mod security;
+pub(super) mod sasl;
+mod security;
 mod unbuilt;
 
 use std::borrow::Cow;
@@ -257,6 +258,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         security::X509_KEYS,
         security::KEYS,
         audit::KEYS,
+        sasl::KEYS,
         unbuilt::KEYS,
         meaningless::KEYS,
     ]

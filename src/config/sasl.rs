@@ -80,6 +80,14 @@ fn name_rules(reading: &mut Reading) {
 
 /// Reads the section of the JAAS file that is for clients.
 fn login(reading: &mut Reading, read_file: &mut ReadFile<'_>) {
+    if reading.text(LOGIN_CONFIG).is_some_and(str::is_empty) {
+        // ZooKeeper: the JDK finds no file of this name, and ServerCnxnFactory.configureSaslLogin ends the start.
+        let text = "it names no file, so no client could log in by SASL: name the JAAS file, or remove the \
+                    key"
+            .to_owned();
+        let origin = reading.origin(LOGIN_CONFIG);
+        return reading.error(Problem::Value, &origin, LOGIN_CONFIG, None, text);
+    }
     let Some(named) = reading.config.security.sasl.login_config.clone() else {
         for key in [SECTION, SUPER_PASSWORD] {
             if reading.values.contains_key(key) {
@@ -177,6 +185,12 @@ fn mechanism(
                 "the section {shown} asks for Kerberos, which is not built yet, so no client could log in: \
                  use {DIGEST_MODULE} with user_NAME=\"password\""
             ),
+            // Without a dot it may be a piece of a password whose quotes were forgotten.
+            _ if !class.contains('.') => {
+                format!(
+                    "the section {shown} does not name {DIGEST_MODULE} here, the one class that there is"
+                )
+            }
             _ => format!(
                 "the section {shown} names {class}, and no class can be loaded here; there is \
                  {DIGEST_MODULE}"
@@ -205,7 +219,15 @@ fn mechanism(
         let origin = Origin::File { name: path.into(), line: section.line };
         reading.note(Level::Warn, &origin, "", text);
     }
-    if let Some(password) = reading.text(SUPER_PASSWORD).map(str::to_owned)
+    let password = reading.text(SUPER_PASSWORD).map(str::to_owned);
+    if password.as_deref() == Some("") {
+        // ZooKeeper: SaslServerCallbackHandler takes an empty password.
+        let text =
+            "it is empty, and anybody could log in as super: write a password, or remove the key"
+                .to_owned();
+        let origin = reading.origin(SUPER_PASSWORD);
+        reading.error(Problem::Value, &origin, SUPER_PASSWORD, None, text);
+    } else if let Some(password) = password
         && !users.replace("super", &password)
     {
         let text = format!("has no effect, because the section {shown} has no user_super");

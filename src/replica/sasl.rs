@@ -71,13 +71,18 @@ impl Service {
             Step::Challenge(token) => self.answer_token(slot, connection, xid, 0, Some(&token)),
             Step::Done { token, name } => {
                 connection.login = None;
+                let earlier = connection.identities.clone();
                 let shown = &mut connection.identities;
                 let proved = sasl.identities(&name).and_then(|identities| {
                     add_identities(shown, identities).map_err(|_| "it has too many identities")
                 });
                 match proved {
                     Ok(()) => self.answer_token(slot, connection, xid, 0, Some(&token)),
-                    Err(reason) => self.on_login_failed(slot, connection, xid, sasl, reason),
+                    Err(reason) => {
+                        // Of a failed login nothing stays, not even the identities that fitted.
+                        connection.identities = earlier;
+                        self.on_login_failed(slot, connection, xid, sasl, reason);
+                    }
                 }
             }
             Step::Failed(failure) => {

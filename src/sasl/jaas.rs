@@ -145,7 +145,9 @@ impl<'t> Parser<'t> {
         let flag_line = self.line;
         let flag = self.text("required, requisite, sufficient or optional")?;
         if !FLAGS.iter().any(|known| known.eq_ignore_ascii_case(&flag)) {
-            let what = format!("behind {class:?} stands none of {}", FLAGS.join(", "));
+            // The word before may be a piece of a password whose quotes were forgotten, and is not shown.
+            let what =
+                format!("behind the class of a login module stands none of {}", FLAGS.join(", "));
             return Err(JaasError { line: flag_line, what });
         }
         let mut options = Vec::new();

@@ -190,6 +190,25 @@ fn advice_on_a_key_that_stands_where_it_does_not_count_is_no_way_into_a_refusal(
     assert!(said.contains("write -Djute.maxbuffer=… in SERVER_JVMFLAGS"), "{said}");
 }
 
+/// A server that ignored such a word would serve clients that have not logged in.
+#[test]
+fn a_demand_to_log_in_that_stands_where_only_zookeepers_scripts_read_it_is_refused() {
+    let beside =
+        |text: &str| file_with("/etc/zk/zoo.cfg", LEAST, &[], &[("/etc/zk/java.env", text)]).errors;
+    for word in [
+        "-Djava.security.auth.login.config=/etc/zk/jaas.conf",
+        "-Dzookeeper.sessionRequireClientSASLAuth=true",
+        "-Dzookeeper.enforce.auth.enabled=true",
+    ] {
+        let errors = beside(&format!("\nSERVER_JVMFLAGS=\"{word} $SERVER_JVMFLAGS\"\n"));
+        let [error] = &errors[..] else { panic!("{errors:?}") };
+        let said = error.to_string();
+        assert!(said.starts_with("/etc/zk/java.env:2: ") && said.contains("write "), "{said}");
+        assert_eq!(beside(&format!("CLIENT_JVMFLAGS={word}")).len(), 0, "{word}");
+    }
+    assert_eq!(beside("X=-Dzookeeper.sessionRequireClientSASLAuth=false").len(), 0);
+}
+
 #[test]
 fn flags_in_files_of_zookeepers_scripts_are_said_to_have_no_effect() {
     let beside = |name: &str, text: &str, lines: &str| {
@@ -200,7 +219,7 @@ fn flags_in_files_of_zookeepers_scripts_are_said_to_have_no_effect() {
     let java_env = "# JVMFLAGS=-Dzookeeper.snapCount=1\n\
          export JVMFLAGS=\"-Xmx1g -Dzookeeper.snapCount=77 $JVMFLAGS\"\n\
          SERVER_JVMFLAGS='-Djute.maxbuffer=4194304 -Dzookeeper.root.logger=INFO'\n\
-         X=-Djava.security.auth.login.config=$HOME/jaas.conf\n\
+         CLIENT_JVMFLAGS=-Djava.security.auth.login.config=$HOME/jaas.conf\n\
          Y=-Dzookeeper.DigestAuthenticationProvider.superDigest=super:geheim\n";
     let said = beside("java.env", java_env, "");
     assert_eq!(said.len(), 4, "{said:#?}");

@@ -70,6 +70,12 @@ fn what_keeps_clients_from_logging_in_is_an_error_with_file_and_line() {
         ),
         ("fips-mode=true\n", SERVER, "zoo.cfg:4: fips-mode: it forbids DIGEST-MD5"),
         (
+            "SASLAuthenticationProvider.superPassword=\n",
+            SERVER,
+            "zoo.cfg:4: SASLAuthenticationProvider.superPassword: it is empty, and anybody",
+        ),
+        ("", "Server { secret required; };", "/jaas.conf:1: the section Server does not name org."),
+        (
             "security.auth_to_local=RULE:[1:$9]\n",
             SERVER,
             "zoo.cfg:4: security.auth_to_local = RULE:[1:$9]: rule 1: there is no $9",
@@ -79,6 +85,8 @@ fn what_keeps_clients_from_logging_in_is_an_error_with_file_and_line() {
         assert!(error.starts_with(expected), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
+    let empty = error(cfg("ringkeeper.java.security.auth.login.config=\n")).to_string();
+    assert!(empty.contains("login.config: it names no file, so no client"), "{empty}");
     let missing = error(cfg(JAAS)).to_string();
     assert!(missing.contains("/jaas.conf: there is no such file, so no client"), "{missing}");
 }

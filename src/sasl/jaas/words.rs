@@ -53,7 +53,8 @@ impl<'t> Words<'t> {
                 Err("a word begins with a digit, a point or a minus: put it in \"quotes\""
                     .to_owned())
             }
-            Some(sign) => Err(format!("{sign:?} stands outside of \"quotes\"")),
+            // The sign may be one of a password, and is not shown.
+            Some(_) => Err("a sign that needs \"quotes\" stands outside of them".to_owned()),
         }
     }
 

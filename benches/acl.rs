@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use inputs::{ThreadTime, elements};
-use ringkeeper::acl::{AclList, Identity};
+use ringkeeper::acl::{AclList, Identity, Schemes};
 use ringkeeper::jute::VectorBuf;
 use ringkeeper::proto::data::{AclEntry, Id};
 
@@ -51,7 +51,7 @@ fn acl(criterion: &mut Criterion<ThreadTime>) {
             let acl = AclList::new(entries.as_vector());
             group.throughput(elements(1));
             group.bench_function(BenchmarkId::new("a check of a stranger", length), |bencher| {
-                bencher.iter(|| black_box(&acl).permits(1, black_box(&who)));
+                bencher.iter(|| black_box(&acl).permits(1, black_box(&who), &Schemes::USUAL));
             });
             group.throughput(elements(length));
             group.bench_function(

@@ -10,6 +10,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use inputs::{ThreadTime, Txns, elements, in_turns, path, scattered};
+use ringkeeper::acl::Schemes;
 use ringkeeper::database::{Database, DatabaseOptions};
 use ringkeeper::proto::txn::Txn;
 
@@ -69,7 +70,11 @@ fn tree(criterion: &mut Criterion<ThreadTime>) {
                 let look = |world: &mut World, paths: Vec<String>| {
                     for path in &paths {
                         let node = world.database.node(path).unwrap();
-                        black_box((node.data(), node.stat(), node.acl_list().permits(1, &[])));
+                        black_box((
+                            node.data(),
+                            node.stat(),
+                            node.acl_list().permits(1, &[], &Schemes::USUAL),
+                        ));
                     }
                 };
                 in_turns(iters, TURN, &mut world, World::some, look, |_, _| ())

@@ -35,6 +35,8 @@ pub mod acl;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod database;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+pub mod sasl;
+#[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod session;
 #[cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 pub mod tree;

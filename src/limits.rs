@@ -5,6 +5,7 @@
 //! | `audit` | the length and the number of lines of the audit log |
 //! | `clients` | what clients ask for and hold |
 //! | `ensemble` | what servers ask of each other |
+//! | `sasl` | what a login by SASL, and the files that it needs, may be |
 //! | `turns` | the work of one turn |
 //! | `host` | what the process asks of its host |
 //! | `handshakes` | TLS handshakes, and records that are incomplete or unsent |
@@ -15,6 +16,7 @@ mod clients;
 mod ensemble;
 mod handshakes;
 mod host;
+mod sasl;
 mod tls;
 mod turns;
 
@@ -23,5 +25,6 @@ pub use clients::*;
 pub use ensemble::*;
 pub use handshakes::*;
 pub use host::*;
+pub use sasl::*;
 pub use tls::*;
 pub use turns::*;

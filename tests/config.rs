@@ -21,6 +21,8 @@ mod every_key;
 mod random;
 #[path = "config/refusals.rs"]
 mod refusals;
+#[path = "config/sasl.rs"]
+mod sasl;
 #[path = "config/standing.rs"]
 mod standing;
 #[path = "config/tls.rs"]
@@ -96,6 +98,7 @@ fn sample(key: &Key) -> String {
         Kind::Text if key.name.ends_with("Store.location") => "/some/päth.pem".into(),
         Kind::Text if key.name.ends_with("Store.type") => "PKCS12".into(),
         Kind::Text if key.name.ends_with(".protocol") => "TLSv1.2".into(),
+        Kind::Text if key.name == "security.auth_to_local" => "RULE:[1:$1](a=b) DEFAULT".into(),
         Kind::Text => "some text, = with : ünusual #parts".into(),
         Kind::Path => "/some/päth".into(),
         Kind::Choice(words) => words[words.len() - 1].into(),
@@ -375,14 +378,12 @@ fn what_would_weaken_security_is_refused_unless_it_is_switched_off() {
     let names: Vec<_> = refused.iter().map(|key| key.name).collect();
     for expected in [
         "sslQuorum",
-        "sessionRequireClientSASLAuth",
         "quorum.auth.enableSasl",
         "quorum.auth.serverRequireSasl",
         "quorum.auth.learnerRequireSasl",
         "portUnification",
         "ssl.crl",
         "ssl.quorum.ocsp",
-        "java.security.auth.login.config",
     ] {
         assert!(names.contains(&expected), "{expected}");
     }
@@ -398,14 +399,12 @@ fn what_would_weaken_security_is_refused_unless_it_is_switched_off() {
         }
         if matches!(key.place, Place::Property | Place::Bare) {
             let prefix = if key.place == Place::Bare { "" } else { "zookeeper." };
-            let value = if key.kind == Kind::Text { "/jaas".to_owned() } else { sample(key) };
+            let value = sample(key);
             let word = format!("-D{prefix}{}={value}", key.name);
             let errors = cfg_with("", &[("JVMFLAGS", &word)], &[]).errors;
             assert_eq!(errors.len(), 1, "{word}");
         }
     }
-    let sasl = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n";
-    assert!(notes(&good(cfg(sasl)))[0].contains("SASL is not built yet"));
 }
 
 #[test]

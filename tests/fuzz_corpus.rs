@@ -73,6 +73,11 @@ fn the_corpus_of_config_passes() {
 }
 
 #[test]
+fn the_corpus_of_sasl_passes() {
+    run("sasl", targets::sasl::seeds(), targets::sasl::run);
+}
+
+#[test]
 fn the_corpus_of_client_passes() {
     run("client", seeds::client(), targets::client::run);
 }
@@ -164,6 +169,7 @@ fn run_one(target: &str, bytes: &[u8]) {
         "impossible" => targets::impossible::run(bytes),
         "quorum_packet" => targets::quorum_packet::run(bytes),
         "quorum_port" => targets::quorum_port::run(bytes),
+        "sasl" => targets::sasl::run(bytes),
         "snapshot_load" => targets::snapshot_load::run(bytes),
         "snapshot_stream" => targets::snapshot_stream::run(bytes),
         "stores" => targets::stores::run(bytes),

@@ -31,7 +31,7 @@ use usage::{metrics_without_source, unused};
 const LAYERS: &[(u8, &[&str])] = &[
     (0, &["id", "limits", "error", "planted", "random", "time", "log"]),
     (1, &["jute", "proto"]),
-    (2, &["acl", "session", "watch", "tree", "database"]),
+    (2, &["acl", "sasl", "session", "watch", "tree", "database"]),
     (3, AGREEMENT),
     (4, &["io", "txnlog", "snapshot", "recovery"]),
     (5, &["processor", "replica"]),

@@ -36,6 +36,7 @@ pub mod meter;
 pub mod quorum_packet;
 pub mod quorum_port;
 pub mod requests;
+pub mod sasl;
 pub mod script;
 pub mod seeds;
 pub mod snapshot_load;

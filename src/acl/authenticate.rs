@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,6 +20,7 @@ use sha1::Digest;
 
 use crate::acl::ip;
 use crate::acl::list::Identity;
+use crate::acl::schemes::Schemes;
 use crate::limits;
 
 /// The hash of `digest` identities (`zookeeper.DigestAuthenticationProvider.digestAlg`).
@@ -112,10 +114,10 @@ pub fn ip_identity(address: IpAddr) -> Identity {
 }
 
 /// The configuration of authentication.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthenticationOptions {
-    /// `zookeeper.DigestAuthenticationProvider.enabled`.
-    pub digest_enabled: bool,
+    /// The schemes that exist.
+    pub schemes: Rc<Schemes>,
     /// `zookeeper.DigestAuthenticationProvider.digestAlg`.
     pub digest_algorithm: DigestAlgorithm,
     /// `zookeeper.DigestAuthenticationProvider.superDigest`: the digest identity that may do
@@ -124,23 +126,8 @@ pub struct AuthenticationOptions {
     /// `zookeeper.ensembleAuthName`, split at commas; without names, any name is accepted. `None`: the
     /// scheme `ensemble` is unknown.
     pub ensemble_names: Option<BTreeSet<String>>,
-    /// Whether the scheme `x509` is known: clients have certificates (`zookeeper.authProvider.x509`).
-    pub x509_enabled: bool,
     /// `zookeeper.X509AuthenticationProvider.superUser`: the subject of the certificate whose client may do everything.
     pub x509_super_user: Option<String>,
-}
-
-impl Default for AuthenticationOptions {
-    fn default() -> Self {
-        AuthenticationOptions {
-            digest_enabled: true,
-            digest_algorithm: DigestAlgorithm::default(),
-            super_digest: None,
-            ensemble_names: None,
-            x509_enabled: false,
-            x509_super_user: None,
-        }
-    }
 }
 
 /// Why an auth request failed.
@@ -183,7 +170,7 @@ impl Authentication {
     /// of RFC 2253. Empty if the scheme is unknown.
     // ZooKeeper: X509AuthenticationProvider.handleAuthentication.
     pub fn identities_of(&self, subject: &str) -> Vec<Identity> {
-        if !self.options.x509_enabled {
+        if !self.options.schemes.x509 {
             return Vec::new();
         }
         let own = Identity::new("x509", subject);
@@ -204,7 +191,7 @@ impl Authentication {
         remote: IpAddr,
     ) -> Result<Vec<Identity>, AuthFailed> {
         match scheme {
-            Some("digest") if self.options.digest_enabled => {
+            Some("digest") if self.options.schemes.digest => {
                 let auth = auth.ok_or(AuthFailed::Refused)?;
                 let user_bytes = auth.iter().position(|byte| *byte == b':').unwrap_or(auth.len());
                 // The user's name is a part of the identity, and is bounded before a copy of it is made.
@@ -235,6 +222,28 @@ impl Authentication {
             }
             _ => Err(AuthFailed::Refused),
         }
+    }
+
+    /// The identity that an auth request of the scheme `key` adds. `key`: the data of the node `/key`.
+    ///
+    /// # Errors
+    /// The scheme is unknown, or what the client gives is no multiple of the key; the connection is to be closed.
+    // ZooKeeper: KeyAuthenticationProvider, an example of a provider. Without a key everybody passes, and the name is
+    // always empty.
+    pub fn authenticate_by_key(
+        &self,
+        auth: Option<&[u8]>,
+        key: Option<&[u8]>,
+    ) -> Result<Vec<Identity>, AuthFailed> {
+        let auth = auth.filter(|_| self.options.schemes.key).ok_or(AuthFailed::Refused)?;
+        let number =
+            |bytes| std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<i32>().ok());
+        let passes = match key.map(|key| (number(auth), number(key))) {
+            None | Some((Some(_), Some(0))) => true,
+            Some((Some(auth), Some(key))) => auth.wrapping_rem(key) == 0,
+            Some(_) => false,
+        };
+        if passes { Ok(vec![Identity::new("key", "")]) } else { Err(AuthFailed::Refused) }
     }
 }
 
@@ -271,7 +280,7 @@ mod tests {
     #[test]
     fn a_certificate_gives_its_subject_and_the_configured_one_everything() {
         let options = AuthenticationOptions {
-            x509_enabled: true,
+            schemes: Rc::new(Schemes { x509: true, ..Schemes::default() }),
             x509_super_user: Some("CN=root".into()),
             ..AuthenticationOptions::default()
         };
@@ -339,9 +348,40 @@ mod tests {
         }
         let got = authentication.authenticate(Some("digest"), None, REMOTE);
         assert_eq!(got, Err(AuthFailed::Refused));
-        let off = AuthenticationOptions { digest_enabled: false, ..Default::default() };
+        let schemes = Rc::new(Schemes { digest: false, ..Schemes::default() });
+        let off = AuthenticationOptions { schemes, ..Default::default() };
         let got = Authentication::new(off).authenticate(Some("digest"), Some(b"a:b"), REMOTE);
         assert_eq!(got, Err(AuthFailed::Refused));
+    }
+
+    #[test]
+    fn a_multiple_of_the_key_opens() {
+        let with = |schemes| {
+            let schemes = Rc::new(schemes);
+            Authentication::new(AuthenticationOptions { schemes, ..Default::default() })
+        };
+        let authentication = with(Schemes { key: true, ..Schemes::default() });
+        let passes = |auth: &str, key: Option<&str>| {
+            let (auth, key) = (auth.as_bytes(), key.map(str::as_bytes));
+            match authentication.authenticate_by_key(Some(auth), key) {
+                Ok(identities) => identities == [Identity::new("key", "")],
+                Err(_) => false,
+            }
+        };
+        assert!(passes("anything", None), "there is no key yet");
+        for (auth, key) in
+            [("25", "5"), ("-10", "+5"), ("7", "0"), ("0", "5"), ("-2147483648", "-1")]
+        {
+            assert!(passes(auth, Some(key)), "{auth:?} {key:?}");
+        }
+        for (auth, key) in
+            [("26", "5"), ("x", "5"), ("5", "x"), ("", "5"), ("5", ""), ("5 ", "5"), ("x", "0")]
+        {
+            assert!(!passes(auth, Some(key)), "{auth:?} {key:?}");
+        }
+        assert_eq!(authentication.authenticate_by_key(None, None), Err(AuthFailed::Refused));
+        let closed = with(Schemes::default()).authenticate_by_key(Some(b"1"), None);
+        assert_eq!(closed, Err(AuthFailed::Refused));
     }
 
     #[test]

@@ -2,34 +2,37 @@
 //!
 //! ```text
 //! simple: for each entry, for each identity: do the schemes and the names match? is a bit wanted?
-//! here:   a name is found by its hash, an address among the points at which what it is given changes
+//! here:   a name is found by its hash, an address among the points at which what it is given
+//!         changes
 //! ```
 //! The simple version needs milliseconds for a list of tens of thousands of entries, and every operation of
 //! a multi needs a check. A test checks that both give the same result.
 
 use crate::acl::ip::{Address, Range};
-use crate::acl::list::{Identity, Named, Who};
+use crate::acl::list::{Identity, Who};
+use crate::acl::schemes::{Named, Schemes};
 use crate::jute::{DecodeError, Decoder, Jute};
 use crate::proto::data::AclVector;
 
 /// The permissions that the entries of a list grant. The names stay in the encoding of the list.
 #[derive(Debug, Default)]
 pub(super) struct Compiled {
-    /// The names of each scheme once, by their hashes.
+    /// Each name of a scheme once, by its hash.
     names: Box<[Name]>,
+    /// What the entries of `sasl` grant together.
+    sasl_perms: i32,
     /// What addresses of IPv4 are given.
     ranges_v4: Steps,
     /// What addresses of IPv6 are given. The families do not match each other.
     ranges_v6: Steps,
 }
 
-/// A name that is compared as a whole.
+/// A name of a scheme whose names match if they are equal.
 #[derive(Debug)]
 struct Name {
-    /// Names of different schemes are different.
-    scheme: Named,
     /// [`Who::hash_of`] its bytes. Names with the same hash stand together.
     hash: u64,
+    scheme: Named,
     /// Its offset in the bytes of the entries.
     start: usize,
     /// The offset behind it.
@@ -42,7 +45,7 @@ impl Compiled {
     /// Reads a list once. `None`: the list names only `world:anyone`, or no identity that a client can have.
     pub fn new(acl: AclVector<'_>) -> Option<Box<Compiled>> {
         let items = acl.item_bytes();
-        let mut names: Vec<Name> = Vec::new();
+        let (mut names, mut sasl_perms): (Vec<Name>, _) = (Vec::new(), 0);
         let (mut ranges_v4, mut ranges_v6) = (Vec::new(), Vec::new());
         let mut input = Decoder::new(items);
         for _ in 0..acl.len() {
@@ -50,15 +53,17 @@ impl Compiled {
             let (perms, scheme, name) = entry(&mut input).expect(WHOLE);
             let Some(name) = name else { continue };
             let end = input.offset();
-            if let Some(scheme) = scheme.and_then(Named::of) {
-                let start = end - name.len();
-                names.push(Name { scheme, hash: Who::hash_of(name), start, end, perms });
-            } else if scheme == Some(b"ip") {
+            let scheme = scheme.and_then(|scheme| std::str::from_utf8(scheme).ok());
+            if scheme == Some("ip") {
                 match std::str::from_utf8(name).ok().and_then(Range::parse) {
                     Some(range) if range.is_v4() => ranges_v4.push((range, perms)),
                     Some(range) => ranges_v6.push((range, perms)),
                     None => {}
                 }
+            } else if let Some(scheme) = scheme.and_then(Named::of) {
+                let start = end - name.len();
+                names.push(Name { hash: Who::hash_of(name), scheme, start, end, perms });
+                sasl_perms |= if scheme == Named::Sasl { perms } else { 0 };
             }
         }
         names.sort_unstable_by_key(|name| {
@@ -73,6 +78,7 @@ impl Compiled {
         // the list. Each is left once, with the bits of all.
         let compiled = Compiled {
             names: names.into(),
+            sasl_perms,
             ranges_v4: Steps::new(ranges_v4),
             ranges_v6: Steps::new(ranges_v6),
         };
@@ -83,22 +89,31 @@ impl Compiled {
     }
 
     /// The bits that an identity has. `items`: the bytes of the entries.
-    pub fn perms_of(&self, identity: &Identity, items: &[u8]) -> i32 {
+    pub fn perms_of(&self, identity: &Identity, items: &[u8], schemes: &Schemes) -> i32 {
         match identity.who() {
-            Who::Named { scheme, hash } => {
-                let first = self.names.partition_point(|name| name.hash < hash);
-                self.names[first..]
-                    .iter()
-                    .take_while(|name| name.hash == hash)
-                    .find(|name| {
-                        name.scheme == scheme && name.bytes(items) == identity.id.as_bytes()
-                    })
-                    .map_or(0, |name| name.perms)
+            Who::Name { scheme, .. } if !schemes.has(scheme) => 0,
+            // ZooKeeper: SASLAuthenticationProvider.matches; this user has what any user of `sasl` is given.
+            Who::Name { scheme: Named::Sasl, .. } if &*identity.id == "super" => self.sasl_perms,
+            Who::Name { scheme, hash } => {
+                let own = self.perms_of_name(scheme, hash, identity.id.as_bytes(), items);
+                let any = schemes.any_sasl_user().filter(|_| scheme == Named::Sasl);
+                own | any.map_or(0, |(name, hash)| {
+                    self.perms_of_name(scheme, hash, name.as_bytes(), items)
+                })
             }
             Who::Address(address) if address.is_v4() => self.ranges_v4.at(address),
             Who::Address(address) => self.ranges_v6.at(address),
             Who::Super | Who::Unknown => 0,
         }
+    }
+
+    fn perms_of_name(&self, scheme: Named, hash: u64, wanted: &[u8], items: &[u8]) -> i32 {
+        let first = self.names.partition_point(|name| name.hash < hash);
+        self.names[first..]
+            .iter()
+            .take_while(|name| name.hash == hash)
+            .find(|name| name.scheme == scheme && name.bytes(items) == wanted)
+            .map_or(0, |name| name.perms)
     }
 }
 
@@ -172,8 +187,9 @@ mod tests {
     use crate::jute::VectorBuf;
     use crate::proto::data::{AclEntry, Id};
 
-    const NAMES: [&str; 16] = [
+    const NAMES: [&str; 17] = [
         "anyone",
+        "super",
         "a:x",
         "b:x",
         "a:y",
@@ -190,9 +206,10 @@ mod tests {
         "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
         "10.2.0.0/15",
     ];
-    const SCHEMES: [&str; 5] = ["world", "digest", "ip", "x509", "super"];
-    const WHO: [&str; 12] = [
+    const SCHEMES: [&str; 7] = ["world", "digest", "ip", "sasl", "super", "key", "x509"];
+    const WHO: [&str; 13] = [
         "a:x",
+        "super",
         "b:x",
         "",
         "10.1.2.3",
@@ -209,20 +226,32 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_found_is_what_a_look_at_every_entry_finds(
-            entries in proptest::collection::vec((0i32..32, 0usize..7, 0usize..17), 0..40),
-            who in proptest::collection::vec((0usize..5, 0usize..12), 0..4),
+            entries in proptest::collection::vec((0i32..32, 0usize..9, 0usize..18), 0..40),
+            who in proptest::collection::vec((0usize..7, 0usize..13), 0..4),
             wanted in 1i32..32,
+            existing in proptest::collection::vec(any::<bool>(), 5),
         ) {
             let mut list = VectorBuf::<AclEntry<'static>>::default();
             for (perms, scheme, name) in entries {
                 // Most generated entries have schemes that a client can have.
-                let scheme = SCHEMES.get(scheme).or(SCHEMES.get(scheme.saturating_sub(4))).copied();
+                let scheme = SCHEMES.get(scheme).or(SCHEMES.get(scheme.saturating_sub(6))).copied();
                 list.push(&AclEntry { perms, id: Id { scheme, id: NAMES.get(name).copied() } });
             }
             let who: Vec<Identity> =
                 who.into_iter().map(|(scheme, name)| Identity::new(SCHEMES[scheme], WHO[name])).collect();
             let acl = list.as_vector();
-            prop_assert_eq!(AclList::new(acl).permits(wanted, &who), rules::permits(acl, wanted, &who));
+            let schemes = Schemes {
+                digest: existing[0],
+                sasl: existing[1],
+                key: existing[2],
+                x509: existing[3],
+                ..Schemes::default()
+            };
+            let schemes = schemes.with_any_sasl_user(existing[4].then_some("b:x"));
+            prop_assert_eq!(
+                AclList::new(acl).permits(wanted, &who, &schemes),
+                rules::permits(acl, wanted, &who, &schemes)
+            );
         }
     }
 
@@ -236,14 +265,15 @@ mod tests {
         }
         let bytes = [&2i32.to_be_bytes()[..], &items].concat();
         let acl = AclList::new(AclVector::from_bytes(&bytes).unwrap());
-        assert!(!acl.permits(1, &[Identity::new("digest", "a\u{fffd}:x")]));
-        assert!(!acl.permits(1, &[Identity::new("digest", "\u{fffd}")]));
-        assert!(acl.permits(1, &[Identity::new("digest", "b:x")]));
+        let permits = |name| acl.permits(1, &[Identity::new("digest", name)], &Schemes::default());
+        assert!(!permits("a\u{fffd}:x"));
+        assert!(!permits("\u{fffd}"));
+        assert!(permits("b:x"));
     }
 
     #[test]
     fn a_list_of_everybody_alone_needs_nothing_more() {
         assert!(Compiled::new(AclList::open().vector()).is_none());
-        assert!(AclList::new(AclVector::EMPTY).permits(16, &[]));
+        assert!(AclList::new(AclVector::EMPTY).permits(16, &[], &Schemes::default()));
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::acl::compiled::Compiled;
 use crate::acl::ip::Address;
 use crate::acl::rules;
+use crate::acl::schemes::{Named, Schemes};
 use crate::jute::{Jute, VectorBuf};
 use crate::proto::data::{AclEntry, AclVector, Id, perms};
 
@@ -33,42 +34,24 @@ pub fn bytes_of(identities: &[Identity]) -> usize {
 pub(super) enum Who {
     /// It may do everything.
     Super,
-    /// A name that an entry has to give as a whole, by its hash.
-    Named { scheme: Named, hash: u64 },
+    /// A name of a scheme whose names match if they are equal, by its hash.
+    Name { scheme: Named, hash: u64 },
     /// A name of `ip`.
     Address(Address),
     /// No list grants it anything.
     Unknown,
 }
 
-/// The schemes whose names are compared as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Named {
-    Digest,
-    X509,
-}
-
-impl Named {
-    /// The scheme with this name, if it is one of them.
-    pub fn of(scheme: &[u8]) -> Option<Named> {
-        match scheme {
-            b"digest" => Some(Named::Digest),
-            b"x509" => Some(Named::X509),
-            _ => None,
-        }
-    }
-}
-
 impl Who {
     /// The form for checks of an identity with this scheme and name.
     fn of(scheme: &str, id: &str) -> Who {
-        if let Some(scheme) = Named::of(scheme.as_bytes()) {
-            return Who::Named { scheme, hash: Who::hash_of(id.as_bytes()) };
-        }
         match scheme {
             "super" => Who::Super,
             "ip" => Address::parse(id).map_or(Who::Unknown, Who::Address),
-            _ => Who::Unknown,
+            _ => Named::of(scheme).map_or(Who::Unknown, |scheme| Who::Name {
+                scheme,
+                hash: Who::hash_of(id.as_bytes()),
+            }),
         }
     }
 
@@ -165,19 +148,19 @@ impl AclList {
         &self.0.encoded[4..]
     }
 
-    /// Whether one of the identities has the `wanted` bit.
+    /// Whether one of the identities has the `wanted` bit. An identity of a scheme that does not exist has none.
     ///
     /// A list without entries grants everything to every client; the `super` scheme passes every list.
     // ZooKeeper: ZooKeeperServer.checkACL; a null or empty list allows.
     #[inline]
-    pub fn permits(&self, wanted: i32, identities: &[Identity]) -> bool {
-        self.0.anyone & wanted != 0 || self.permits_one(wanted, identities)
+    pub fn permits(&self, wanted: i32, identities: &[Identity], schemes: &Schemes) -> bool {
+        self.0.anyone & wanted != 0 || self.permits_one(wanted, identities, schemes)
     }
 
-    fn permits_one(&self, wanted: i32, identities: &[Identity]) -> bool {
+    fn permits_one(&self, wanted: i32, identities: &[Identity], schemes: &Schemes) -> bool {
         let given = |identity: &Identity| {
             let compiled = self.0.compiled.as_deref();
-            compiled.map_or(0, |compiled| compiled.perms_of(identity, self.item_bytes()))
+            compiled.map_or(0, |compiled| compiled.perms_of(identity, self.item_bytes(), schemes))
         };
         identities
             .iter()

@@ -17,6 +17,7 @@ mod compiled;
 mod ip;
 mod list;
 mod rules;
+mod schemes;
 mod table;
 mod x500;
 
@@ -27,4 +28,5 @@ pub use authenticate::{
 pub use ip::host_text;
 pub use list::{AclList, Identity, bytes_of};
 pub use rules::{AclBounds, FixUpError, fix_up};
+pub use schemes::Schemes;
 pub use table::{AclId, AclSlot, AclTable};

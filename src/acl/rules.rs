@@ -7,10 +7,12 @@ use hashbrown::HashSet;
 
 use crate::acl::ip;
 use crate::acl::list::Identity;
+use crate::acl::schemes::{Named, Schemes};
 use crate::acl::x500;
 use crate::error::ErrorCode;
 use crate::jute::VectorBuf;
 use crate::proto::data::{AclEntry, AclVector, Id};
+use crate::sasl::kerberos::PrincipalName;
 
 /// Whether an entry names `world:anyone`.
 fn is_anyone(id: &Id<'_>) -> bool {
@@ -27,26 +29,37 @@ pub(super) fn perms_of_anyone(acl: AclVector<'_>) -> i32 {
 
 /// The result of [`AclList::permits`](crate::acl::AclList::permits), computed by reading every entry.
 #[cfg(test)]
-pub(super) fn permits(acl: AclVector<'_>, wanted: i32, identities: &[Identity]) -> bool {
+pub(super) fn permits(
+    acl: AclVector<'_>,
+    wanted: i32,
+    identities: &[Identity],
+    schemes: &Schemes,
+) -> bool {
     if acl.is_empty() || identities.iter().any(|identity| &*identity.scheme == "super") {
         return true;
     }
     acl.iter().any(|entry| {
         entry.perms & wanted != 0
             && (is_anyone(&entry.id)
-                || identities.iter().any(|identity| identity_matches(identity, &entry.id)))
+                || identities.iter().any(|it| identity_matches(it, &entry.id, schemes)))
     })
 }
 
 #[cfg(test)]
-fn identity_matches(identity: &Identity, named: &Id<'_>) -> bool {
+fn identity_matches(identity: &Identity, named: &Id<'_>, schemes: &Schemes) -> bool {
     // Nobody has an identity without a scheme or a name.
     let (Some(scheme), Some(name)) = (named.scheme, named.id) else { return false };
     if &*identity.scheme != scheme {
         return false;
     }
     match scheme {
-        "digest" | "x509" => &*identity.id == name,
+        "digest" => schemes.digest && &*identity.id == name,
+        "key" => schemes.key && &*identity.id == name,
+        "x509" => schemes.x509 && &*identity.id == name,
+        "sasl" => {
+            let is_for_any = schemes.any_sasl_user().is_some_and(|(any, _)| any == name);
+            schemes.sasl && (&*identity.id == "super" || &*identity.id == name || is_for_any)
+        }
         "ip" => ip::matches(&identity.id, name),
         _ => false,
     }
@@ -54,11 +67,9 @@ fn identity_matches(identity: &Identity, named: &Id<'_>) -> bool {
 
 /// Limits on a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AclBounds {
-    /// `DigestAuthenticationProvider.enabled`: without it the scheme is unknown.
-    pub digest_enabled: bool,
-    /// Whether the scheme `x509` is known.
-    pub x509_enabled: bool,
+pub struct AclBounds<'a> {
+    /// The schemes that exist: an entry of another one is refused.
+    pub schemes: &'a Schemes,
     /// Number of entries, both as given and as stored.
     pub entries_max: usize,
     /// Bytes of the entries as they are stored.
@@ -132,9 +143,9 @@ fn unique(acl: AclVector<'_>) -> Result<Vec<AclEntry<'_>>, FixUpError> {
 pub fn fix_up(
     acl: AclVector<'_>,
     identities: &[Identity],
-    bounds: &AclBounds,
+    bounds: &AclBounds<'_>,
 ) -> Result<VectorBuf<AclEntry<'static>>, FixUpError> {
-    let &AclBounds { digest_enabled, x509_enabled, entries_max, bytes_max } = bounds;
+    let &AclBounds { schemes, entries_max, bytes_max } = bounds;
     // Before anything is allocated for the list.
     if acl.len() > entries_max {
         return Err(FixUpError::TooMany);
@@ -161,13 +172,9 @@ pub fn fix_up(
             add(entry)?;
         } else if scheme == "auth" {
             let mut found = false;
-            // ZooKeeper: an `ip` identity proves nothing (isAuthenticated is false).
-            let shown = identities.iter().filter(|id| match &*id.scheme {
-                "digest" => digest_enabled,
-                "x509" => x509_enabled,
-                _ => false,
-            });
-            for identity in shown {
+            // ZooKeeper: an `ip` identity proves nothing (isAuthenticated is false), and `super` has no provider.
+            let proves = |scheme| Named::of(scheme).is_some_and(|scheme| schemes.has(scheme));
+            for identity in identities.iter().filter(|identity| proves(&identity.scheme)) {
                 found = true;
                 add(&AclEntry { perms: entry.perms, id: identity.as_id() })?;
             }
@@ -175,11 +182,15 @@ pub fn fix_up(
                 return Err(FixUpError::Invalid);
             }
         } else {
-            let valid = match scheme {
-                "digest" if digest_enabled => is_valid_digest(entry.id.id.ok_or(FixUpError::Null)?),
-                "ip" => ip::is_valid(entry.id.id.ok_or(FixUpError::Null)?),
-                "x509" if x509_enabled => x500::is_name(entry.id.id.ok_or(FixUpError::Null)?),
-                _ => false,
+            let id = entry.id.id.ok_or(FixUpError::Null);
+            let valid = match (scheme, Named::of(scheme).filter(|named| schemes.has(*named))) {
+                ("ip", _) => ip::is_valid(id?),
+                (_, Some(Named::Digest)) => is_valid_digest(id?),
+                (_, Some(Named::Sasl)) => PrincipalName::parse(id?).is_some(),
+                (_, Some(Named::X509)) => x500::is_name(id?),
+                // ZooKeeper: KeyAuthenticationProvider.isValid looks at nothing, and a null ends the connection.
+                (_, Some(Named::Key)) => id.is_ok(),
+                (_, None) => false,
             };
             if !valid {
                 return Err(FixUpError::Invalid);
@@ -208,8 +219,8 @@ mod tests {
     use super::*;
     use crate::proto::data::perms;
 
-    const BOUNDS: AclBounds =
-        AclBounds { digest_enabled: true, x509_enabled: true, entries_max: 1024, bytes_max: 1000 };
+    const BOUNDS: AclBounds<'_> =
+        AclBounds { schemes: &Schemes::USUAL, entries_max: 1024, bytes_max: 1000 };
 
     fn list(entries: &[(i32, Option<&str>, Option<&str>)]) -> VectorBuf<AclEntry<'static>> {
         let mut list = VectorBuf::default();
@@ -230,6 +241,10 @@ mod tests {
             .iter()
             .map(|e| (e.perms, e.id.scheme.unwrap().to_owned(), e.id.id.unwrap().to_owned()))
             .collect())
+    }
+
+    fn permits(acl: AclVector<'_>, wanted: i32, identities: &[Identity]) -> bool {
+        super::permits(acl, wanted, identities, &Schemes::default())
     }
 
     fn digest(name: &str) -> Identity {
@@ -356,8 +371,7 @@ mod tests {
             ("ip", "nowhere", false),
             ("super", "", false),
             ("sasl", "u", false),
-            ("x509", "CN=a,O=b", true),
-            ("x509", "a", false),
+            ("x509", "CN=a", false),
         ] {
             let got = fixed(&[(31, Some(scheme), Some(id))], &[]);
             assert_eq!(got.is_ok(), valid, "{scheme}:{id}");
@@ -378,8 +392,27 @@ mod tests {
     }
 
     #[test]
+    fn sasl_ids_are_names_of_principals_where_the_scheme_exists() {
+        let schemes = Schemes { sasl: true, ..Schemes::default() };
+        let bounds = AclBounds { schemes: &schemes, ..BOUNDS };
+        let fixed = |scheme, id, who: &[Identity]| {
+            let list = list(&[(31, Some(scheme), id)]);
+            fix_up(list.as_vector(), who, &bounds).map(|fixed| fixed.len())
+        };
+        for (id, valid) in [("bob", true), ("", true), ("a/b@R", true), ("a@b@c", false)] {
+            assert_eq!(fixed("sasl", Some(id), &[]).is_ok(), valid, "{id}");
+        }
+        assert_eq!(fixed("sasl", None, &[]), Err(FixUpError::Null));
+        assert_eq!(fixed("key", Some("3"), &[]), Err(FixUpError::Invalid));
+        let who = [digest("a:x"), Identity::new("sasl", "bob"), Identity::new("super", "")];
+        assert_eq!(fixed("auth", Some(""), &who), Ok(2), "auth stands for digest and sasl");
+        assert_eq!(fixed("auth", Some(""), &who[2..]), Err(FixUpError::Invalid));
+    }
+
+    #[test]
     fn without_the_digest_scheme_its_ids_are_unknown() {
-        let off = AclBounds { digest_enabled: false, ..BOUNDS };
+        let schemes = Schemes { digest: false, ..Schemes::default() };
+        let off = AclBounds { schemes: &schemes, ..BOUNDS };
         let acl = list(&[(31, Some("digest"), Some("a:b"))]);
         assert!(fix_up(acl.as_vector(), &[], &off).is_err());
         let acl = list(&[(31, Some("auth"), Some(""))]);
@@ -388,16 +421,21 @@ mod tests {
 
     #[test]
     fn a_certificate_counts_as_proof_where_its_scheme_is_known() {
-        let off = AclBounds { x509_enabled: false, ..BOUNDS };
+        let schemes = Schemes { x509: true, ..Schemes::default() };
+        let on = AclBounds { schemes: &schemes, ..BOUNDS };
         let who = [Identity::new("super", "CN=a"), Identity::new("x509", "CN=a")];
         let auth = list(&[(31, Some("auth"), Some(""))]);
-        assert!(fix_up(auth.as_vector(), &who, &off).is_err());
-        let got = fixed(&[(31, Some("auth"), Some(""))], &who).unwrap();
-        assert_eq!(got, [(31, "x509".to_owned(), "CN=a".to_owned())]);
+        assert!(fix_up(auth.as_vector(), &who, &BOUNDS).is_err());
         let named = list(&[(31, Some("x509"), Some("CN=a"))]);
-        assert!(fix_up(named.as_vector(), &[], &off).is_err());
-        assert!(permits(named.as_vector(), perms::READ, &who[1..]));
-        assert!(!permits(named.as_vector(), perms::READ, &[Identity::new("x509", "CN=b")]));
-        assert!(!permits(named.as_vector(), perms::READ, &[digest("CN=a")]));
+        assert_eq!(fix_up(auth.as_vector(), &who, &on).unwrap(), named);
+        assert!(fix_up(named.as_vector(), &[], &BOUNDS).is_err());
+        assert_eq!(fix_up(named.as_vector(), &[], &on).unwrap(), named);
+        let malformed = list(&[(31, Some("x509"), Some("a"))]);
+        assert!(fix_up(malformed.as_vector(), &[], &on).is_err());
+        let may = |who: &[Identity]| super::permits(named.as_vector(), perms::READ, who, &schemes);
+        assert!(may(&who[1..]));
+        assert!(!may(&[Identity::new("x509", "CN=b")]));
+        assert!(!may(&[digest("CN=a")]));
+        assert!(!permits(named.as_vector(), perms::READ, &who[1..]), "the scheme is unknown");
     }
 }

@@ -251,6 +251,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::acl::Schemes;
     use crate::jute::VectorBuf;
     use crate::proto::data::{AclEntry, Id};
 
@@ -302,7 +303,7 @@ mod tests {
         let mut table = AclTable::new();
         let slot = table.intern(AclVector::NULL);
         assert_eq!(table.id(slot), AclId(-1));
-        assert!(table.list(slot).permits(31, &[]));
+        assert!(table.list(slot).permits(31, &[], &Schemes::USUAL));
         table.release(slot);
         assert!(table.is_empty());
         let open = table.intern(list(31).as_vector());

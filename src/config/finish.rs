@@ -10,10 +10,10 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
-use super::keys::security::{ENSEMBLE_PROVIDER, X509_PROVIDER};
 use super::members;
 use super::origin::{Level, Problem};
 use super::read::{Accepted, ReadFile, Reading};
+use super::sasl;
 use super::settings::{Listen, ListenHost, REQUEST_BYTES_IN_FLIGHT_MAX, Whitelist};
 use super::shell_files;
 use super::tls;
@@ -27,26 +27,26 @@ use crate::limits::{CONNECTION_MEMORY_FRAMES_MIN, FRAME_BYTES_CEILING};
 /// buffers              jute.maxbuffer, its extra size, and what is relative to them
 /// session_times        tickTime, minSessionTimeout, maxSessionTimeout
 /// connection_weights   connection_throttle_*_weight
-/// ensemble_scheme      authProvider.*, ensembleAuthName
-/// enforced_schemes     enforce.auth.enabled, enforce.auth.schemes
-/// read_only_word       readonlymode.enabled, 4lw.commands.whitelist
 /// tls                  ssl.*, ssl.quorum.*, secureClientPort, secureClientPortAddress
+/// sasl                 authProvider.*, enforce.auth.*, superUser.*, the JAAS file
+/// audit_file           audit.enable, audit.file
+/// read_only_word       readonlymode.enabled, 4lw.commands.whitelist
 /// members              server.*, group.*, weight.*, dynamicConfigFile, myid
 /// client_address       clientPort, clientPortAddress, this server's line
 /// shell_files          what looks as if it were set, and is not
 /// ```
 /// The client's address comes after `myid`, which says whose line is this server's, and before `members::stand`,
-/// which looks for ports that collide with it.
+/// which looks for ports that collide with it. The scheme `x509` exists where a port takes TLS, so `tls` comes before
+/// `sasl`.
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
     folders(reading);
     buffers(reading);
     session_times(reading);
     connection_weights(reading);
-    audit_file(reading);
-    enforced_schemes(reading);
-    read_only_word(reading);
     tls::finish(reading);
-    ensemble_scheme(reading);
+    sasl::finish(reading, &mut read_file);
+    audit_file(reading);
+    read_only_word(reading);
     members::collect(reading, &mut read_file);
     members::my_id(reading, &mut read_file);
     client_address(reading);
@@ -193,30 +193,6 @@ fn connection_weights(reading: &mut Reading) {
     }
 }
 
-/// Whether the scheme `ensemble` exists: if some `authProvider.N` names its class. A list of names without that does
-/// nothing.
-fn ensemble_scheme(reading: &mut Reading) {
-    let is_provider = |(key, accepted): (&String, &Accepted)| {
-        key.starts_with("authProvider.")
-            && accepted.value == Value::Text(ENSEMBLE_PROVIDER.to_owned())
-    };
-    // Any number of providers may be listed, and only this class adds a scheme that is not built in.
-    let enabled = reading.values.iter().any(is_provider);
-    reading.config.security.ensemble_auth_enabled = enabled;
-    // ZooKeeper: QuorumPeerConfig.configureSSLAuth adds the provider of x509 where a port takes TLS.
-    let is_x509 = |(key, accepted): (&String, &Accepted)| {
-        key.starts_with("authProvider.") && accepted.value == Value::Text(X509_PROVIDER.to_owned())
-    };
-    reading.config.security.x509_enabled =
-        reading.config.tls.serves_clients() || reading.values.iter().any(is_x509);
-    if !enabled && reading.values.contains_key("ensembleAuthName") {
-        let origin = reading.origin("ensembleAuthName");
-        let text =
-            format!("has no effect without authProvider.1 = {ENSEMBLE_PROVIDER}, as in ZooKeeper");
-        reading.note(Level::Warn, &origin, "ensembleAuthName", text);
-    }
-}
-
 /// Where the audit log goes has no effect unless there is one.
 fn audit_file(reading: &mut Reading) {
     if reading.config.audit.is_enabled {
@@ -230,31 +206,6 @@ fn audit_file(reading: &mut Reading) {
             let text = "has no effect without audit.enable=true".to_owned();
             reading.note(Level::Warn, &origin, key, text);
         }
-    }
-}
-
-/// Schemes to be enforced count only with the switch; the switch without schemes would admit no
-/// client.
-// ZooKeeper: AuthenticationHelper refuses to start with the switch and no scheme.
-fn enforced_schemes(reading: &mut Reading) {
-    let (switch, list) = ("enforce.auth.enabled", "enforce.auth.schemes");
-    let on = reading.values.get(switch).is_some_and(|a| a.value == Value::Bool(true));
-    let schemes: Vec<String> = match reading.values.get(list).map(|accepted| &accepted.value) {
-        Some(Value::List(words)) => words.iter().filter(|w| !w.is_empty()).cloned().collect(),
-        _ => Vec::new(),
-    };
-    // A refused list has its error already.
-    let was_wrong = reading.errors.iter().any(|error| error.key == list);
-    if on && schemes.is_empty() && !was_wrong {
-        let origin = reading.origin(switch);
-        let text = format!("{list} must name at least one scheme: digest, ip or ensemble");
-        reading.error(Problem::Conflict, &origin, switch, None, text);
-    } else if on {
-        reading.config.security.enforced_auth_schemes = schemes;
-    } else if !schemes.is_empty() {
-        let origin = reading.origin(list);
-        let text = format!("has no effect without {switch}=true, as in ZooKeeper");
-        reading.note(Level::Warn, &origin, list, text);
     }
 }
 

@@ -28,6 +28,7 @@ pub mod properties;
 mod quorum;
 mod read;
 pub mod report;
+mod sasl;
 mod server_line;
 mod settings;
 mod shell_files;

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use super::document::Format;
 use super::keys::{Fate, Key, OWN_PREFIX, Place};
-use super::origin::{Level, Origin, printable};
+use super::origin::{Level, Origin, Problem, printable};
 use super::read::{ReadFile, Reading, Resolved, resolve_flag, where_it_counts};
 use super::value::Raw;
 use crate::limits::{SHELL_FILE_BYTES_MAX, SHELL_WORDS_SAID_MAX};
@@ -79,9 +79,27 @@ fn look_into(reading: &mut Reading, file: &str, origin: &Origin, bytes: &[u8]) {
                 Origin::File { name, .. } => Origin::File { name: name.clone(), line },
                 other => other.clone(),
             };
-            let text = advice(key, name, &canonical, value, file, format);
-            reading.note(Level::Warn, &origin, &format!("-D{name}"), text);
+            let advice = advice(key, name, &canonical, value, file, format);
+            // CLIENT_JVMFLAGS is for ZooKeeper's shell, which logs in with a JAAS file of its own.
+            let is_demand = demands_login(&canonical, value) && !text.contains("CLIENT_JVMFLAGS");
+            if is_demand {
+                // Whoever wrote it wants no client that has not logged in.
+                reading.error(Problem::Refused, &origin, &format!("-D{name}"), None, advice);
+            } else {
+                reading.note(Level::Warn, &origin, &format!("-D{name}"), advice);
+            }
         }
+    }
+}
+
+/// Whether a word asks that clients log in: a server that ignored it would serve everybody.
+fn demands_login(canonical: &str, value: &str) -> bool {
+    match canonical {
+        "java.security.auth.login.config" => true,
+        "sessionRequireClientSASLAuth" | "enforce.auth.enabled" => {
+            !value.eq_ignore_ascii_case("false")
+        }
+        _ => false,
     }
 }
 

@@ -11,7 +11,7 @@
 
 mod set_watches;
 
-use crate::acl::{AclList, Identity};
+use crate::acl::{AclList, Identity, Schemes};
 use crate::database::{Database, NodeRef};
 use crate::error::ErrorCode;
 use crate::id::{ConnectionId, SessionId};
@@ -37,6 +37,8 @@ pub struct Reader<'a> {
     pub identities: &'a [Identity],
     /// Whether no permission is checked.
     pub skip_acl: bool,
+    /// The schemes of identities that exist.
+    pub schemes: &'a Schemes,
     /// Longest body of a reply, in bytes: a frame's length has 31 bits, and a node may have any number of children with
     /// long names.
     pub reply_bytes_max: usize,
@@ -50,7 +52,7 @@ impl Reader<'_> {
     /// # Errors
     /// `NoAuth` if the client has none of the `wanted` permissions on the node.
     fn check(&self, node: &NodeRef<'_>, wanted: i32) -> Result<(), ErrorCode> {
-        if may(node.acl_list(), wanted, self.identities, self.skip_acl) {
+        if may(node.acl_list(), wanted, self.identities, self.schemes, self.skip_acl) {
             Ok(())
         } else {
             Err(ErrorCode::NoAuth)
@@ -60,8 +62,14 @@ impl Reader<'_> {
 
 /// Whether an ACL gives one of these identities one of the wanted permissions (`ZooKeeperServer.checkACL`).
 #[inline]
-pub fn may(acl: &AclList, wanted: i32, identities: &[Identity], skip_acl: bool) -> bool {
-    skip_acl || acl.permits(wanted, identities)
+pub fn may(
+    acl: &AclList,
+    wanted: i32,
+    identities: &[Identity],
+    schemes: &Schemes,
+    skip_acl: bool,
+) -> bool {
+    skip_acl || acl.permits(wanted, identities, schemes)
 }
 
 /// Whether this module answers `op`. Sync is among them: where it reaches [`answer`], what it waits for has happened.
@@ -392,7 +400,11 @@ fn who_am_i(reader: &Reader<'_>, out: &mut Bounded<'_>) {
     let count = i32::try_from(reader.identities.len()).expect("a connection has few identities");
     count.encode(out);
     for identity in reader.identities {
-        let user = identity.user_name();
+        // ZooKeeper: AuthUtil.getUser knows a user by its provider alone.
+        let user = match &*identity.scheme {
+            "sasl" if !reader.schemes.sasl => "",
+            _ => identity.user_name(),
+        };
         ClientInfo { auth_scheme: Some(&identity.scheme), user: Some(user) }.encode(out);
     }
 }

@@ -1,4 +1,4 @@
-//! Authentication: `auth`, `sasl`, and the refusal of clients that have not authenticated where that is required.
+//! Authentication: `auth`, and the refusal of clients that have not authenticated where that is required.
 
 use super::Stats;
 use super::clients::Clients;
@@ -8,7 +8,7 @@ use crate::acl::{AuthFailed, add_identities};
 use crate::error::ErrorCode;
 use crate::id::Zxid;
 use crate::jute::{Jute, begin_frame, end_frame};
-use crate::proto::request::{AuthPacket, SaslRequest};
+use crate::proto::request::AuthPacket;
 use crate::proto::response::ReplyHeader;
 
 impl Clients {
@@ -25,15 +25,15 @@ impl Clients {
 }
 
 impl Clients {
-    /// Writes a reply that does not wait for the requests before it; its zxid is 0. `null_token`: an empty SASL token
-    /// follows the header.
+    /// Writes a reply that does not wait for the requests before it; its zxid is 0. `token`: a SASL token, which may be
+    /// null, follows the header.
     pub(super) fn reply_at_once(
         &mut self,
         slot: Slot,
         connection: &mut Connection,
         xid: i32,
         err: i32,
-        null_token: bool,
+        token: Option<Option<&[u8]>>,
         stats: &mut Stats,
     ) {
         assert!(connection.is_open(), "a closed connection gets no reply");
@@ -41,8 +41,8 @@ impl Clients {
         let out = &mut connection.out;
         let start = begin_frame(out);
         ReplyHeader { xid, zxid: Zxid::ZERO, err }.encode(out);
-        if null_token {
-            None::<&[u8]>.encode(out);
+        if let Some(token) = token {
+            token.encode(out);
         }
         end_frame(out, start);
         connection.count_answered_at_once();
@@ -68,13 +68,17 @@ impl Service {
         let shown = &mut connection.identities;
         let authentication = &self.clients.authentication;
         let proved = match packet.scheme {
+            Some("key") => {
+                let key = self.database.node("/key");
+                authentication.authenticate_by_key(packet.auth, key.and_then(|node| node.data()))
+            }
             // ZooKeeper: X509AuthenticationProvider.handleAuthentication looks at the certificate again, and not at
             // what the request says.
             Some("x509") if shown.iter().any(|identity| &*identity.scheme == "x509") => Ok(vec![]),
             scheme => authentication.authenticate(scheme, packet.auth, remote),
         };
         match proved.and_then(|proved| add_identities(shown, proved)) {
-            Ok(()) => self.clients.reply_at_once(slot, connection, xid, 0, false, &mut self.stats),
+            Ok(()) => self.clients.reply_at_once(slot, connection, xid, 0, None, &mut self.stats),
             Err(failed @ (AuthFailed::Refused | AuthFailed::TooMuch)) => {
                 self.stats.auth_failed += 1;
                 if let Some(unsaid) = self.lines.allow(self.now.mono) {
@@ -84,7 +88,7 @@ impl Service {
                     );
                 }
                 let err = ErrorCode::AuthFailed.code();
-                self.clients.reply_at_once(slot, connection, xid, err, false, &mut self.stats);
+                self.clients.reply_at_once(slot, connection, xid, err, None, &mut self.stats);
                 self.close_connection(slot, connection);
             }
             Err(AuthFailed::WrongEnsemble) => {
@@ -109,26 +113,6 @@ impl Service {
         }
     }
 
-    /// Answers a SASL token.
-    // ZooKeeper: a server without a JAAS section has no SASL server. It answers every token with a null token and no
-    // error.
-    pub(super) fn on_sasl(
-        &mut self,
-        slot: Slot,
-        connection: &mut Connection,
-        xid: i32,
-        body: &[u8],
-    ) {
-        match SaslRequest::from_bytes(body) {
-            Ok(SaslRequest { token: Some(_) }) => {
-                self.clients.reply_at_once(slot, connection, xid, 0, true, &mut self.stats);
-            }
-            Ok(SaslRequest { token: None }) | Err(_) => {
-                self.reject(slot, connection, "a malformed sasl request");
-            }
-        }
-    }
-
     /// Refuses a request of a client that has not authenticated although that is required, and closes its connection.
     pub(super) fn refuse_unauthenticated(
         &mut self,
@@ -142,7 +126,7 @@ impl Service {
             "a server that requires no scheme refuses nobody for want of one"
         );
         let err = ErrorCode::SessionClosedRequireSaslAuth.code();
-        self.clients.reply_at_once(slot, connection, xid, err, false, &mut self.stats);
+        self.clients.reply_at_once(slot, connection, xid, err, None, &mut self.stats);
         self.reject(slot, connection, "it has not authenticated");
     }
 }

@@ -14,6 +14,7 @@ use super::silence::Silence;
 use super::throttle::Throttle;
 use crate::acl::Authentication;
 use crate::id::{SessionId, Zxid};
+use crate::sasl::Nonces;
 use crate::time::Now;
 
 /// What the server keeps for its clients: queues of connections, and what all of them share.
@@ -22,6 +23,8 @@ pub(super) struct Clients {
     pub options: Rc<ReplicaOptions>,
     /// Checks what a client proves with `auth`.
     pub authentication: Authentication,
+    /// The nonces of logins by SASL. `None`: clients cannot log in so.
+    pub nonces: Option<Nonces>,
     /// The connection of each session that has one here: whom the reply to a transaction of the session is for.
     ///
     /// Invariant: if the connection at that slot is still there, it has this session and is not closed.
@@ -66,6 +69,7 @@ impl Clients {
         Clients {
             options: Rc::clone(options),
             authentication: Authentication::new(options.authentication.clone()),
+            nonces: options.sasl.as_ref().map(|sasl| Nonces::new(sasl.nonce_key.clone())),
             by_session: HashMap::new(),
             dirty: Vec::new(),
             resumable: Vec::new(),

@@ -1,5 +1,7 @@
 //! From a committed transaction to what clients see: the change, its events, the reply, the reads behind it.
 
+use std::rc::Rc;
+
 use super::Replica;
 use super::connection::{Slot, State, Waiting};
 use super::cost::EVENTS_PER_UNIT;
@@ -109,7 +111,9 @@ impl Replica {
         encode_event_frame(event.event, &event.path, event.zxid, &mut frame);
         assert!(!frame.is_empty(), "an event has a frame");
         let mut sent = 0;
-        let open_to_all = read::may(&event.acl, perms::READ, &[], self.service.options.skip_acl);
+        let options = Rc::clone(&self.service.options);
+        let schemes = &*options.authentication.schemes;
+        let open_to_all = read::may(&event.acl, perms::READ, &[], schemes, options.skip_acl);
         let copied = EVENTS_PER_UNIT * frame.len() / limits::SENT_BYTES_PER_UNIT;
         let behind = self.service.ensemble.applying.behind_since(self.service.now.mono);
         for &watcher in &event.watchers {
@@ -128,8 +132,8 @@ impl Replica {
                 self.service.give_up_slow(slot, connection, EVENTS_TOO_MANY);
                 continue;
             }
-            let readable =
-                open_to_all || read::may(&event.acl, perms::READ, &connection.identities, false);
+            let readable = open_to_all
+                || read::may(&event.acl, perms::READ, &connection.identities, schemes, false);
             if readable && behind.is_some_and(|since| connection.gets_too_much(since, frame.len()))
             {
                 let reason = "its events are more than this server makes beside what is committed";

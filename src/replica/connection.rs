@@ -14,6 +14,7 @@ use crate::error::ErrorCode;
 use crate::id::{ConnectionId, Epoch, SessionId, Zxid};
 use crate::limits;
 use crate::proto::OpCode;
+use crate::sasl::Exchange;
 use crate::session::Tenure;
 use crate::time::{MonoUs, Now, WallMs};
 use crate::zab::SessionScope;
@@ -216,6 +217,8 @@ pub(super) struct Connection {
     pub epoch: Epoch,
     /// The field `readOnly` of the connect request; the response has the field if the request had it.
     pub read_only: Option<bool>,
+    /// Its client is logging in by SASL.
+    pub login: Option<Box<Exchange>>,
     /// The identities that its client has proved, and its address: permissions are checked with them.
     pub identities: Vec<Identity>,
     /// How many paths of the `setWatches` at the front of `queue` earlier turns have handled.
@@ -304,6 +307,7 @@ impl Connection {
             tenure: None,
             epoch: Epoch(-1),
             read_only: None,
+            login: None,
             // ZooKeeper: every connection has its address as an identity from the start.
             identities: vec![ip_identity(remote.ip())],
             watches_set: 0,

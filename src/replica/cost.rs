@@ -178,7 +178,7 @@ impl Service {
                     + units_of_checks(bytes, &connection.identities)
             }
             // The server hashes a secret.
-            OpCode::Auth => 3 + bytes / limits::HASHED_BYTES_PER_UNIT,
+            OpCode::Auth | OpCode::Sasl => 3 + bytes / limits::HASHED_BYTES_PER_UNIT,
             op if read::is_read(op) => 1 + bytes / limits::COPIED_BYTES_PER_UNIT,
             op => {
                 let carried_out =

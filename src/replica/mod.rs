@@ -47,6 +47,7 @@ mod reap;
 mod replies;
 mod requests;
 mod room;
+mod sasl;
 mod screen;
 mod service;
 mod sessions;
@@ -75,6 +76,7 @@ pub use audit::{AuditClient, AuditOperation, AuditRecord, AuditRecords, AuditRes
 pub use memory::Held;
 pub use options::ReplicaOptions;
 pub use output::{Fatal, Outgoing, Output, Reload, Reloaded};
+pub use sasl::SaslOptions;
 pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 

@@ -1,5 +1,7 @@
 //! The options of a replica: plain values, made once from the configuration.
 
+use std::rc::Rc;
+
 use crate::id::ServerId;
 use crate::limits;
 use crate::processor::PrepOptions;
@@ -21,10 +23,12 @@ pub struct ReplicaOptions {
     /// Connections without an identity of one of these schemes are refused
     /// (`enforce.auth.enabled` with `enforce.auth.schemes`). Empty: none is refused.
     pub enforced_auth_schemes: Vec<String>,
-    /// How identities are checked: digest algorithm, super user, ensemble name.
+    /// How identities are checked: which schemes there are, digest algorithm, super user, ensemble name.
     pub authentication: crate::acl::AuthenticationOptions,
     /// Whether writes of this server's clients are told to the audit log (`audit.enable`).
     pub audit: bool,
+    /// How clients log in by SASL. `None`: they cannot.
+    pub sasl: Option<super::SaslOptions>,
     /// Whether hard quotas are enforced (`enforceQuota`).
     pub enforce_quota: bool,
     /// Whether clients may create TTL nodes (`extendedTypesEnabled`).
@@ -117,6 +121,7 @@ impl Default for ReplicaOptions {
             enforced_auth_schemes: Vec::new(),
             authentication: crate::acl::AuthenticationOptions::default(),
             audit: false,
+            sasl: None,
             enforce_quota: false,
             extended_types: false,
             emulate_353_ttl: false,
@@ -160,8 +165,7 @@ impl ReplicaOptions {
     pub(super) fn prep(&self) -> PrepOptions {
         PrepOptions {
             skip_acl: self.skip_acl,
-            digest_auth: self.authentication.digest_enabled,
-            x509_auth: self.authentication.x509_enabled,
+            schemes: Rc::clone(&self.authentication.schemes),
             digest: self.digest,
             enforce_quota: self.enforce_quota,
             ephemerals_per_session_max: self.ephemerals_per_session_max,

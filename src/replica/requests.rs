@@ -507,8 +507,8 @@ impl Replica {
     /// Handles frames of a connection, which have just arrived or were kept until now.
     pub(super) fn on_frames(&mut self, now: Now, slot: Slot, mut frames: &[u8]) {
         let Some((connection, service)) = self.one(slot) else { return };
-        if connection.state == State::Ready {
-            // Once for all frames: they count as one moment.
+        if connection.state == State::Ready && service.clients.has_enforced_identity(connection) {
+            // Once for all frames, which count as one moment. A stranger who must authenticate keeps no session alive.
             service.sessions.touch(now, connection, &mut service.ensemble);
         }
         self.look_at_frames(now, slot, &mut frames);

@@ -38,8 +38,8 @@ impl Service {
         }
         let Wish { path, wanted, acl } = Wish::of(op, body)?;
         if let Some(acl) = acl {
-            let bounds = self.options.prep().acl_bounds();
-            let fixed = fix_up(acl, &connection.identities, &bounds);
+            let options = self.options.prep();
+            let fixed = fix_up(acl, &connection.identities, &options.acl_bounds());
             if fixed.is_err_and(|error| error.code() == ErrorCode::InvalidAcl) {
                 return Some(ErrorCode::InvalidAcl);
             }
@@ -47,7 +47,9 @@ impl Service {
         let node = self.database.node(path::lookup_name(path))?;
         let asks_too_much = planted::is(self.options.planted, PlantedBug::EagerAsksTooMuch);
         let wanted = if asks_too_much { perms::ADMIN } else { wanted };
-        let may = read::may(node.acl_list(), wanted, &connection.identities, self.options.skip_acl);
+        let schemes = &self.options.authentication.schemes;
+        let skip_acl = self.options.skip_acl;
+        let may = read::may(node.acl_list(), wanted, &connection.identities, schemes, skip_acl);
         (!may).then_some(ErrorCode::NoAuth)
     }
 }

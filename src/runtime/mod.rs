@@ -24,6 +24,7 @@ mod ring;
 mod signals;
 mod sleep_flag;
 mod time_slice;
+mod unforeseeable;
 mod user;
 
 /// The atomics of [`SleepFlag`](sleep_flag::SleepFlag) and of the queues between threads; tests replace them
@@ -52,6 +53,7 @@ pub use reading::Reading;
 pub use ring::RingError;
 pub use signals::{StopFlag, watch_signals};
 pub use time_slice::{Slices, set_slices};
+pub use unforeseeable::unforeseeable_bytes;
 pub use user::way_out_for_user;
 
 use crate::io::{IoFailure, IoFailureKind, lacks_room};

@@ -18,7 +18,7 @@ mod audit;
 mod meaningless;
 mod quorum;
 mod row;
-pub(super) mod security;
+pub(super) mod sasl;
 mod tls;
 mod unbuilt;
 
@@ -258,7 +258,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         tls::CLIENT_KEYS,
         tls::QUORUM_KEYS,
         tls::KEYS,
-        security::KEYS,
+        sasl::KEYS,
         audit::KEYS,
         unbuilt::KEYS,
         meaningless::KEYS,

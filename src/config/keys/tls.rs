@@ -87,9 +87,9 @@ fn client_auth(side: &TlsSide) -> String {
 }
 
 /// The keys that both sides have: the prefix, the field of `Config::tls`, and the default of
-/// `clientHostnameVerification`.
+/// `clientHostnameVerification` with what it does.
 macro_rules! side {
-    ($prefix:literal, $side:ident, $names_clients:literal) => {
+    ($prefix:literal, $side:ident, $default:literal, $names_clients:literal) => {
         [
             property(
                 concat!($prefix, "keyStore.location"),
@@ -188,13 +188,9 @@ macro_rules! side {
             property(
                 concat!($prefix, "clientHostnameVerification"),
                 Kind::Bool,
-                acted(
-                    |c| c.tls.$side.client_hostname_verification.to_string(),
-                    "whether the certificate of whoever connects must name it: a client's its address, a server's the \
-                     host of a server.N line",
-                ),
+                acted(|c| c.tls.$side.client_hostname_verification.to_string(), $names_clients),
             )
-            .default($names_clients),
+            .default($default),
             property(
                 concat!($prefix, "handshakeDetectionTimeoutMillis"),
                 prop_int_or(1, 5000),
@@ -214,8 +210,18 @@ macro_rules! side {
     };
 }
 
-pub(super) static CLIENT_KEYS: &[Key] = &side!("ssl.", client, "false");
-pub(super) static QUORUM_KEYS: &[Key] = &side!("ssl.quorum.", quorum, "true");
+pub(super) static CLIENT_KEYS: &[Key] = &side!(
+    "ssl.",
+    client,
+    "false",
+    "whether the certificate of a client must name its address; true is not built yet, and refused where a port takes TLS"
+);
+pub(super) static QUORUM_KEYS: &[Key] = &side!(
+    "ssl.quorum.",
+    quorum,
+    "true",
+    "whether the certificate of a server that connects must name the host of a server.N line"
+);
 
 fn is_x509(value: &Value) -> bool {
     matches!(value, Value::Text(name) if name.is_empty() || name == "x509")
@@ -233,8 +239,7 @@ pub(super) static KEYS: &[Key] = &[
         "ssl.allowReverseDnsLookup",
         Kind::Bool,
         "the name of a client's address is not looked up, which is not built yet because it would hold up other \
-         clients; set it to false, and put the addresses into the certificates of clients (subjectAltName=IP:...), or \
-         set ssl.clientHostnameVerification to false",
+         clients; set it to false",
         is_false,
     )
     .default("false"),
@@ -336,14 +341,4 @@ pub(super) static KEYS: &[Key] = &[
         },
     )
     .default("false"),
-    // ZooKeeper: X509Util.getFipsMode; it switches ZKTrustManager off, and with it the names between servers.
-    property(
-        "fips-mode",
-        Kind::Bool,
-        Fate::Meaningless(
-            "TLS is the same with it and without: names are checked unless hostnameVerification is false, and there are \
-             no weak suites",
-        ),
-    )
-    .default("true"),
 ];

@@ -1,8 +1,8 @@
 //! Rows of parts that are not built yet, whose absence does no harm: the admin HTTP server,
 //! Prometheus, and the finer throttles.
 //!
-//! Each text names the missing part, and continues "not built yet: ". A key whose absence would do harm belongs to
-//! `security`, where it is refused.
+//! Each text names the missing part, and continues "not built yet: ". A key whose absence would do harm is refused
+//! where its part would be: in `sasl`, `tls` and `quorum`.
 
 use super::super::value::Kind;
 use super::{Fate, Key, Place, RATIO, Theme, Unreadable, int, prop_int, prop_long};
@@ -44,6 +44,14 @@ pub(super) static KEYS: &[Key] = &[
     prop(Theme::Limits, "request_throttler.shutdownTimeout", prop_int(0), THROTTLE)
         .default("10000")
         .unit("ms"),
+    // ZooKeeper: IPAuthenticationProvider.
+    prop(
+        Theme::Security,
+        "IPAuthenticationProvider.usexforwardedfor",
+        Kind::Bool,
+        "the admin HTTP server, which alone reads it",
+    )
+    .default("false"),
     // Operators' interfaces.
     // ZooKeeper: AdminServerFactory omits it only for the word false.
     admin("admin.enableServer", Kind::Bool).default("true").unreadable(Unreadable::Default),

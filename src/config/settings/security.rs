@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::Sasl;
+
 /// Access control.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Security {
@@ -21,11 +23,16 @@ pub struct Security {
     /// Whether the scheme `x509` exists: clients are known by their certificates. Default: whether a port takes TLS. Key
     /// `authProvider.N` with the class `org.apache.zookeeper.server.auth.X509AuthenticationProvider`.
     pub x509_enabled: bool,
+    /// Whether the scheme `key` exists. Default: false. Key `authProvider.N` with the class
+    /// `org.apache.zookeeper.server.auth.KeyAuthenticationProvider`.
+    pub key_auth_enabled: bool,
+    /// SASL of clients.
+    pub sasl: Sasl,
     /// Names by which clients may call this ensemble; `None`: any. Default: none.
     /// Key `ensembleAuthName` (comma list).
     pub ensemble_auth_names: Option<BTreeSet<String>>,
     /// Schemes of which a client must have presented an identity before the server executes anything but `auth`
-    /// for it. Default: none. Keys `enforce.auth.enabled`, `enforce.auth.schemes`.
+    /// for it. Default: none. Keys `enforce.auth.enabled`, `enforce.auth.schemes`, `sessionRequireClientSASLAuth`.
     pub enforced_auth_schemes: Vec<String>,
     /// Whether a member of an ensemble refuses a write without permission of its own client before the write
     /// gets a zxid. Default: false. Key `enableEagerACLCheck`.
@@ -104,6 +111,8 @@ impl Default for Security {
             super_digest: None,
             ensemble_auth_enabled: false,
             x509_enabled: false,
+            key_auth_enabled: false,
+            sasl: Sasl::default(),
             ensemble_auth_names: None,
         }
     }

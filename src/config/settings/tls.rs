@@ -49,8 +49,8 @@ pub struct TlsSide {
     /// Whether the certificate of a server must name the host of its `server.N` line. Default: true. Key
     /// `hostnameVerification`.
     pub hostname_verification: bool,
-    /// Whether the certificate of whoever connects must name it: a client its address, a server the host of a
-    /// `server.N` line. Default: false for clients, true between servers. Key `clientHostnameVerification`.
+    /// Whether the certificate of a server that connects must name the host of a `server.N` line. Default: true between
+    /// servers; false for clients, for whom true is refused. Key `clientHostnameVerification`.
     pub client_hostname_verification: bool,
     /// How long a connection may take to show whether it begins with TLS. Milliseconds. Default: 5000. Key
     /// `handshakeDetectionTimeoutMillis`.

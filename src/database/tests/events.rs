@@ -1,7 +1,7 @@
 //! The events that fire, their order, and the connections that get them.
 
 use super::*;
-use crate::acl::Identity;
+use crate::acl::{Identity, Schemes};
 use crate::id::ConnectionId;
 use crate::proto::data::perms;
 use crate::proto::event::EventType::{
@@ -153,7 +153,8 @@ fn an_event_carries_the_acl_that_decides_who_may_see_it() {
     run.delete("/p/a");
     let reader = [Identity::new("digest", "reader:x")];
     let other = [Identity::new("digest", "other:x")];
-    let may = |fired: &Fired, who: &[Identity]| fired.acl.permits(perms::READ, who);
+    let may =
+        |fired: &Fired, who: &[Identity]| fired.acl.permits(perms::READ, who, &Schemes::USUAL);
     let [deleted, changed] = &run.fired[..] else { panic!("two events") };
     assert_eq!((deleted.event, changed.event), (NodeDeleted, NodeChildrenChanged));
     assert!(may(deleted, &other) && !may(deleted, &reader), "the ACL that the node had");

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::model::Model;
 use super::random::{Draw, draws, options, txn_for};
 use super::{Run, create_body, delete_body, header, open_acl, set_body, with_digest};
-use crate::acl::AclId;
+use crate::acl::{AclId, Schemes};
 use crate::database::{Database, DatabaseBuilder, DatabaseOptions, LoadError};
 use crate::id::{SessionId, Zxid};
 use crate::jute::Jute;
@@ -279,7 +279,7 @@ fn an_acl_that_a_snapshot_does_not_define_gives_nothing_until_the_log_says_bette
     builder.node("/a", None, AclId(8), stat).unwrap();
     let mut database = builder.finish(Zxid(1)).unwrap();
     let list = database.node("/a").unwrap().acl_list().clone();
-    assert!(!list.permits(31, &[]));
+    assert!(!list.permits(31, &[], &Schemes::USUAL));
     assert_eq!(database.node("/a").unwrap().acl_id(), AclId(8));
     let acl = open_acl();
     let body = create_body("/a", None, acl.as_vector(), false);

@@ -390,7 +390,8 @@ impl Prep {
         wanted: i32,
         requester: &Requester<'_>,
     ) -> Result<(), ErrorCode> {
-        if self.options.skip_acl || acl.permits(wanted, requester.identities) {
+        let Requester { identities, .. } = *requester;
+        if self.options.skip_acl || acl.permits(wanted, identities, &self.options.schemes) {
             Ok(())
         } else {
             Err(ErrorCode::NoAuth)
@@ -422,6 +423,7 @@ impl Prep {
                 error.code()
             })?;
         let fixed = fixed.as_vector::<AclEntry<'_>>();
+        assert!(fixed.len() <= self.options.acl_entries_max, "a list is no longer than it may be");
         Ok(database.known_acl(fixed).cloned().unwrap_or_else(|| AclList::new(fixed)))
     }
 }

@@ -1,6 +1,8 @@
 //! The settings of preparation, and the requester.
 
-use crate::acl::{AclBounds, Identity};
+use std::rc::Rc;
+
+use crate::acl::{AclBounds, Identity, Schemes};
 use crate::error::ErrorCode;
 use crate::id::SessionId;
 use crate::planted::PlantedBug;
@@ -15,14 +17,12 @@ pub enum Beyond {
 }
 
 /// Settings that change how requests are prepared, with the names of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrepOptions {
     /// Whether no permission is checked.
     pub skip_acl: bool,
-    /// Whether the scheme `digest` exists.
-    pub digest_auth: bool,
-    /// Whether the scheme `x509` exists.
-    pub x509_auth: bool,
+    /// The schemes of identities that exist.
+    pub schemes: Rc<Schemes>,
     /// Whether transactions carry the digest of the tree.
     pub digest: bool,
     /// Whether hard quotas are enforced.
@@ -45,14 +45,11 @@ pub struct PrepOptions {
 
 impl PrepOptions {
     /// The bounds of ACLs in requests.
-    pub fn acl_bounds(&self) -> AclBounds {
-        let PrepOptions { digest_auth, x509_auth, acl_entries_max, txn_bytes_max, .. } = *self;
-        assert!(txn_bytes_max > 0, "an ACL is a part of a transaction");
+    pub fn acl_bounds(&self) -> AclBounds<'_> {
         AclBounds {
-            digest_enabled: digest_auth,
-            x509_enabled: x509_auth,
-            entries_max: acl_entries_max,
-            bytes_max: txn_bytes_max,
+            schemes: &self.schemes,
+            entries_max: self.acl_entries_max,
+            bytes_max: self.txn_bytes_max,
         }
     }
 }

@@ -19,6 +19,7 @@ mod questions;
 mod random;
 mod reads;
 mod reconfig;
+mod sasl;
 mod screen;
 mod sessions;
 mod standing;

@@ -10,13 +10,15 @@ mod listen;
 #[cfg(test)]
 mod tests;
 
+use std::rc::Rc;
+
 pub use bounds::{budget, census, net, watch_bytes_max};
 pub use ensemble::{between_servers, peer};
 pub use listen::listen_address;
 
 use bounds::{clamp, requests_outstanding_max, unsent_bytes_max};
 
-use crate::acl::{AuthenticationOptions, DigestAlgorithm};
+use crate::acl::{AuthenticationOptions, DigestAlgorithm, Schemes};
 use crate::admin::answer::ConfFacts;
 use crate::admin::member_lines::Limits;
 use crate::admin::word::FourLetterWord;
@@ -29,8 +31,9 @@ use crate::limits;
 use crate::metrics::process::Machine;
 use crate::metrics::{HandshakeFigures, Held, Stalls};
 use crate::recovery::RecoveryOptions;
-use crate::replica::{ReplicaOptions, ThrottleOptions};
-use crate::runtime::{DataFolder, LogDevice};
+use crate::replica::{ReplicaOptions, SaslOptions, ThrottleOptions};
+use crate::runtime::{self, DataFolder, LogDevice};
+use crate::sasl::NonceKey;
 use crate::snapshot;
 use crate::txnlog::WriterOptions;
 use crate::watch::WatchBounds;
@@ -61,7 +64,8 @@ fn database(config: &Config, hash_seed: u64) -> DatabaseOptions {
 /// The options of the replica. `device` is the device of the log.
 ///
 /// # Errors
-/// The configuration asks for something that this build lacks: a sentence for the operator.
+/// The configuration asks for something that this build lacks, or the system gives no random bytes for SASL: a sentence
+/// for the operator.
 pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, String> {
     let millis = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
     let security = &config.security;
@@ -83,13 +87,13 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         reconfig: config.quorum.reconfig_enabled,
         // Who a client may prove to be.
         authentication: AuthenticationOptions {
-            digest_enabled: security.digest_enabled,
+            schemes: Rc::new(schemes(security)),
             digest_algorithm,
             super_digest: security.super_digest.clone(),
             ensemble_names,
-            x509_enabled: security.x509_enabled,
             x509_super_user: config.tls.x509_super_user.clone(),
         },
+        sasl: sasl(&security.sasl)?,
         enforced_auth_schemes: security.enforced_auth_schemes.clone(),
         audit: config.audit.is_enabled,
         enforce_quota: config.nodes.enforce_quota,
@@ -136,6 +140,32 @@ pub fn replica(config: &Config, device: LogDevice) -> Result<ReplicaOptions, Str
         sync_enabled: config.quorum.observer_sync_enabled.unwrap_or(config.quorum.sync_enabled),
         planted: None,
     })
+}
+
+/// The schemes of identities that the configuration opens.
+fn schemes(security: &config::Security) -> Schemes {
+    let schemes = Schemes {
+        digest: security.digest_enabled,
+        key: security.key_auth_enabled,
+        sasl: security.sasl.scheme_enabled,
+        x509: security.x509_enabled,
+        ..Schemes::default()
+    };
+    schemes.with_any_sasl_user(security.sasl.any_user.as_deref())
+}
+
+/// How clients log in by SASL, with a key for nonces from the system's generator. `None`: the configuration lets nobody.
+fn sasl(sasl: &config::Sasl) -> Result<Option<SaslOptions>, String> {
+    let Some(mechanism) = sasl.mechanism.clone() else { return Ok(None) };
+    let key = runtime::unforeseeable_bytes()
+        .map_err(|error| format!("the system gives no random bytes, which SASL needs: {error}"))?;
+    Ok(Some(SaslOptions {
+        mechanism,
+        names: sasl.names.clone(),
+        super_users: sasl.super_users.clone(),
+        allow_failed_clients: sasl.allow_failed_clients,
+        nonce_key: NonceKey::new(key),
+    }))
 }
 
 /// The options of the throttle on new connections (`BlueThrottle`). Without weights every connection costs one token.

@@ -1,5 +1,7 @@
 //! Every key of the configuration reaches the part that acts on it, and the parts share the bounds of the process.
 
+use std::path::Path;
+
 use super::*;
 use crate::config::keys::{self, Fate};
 use crate::net::Budget;
@@ -57,6 +59,16 @@ const TOLD: &[(&str, &str)] = &[
         "ensembleAuthName=ours",
         "authProvider.1=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider",
     ),
+    ("ringkeeper.java.security.auth.login.config=/jaas.conf", ""),
+    ("sasl.serverconfig=Other", LOGIN),
+    ("sessionRequireClientSASLAuth=true", LOGIN),
+    ("superUser=bob", LOGIN),
+    ("superUser.1=bob", LOGIN),
+    ("allowSaslFailedClients=true", LOGIN),
+    ("letAnySaslUserDoX=x", ""),
+    ("kerberos.removeHostFromPrincipal=true", LOGIN),
+    ("kerberos.removeRealmFromPrincipal=true", LOGIN),
+    ("security.auth_to_local=RULE:[1:$1]", LOGIN),
     ("extendedTypesEnabled=true", ""),
     ("emulate353TTLNodes=true", ""),
     ("enforceQuota=true", ""),
@@ -123,6 +135,14 @@ const ENSEMBLE: &str = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n\
 
 const WEIGHED: &str = "connection_throttle_tokens=5\nconnection_throttle_weight_enabled=true";
 
+const LOGIN: &str = "ringkeeper.java.security.auth.login.config=/jaas.conf\n\
+                     authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
+
+/// The file `/jaas.conf`.
+const JAAS: &[u8] =
+    b"Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_bob=\"b\"; };
+    Other { org.apache.zookeeper.server.auth.DigestLoginModule required user_al=\"a\"; };";
+
 /// Keys that the start of the process takes from the configuration itself, or that decide between a standalone
 /// server and an ensemble.
 const TAKEN_BY_THE_START: &[&str] = &[
@@ -153,6 +173,8 @@ const TAKEN_BY_THE_START: &[&str] = &[
     "ringkeeper.filesReadableBy",
     "ringkeeper.logFormat",
     "ringkeeper.logLevel",
+    // No debug text shows what it changes.
+    "SASLAuthenticationProvider.superPassword",
 ];
 
 fn unbounded() -> Budget {
@@ -162,7 +184,13 @@ fn unbounded() -> Budget {
 /// The options of all parts, as debug text.
 fn told(lines: &str) -> String {
     let text = format!("dataDir=/d\nclientPort=1\n{lines}\n");
-    let config = config::parse(text.as_bytes(), "zoo.cfg").expect(lines);
+    let format = config::Format::ZooCfg;
+    let file = config::SourceFile { name: "zoo.cfg", bytes: text.as_bytes(), format };
+    let sources = config::Sources { file: Some(file), flags: &[], properties: &[] };
+    let mut jaas = |path: &Path| Ok((path == Path::new("/jaas.conf")).then(|| JAAS.to_vec()));
+    // A member of an ensemble would look for its id.
+    let read_file = lines.contains("/jaas.conf").then_some(&mut jaas as config::ReadFile<'_>);
+    let config = config::examine(sources, read_file).into_result().expect(lines);
     let device = LogDevice { direct: true, block_bytes: 512 };
     let replica = replica(&config, device).expect("built in");
     let (net, census) = (net(&config, 1, &unbounded()), census(&config, 1000));

@@ -695,14 +695,10 @@ impl World {
         let found = log_read_bytes_max(&server.disk, 33)
             .and_then(|bytes_max| read_txns(&server.disk, read.from, read.to, bytes_max));
         let txns = found.unwrap_or_default();
-        self.trace.event(
-            now,
-            &[9, index as u64, txns.as_ref().map_or(0, |txns| txns.len() as u64)],
-            || {
-                let count = txns.as_ref().map(Vec::len);
-                format!("s{}: reads {count:?} from its log for a learner: {read:?}", index + 1)
-            },
-        );
+        let count = txns.as_ref().map(Vec::len);
+        self.trace.event(now, &[9, index as u64, count.map_or(0, |count| count as u64)], || {
+            format!("s{}: reads {count:?} from its log for a learner: {read:?}", index + 1)
+        });
         let Some(replica) = &mut server.replica else { return };
         replica.handle_log_read(at, read.id, txns);
         self.wake_server(index);
@@ -734,7 +730,8 @@ impl World {
             || server.recover(&plan).map_err(|error| error.to_string()),
         );
         server.disk.cut_recovery_after(None);
-        server.disk.erred |= result.is_err() && (breaks || server.disk.reads.take_failed());
+        let disk = &mut server.disk;
+        disk.erred |= result.is_err() && (breaks || disk.trouble.full || disk.reads.take_failed());
         self.trace.event(now, &[10, index as u64, reload.truncate.0.cast_unsigned()], || {
             format!(
                 "s{}: {reload:?}, {}",

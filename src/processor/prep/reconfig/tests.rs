@@ -39,8 +39,7 @@ fn case() -> Case {
         options: PrepOptions {
             ephemerals_per_session_max: usize::MAX,
             skip_acl: false,
-            digest_auth: true,
-            x509_auth: false,
+            schemes: Rc::default(),
             digest: true,
             enforce_quota: false,
             extended_types: false,
@@ -67,7 +66,7 @@ fn remove_three() -> ReconfigRequest<'static> {
 
 impl Case {
     fn txn(&self, request: &ReconfigRequest<'_>) -> Txn {
-        let mut prep = Prep::new(self.options, &self.database);
+        let mut prep = Prep::new(self.options.clone(), &self.database);
         let requester = Requester {
             session: SessionId(7),
             cxid: 5,

@@ -1,0 +1,152 @@
+//! SASL: the JAAS file, its users, and what clients must have.
+
+use ringkeeper::sasl::Mechanism;
+
+use super::*;
+
+const PROVIDER: &str =
+    "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n";
+const JAAS: &str = "ringkeeper.java.security.auth.login.config=/jaas.conf\n";
+const SERVER: &str = "Server {\n  org.apache.zookeeper.server.auth.DigestLoginModule required\n  \
+    user_super=\"adminsecret\"\n  user_bob=\"bobsecret\";\n};\n";
+
+fn with(lines: &str, jaas: &str) -> Examination {
+    cfg_with(&format!("{JAAS}{lines}"), &[], &[("/jaas.conf", jaas)])
+}
+
+fn users(config: &Config) -> usize {
+    match &config.security.sasl.mechanism {
+        Some(Mechanism::DigestMd5(users)) => users.count(),
+        None => 0,
+    }
+}
+
+#[test]
+fn the_section_for_clients_lists_the_users() {
+    let config = good(with(PROVIDER, SERVER));
+    assert_eq!(users(&config), 2);
+    assert!(config.security.sasl.scheme_enabled);
+    assert_eq!(notes(&config), Vec::<String>::new());
+    // As a -D word, with another section, and as a URL.
+    let other = format!("Server {{ a.b.C required; }};\n{}", SERVER.replace("Server", "Other"));
+    for path in ["/jaas.conf", "=/jaas.conf", "file:/jaas.conf", "file:///jaas.conf"] {
+        let flags =
+            format!("-Djava.security.auth.login.config={path} -Dzookeeper.sasl.serverconfig=Other");
+        let flags = [("SERVER_JVMFLAGS", &*flags)];
+        let config = good(cfg_with(PROVIDER, &flags, &[("/jaas.conf", &other)]));
+        assert_eq!(users(&config), 2, "{path}");
+    }
+}
+
+#[test]
+fn no_output_has_a_password() {
+    let lines = format!("{PROVIDER}SASLAuthenticationProvider.superPassword=geheim\n");
+    let examination = with(&lines, SERVER);
+    let text = format!("{examination:?}");
+    for secret in ["adminsecret", "bobsecret", "geheim"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    assert_ne!(
+        examination.config.security.sasl.mechanism,
+        with(PROVIDER, SERVER).config.security.sasl.mechanism,
+        "another password of the super user"
+    );
+}
+
+#[test]
+fn what_keeps_clients_from_logging_in_is_an_error_with_file_and_line() {
+    for (lines, jaas, expected) in [
+        ("", "Server {\n  bob\n", "/jaas.conf:3: the file ends where this is expected: required,"),
+        (
+            "",
+            "Server {\n  com.sun.security.auth.module.Krb5LoginModule required\n useKeyTab=true;};",
+            "/jaas.conf:2: the section Server asks for Kerberos, which is not built yet",
+        ),
+        ("", "Server { com.x.Own required; };", "/jaas.conf:1: the section Server names com.x.Own"),
+        (
+            "sasl.serverconfig=Mine\n",
+            SERVER,
+            "zoo.cfg:4: sasl.serverconfig: the JAAS file has no section Mine; it has: Server",
+        ),
+        ("fips-mode=true\n", SERVER, "zoo.cfg:4: fips-mode: it forbids DIGEST-MD5"),
+        (
+            "SASLAuthenticationProvider.superPassword=\n",
+            SERVER,
+            "zoo.cfg:4: SASLAuthenticationProvider.superPassword: it is empty, and anybody",
+        ),
+        ("", "Server { secret required; };", "/jaas.conf:1: the section Server does not name org."),
+        (
+            "security.auth_to_local=RULE:[1:$9]\n",
+            SERVER,
+            "zoo.cfg:4: security.auth_to_local = RULE:[1:$9]: rule 1: there is no $9",
+        ),
+    ] {
+        let error = error(with(lines, jaas)).to_string();
+        assert!(error.starts_with(expected), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+    let empty = error(cfg("ringkeeper.java.security.auth.login.config=\n")).to_string();
+    assert!(empty.contains("login.config: it names no file, so no client"), "{empty}");
+    let missing = error(cfg(JAAS)).to_string();
+    assert!(missing.contains("/jaas.conf: there is no such file, so no client"), "{missing}");
+}
+
+#[test]
+fn what_has_less_effect_than_it_may_seem_is_warned_of() {
+    let mine = SERVER.replace("Server", "Client");
+    let nobody = "Server { org.apache.zookeeper.server.auth.DigestLoginModule required; };";
+    let no_super = SERVER.replace("user_super", "user_al");
+    let password = "SASLAuthenticationProvider.superPassword=x\n";
+    for (lines, jaas, expected) in [
+        (PROVIDER, &*mine, "the JAAS file has no section Server; it has: Client; so no client"),
+        (PROVIDER, nobody, "/jaas.conf:1: the section Server has no user_NAME"),
+        ("", SERVER, "are refused and grant nothing without authProvider.1"),
+        (&format!("{PROVIDER}{password}"), &*no_super, "the section Server has no user_super"),
+    ] {
+        let notes = notes(&good(with(lines, jaas)));
+        assert_eq!(notes.len(), 1, "{notes:#?}");
+        assert!(notes[0].contains(expected), "{notes:#?}");
+    }
+    let alone = notes(&good(cfg(PROVIDER)));
+    assert!(alone[0].starts_with("zoo.cfg:3: authProvider.1: no client can log in"), "{alone:?}");
+    let alone = notes(&good(cfg(password)));
+    assert!(
+        alone[0].contains("has no effect without java.security.auth.login.config"),
+        "{alone:?}"
+    );
+}
+
+#[test]
+fn nobody_can_be_made_to_have_what_nobody_can_get() {
+    let require = "sessionRequireClientSASLAuth=true\n";
+    let config = good(with(&format!("{PROVIDER}{require}"), SERVER));
+    assert_eq!(config.security.enforced_auth_schemes, ["sasl"]);
+    // It replaces the list.
+    let both = format!("{PROVIDER}{require}enforce.auth.enabled=true\nenforce.auth.schemes=ip\n");
+    assert_eq!(good(with(&both, SERVER)).security.enforced_auth_schemes, ["sasl"]);
+    let enforce = "enforce.auth.enabled=true\nenforce.auth.schemes=";
+    let text = |examination| error(examination).to_string();
+    let without_provider = text(with(require, SERVER));
+    assert!(without_provider.contains("needs authProvider.1=org.apache"), "{without_provider}");
+    for lines in [require.to_owned(), format!("{enforce}digest,sasl\n")] {
+        let without_file = text(cfg(&format!("{PROVIDER}{lines}")));
+        assert!(without_file.contains("needs a JAAS file"), "{without_file}");
+    }
+    for (scheme, needs) in [
+        ("ensemble", "EnsembleAuthenticationProvider"),
+        ("key", "KeyAuthenticationProvider"),
+        ("mine", "mine is not built"),
+    ] {
+        let error = text(cfg(&format!("{enforce}{scheme}\n")));
+        assert!(error.contains(needs), "{error}");
+    }
+    let closed = format!("{enforce}digest\nDigestAuthenticationProvider.enabled=false\n");
+    assert!(text(cfg(&closed)).contains("needs DigestAuthenticationProvider.enabled"));
+}
+
+#[test]
+fn users_may_be_super_users_by_any_number_of_keys() {
+    let config = good(cfg("superUser=al\nsuperUser.1=bob\nsuperUser.x.y=carl\nsuperUser.2=\n"));
+    let names: Vec<_> = config.security.sasl.super_users.iter().collect();
+    assert_eq!(names, ["al", "bob", "carl"]);
+}

@@ -72,6 +72,12 @@ fn side(reading: &mut Reading, defaults: TlsSide, is_used: bool) -> TlsSide {
     }
     // ZooKeeper: X509Util.isClientHostnameVerificationEnabled.
     side.client_hostname_verification &= side.hostname_verification;
+    if side.client_hostname_verification && prefix == "ssl." {
+        let text = "that the certificate of a client must name its address is not built yet, and without it any \
+            certificate of a trusted issuer would pass from anywhere; set it to false to accept that"
+            .to_owned();
+        complain(reading, &key("clientHostnameVerification"), is_used, Problem::Refused, text);
+    }
     match reading.text(&key("clientAuth")).map(str::to_ascii_lowercase).as_deref() {
         Some("none") => side.client_auth = ClientAuth::None,
         Some("want") => side.client_auth = ClientAuth::Want,

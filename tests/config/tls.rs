@@ -65,6 +65,11 @@ fn what_a_secure_port_lacks_is_an_error_and_without_a_port_at_most_a_warning() {
             "ssl.ciphersuites",
             "no cipher suite",
         ),
+        (
+            "ssl.keyStore.location=/k.pem\nssl.trustStore.location=/k.pem\nssl.clientHostnameVerification=true\n",
+            "ssl.clientHostnameVerification",
+            "not built yet",
+        ),
     ] {
         let error = error(cfg(&format!("secureClientPort=2281\n{lines}")));
         assert!(error.key == key && error.text.contains(word), "{error}");
@@ -73,4 +78,19 @@ fn what_a_secure_port_lacks_is_an_error_and_without_a_port_at_most_a_warning() {
     }
     let error = error(cfg("secureClientPortAddress=::1\n"));
     assert!(error.text.contains("secureClientPort is not"), "{error}");
+}
+
+#[test]
+fn x509_exists_where_a_port_takes_tls_and_can_be_demanded_where_it_asks_for_certificates() {
+    let demand = "enforce.auth.enabled=true\nenforce.auth.schemes=x509\n";
+    let config = good(cfg(&format!("{STORES}{demand}")));
+    assert!(config.security.x509_enabled);
+    assert!(!good(cfg("")).security.x509_enabled);
+    let provider = "authProvider.1=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n";
+    let provided = good(cfg(provider));
+    assert!(provided.security.x509_enabled && notes(&provided).is_empty());
+    for lines in [format!("{provider}{demand}"), format!("{STORES}ssl.clientAuth=none\n{demand}")] {
+        let error = error(cfg(&lines));
+        assert!(error.text.contains("needs a port that takes TLS"), "{error}");
+    }
 }

@@ -6,6 +6,10 @@ use super::CONNECTION_READ_BYTES;
 // ZooKeeper: the default of Netty's SslHandler.
 pub const HANDSHAKE_MS_MAX: u64 = 10_000;
 
+/// How long a client waits for its turn to begin a handshake, in ms; the time of the handshake follows. Three times as
+/// long as handshakes that are never finished hold up the line.
+pub const HANDSHAKE_LINE_MS_MAX: u64 = 3 * HANDSHAKE_MS_MAX;
+
 /// Handshakes that one executor begins before everything else gets its turn. A signature takes up to a millisecond, so
 /// ten thousand clients that return at once delay the others by some milliseconds, and not by ten seconds.
 pub const HANDSHAKES_BEGUN_PER_ROUND: usize = 4;

@@ -271,7 +271,6 @@ impl Connection {
                     self.stuck_since.set(Instant::now());
                     self.set_farewell(0);
                 }
-                self.want_room();
                 return None;
             }
             Some(end) => return Some(end.clone()),
@@ -332,13 +331,7 @@ impl Connection {
                         break;
                     }
                 }
-                Input::Nothing => {
-                    if self.socket.unsent_bytes() > 0 {
-                        // An answer to the client's handshake, say.
-                        self.want_room();
-                    }
-                    return None;
-                }
+                Input::Nothing => return None,
                 Input::Failed(error) => return Some(End::Failed(error.to_string())),
             }
         }
@@ -412,6 +405,10 @@ impl SocketOwner for Connection {
         } else if let Some(end) = self.advance(what) {
             self.finish(&end);
         } else {
+            if self.socket.unsent_bytes() > 0 {
+                // What was read may have been answered: by a part of the handshake, say.
+                self.want_room();
+            }
             self.recount();
         }
     }

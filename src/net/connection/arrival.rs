@@ -80,7 +80,8 @@ impl Connection {
             (None, _) => Greeting::Ends(End::ByClient),
             (Some(&TLS_HANDSHAKE), Door::Secure(_) | Door::Either(_)) => {
                 self.arrival.set(Arrival::InLine);
-                self.known_by.set(None);
+                let patience = Duration::from_millis(limits::HANDSHAKE_LINE_MS_MAX);
+                self.known_by.set(Some(Instant::now() + patience));
                 self.table.stand_for_handshake(self);
                 Greeting::Waits
             }
@@ -94,9 +95,15 @@ impl Connection {
         }
     }
 
-    /// Begins the handshake: it is this client's turn. False: too many are under way.
+    /// Begins the handshake, unless the client has left: it is its turn. False: too many are under way.
     pub(in crate::net) fn maybe_begin_handshake(&self) -> bool {
         assert_eq!(self.arrival.get(), Arrival::InLine, "who stands in line begins");
+        if self.socket.is_left() {
+            // Its first bytes are unread, so no read has shown it. Without more of its bytes no handshake ends.
+            self.end.borrow_mut().get_or_insert(End::ByClient);
+            self.wake();
+            return true;
+        }
         let port = self.door.tls().expect("a client stands in line only at a port with TLS");
         if !port.handshakes.try_begin() {
             return false;
@@ -184,7 +191,11 @@ impl Connection {
                 "it said nothing in {} ms after connecting (ssl.handshakeDetectionTimeoutMillis)",
                 port.detection.as_millis()
             ),
-            Arrival::InLine | Arrival::Shaking | Arrival::Known => {
+            Arrival::InLine => format!(
+                "so many clients begin TLS handshakes that its turn did not come in {} ms",
+                limits::HANDSHAKE_LINE_MS_MAX
+            ),
+            Arrival::Shaking | Arrival::Known => {
                 format!("its TLS handshake is not over after {} ms", limits::HANDSHAKE_MS_MAX)
             }
         })

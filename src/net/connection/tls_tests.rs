@@ -456,6 +456,43 @@ fn of_many_handshakes_a_few_begin_in_each_round_and_all_end() {
 }
 
 #[test]
+fn who_leaves_the_line_or_waits_too_long_in_it_is_dropped_before_a_handshake_begins() {
+    let bench = Bench::usual();
+    while bench.port.handshakes.try_begin() {}
+    let mut lined: Vec<_> = (0..2).map(|_| bench.secure()).collect();
+    for (one, client) in &mut lined {
+        client.work();
+        bench.until(client, "the line", |_| one.arrival.get() == Arrival::InLine);
+    }
+    let now = Instant::now();
+    let (gone, client) = lined.remove(0);
+    drop(client);
+    let (left, mut client) = lined.remove(0);
+    bench.until(&mut client, "the first one's end", |_| bench.table.len() == 1);
+    assert_eq!((gone.arrival.get(), left.arrival.get()), (Arrival::InLine, Arrival::InLine));
+    bench.table.close_unknown(now + Duration::from_millis(limits::HANDSHAKE_LINE_MS_MAX / 2));
+    bench.turn();
+    assert_eq!(bench.table.len(), 1);
+    bench.table.close_unknown(now + Duration::from_millis(limits::HANDSHAKE_LINE_MS_MAX + 1000));
+    bench.until(&mut client, "the other one's end", |_| bench.table.is_empty());
+}
+
+#[test]
+fn a_flight_that_the_socket_does_not_take_at_once_leaves_when_there_is_room() {
+    let (certificate, key) = &AUTHORITY.server;
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_protocol_versions(rustls::ALL_VERSIONS).unwrap();
+    // Certificates that nobody needs make the flight long.
+    let chain = vec![certificate.clone(); 60];
+    let config = builder.with_no_client_auth().with_single_cert(chain, private(key)).unwrap();
+    let bench = Bench::new(config);
+    let (connection, mut client) = bench.secure();
+    rustix::net::sockopt::set_socket_send_buffer_size(&connection.socket, 1).unwrap();
+    bench.until(&mut client, "the flight", |_| connection.socket.unsent_bytes() > 0);
+    bench.shake(&mut client);
+}
+
+#[test]
 fn tiny_records_are_read_a_little_in_each_turn() {
     let bench = Bench::usual();
     let (connection, mut client) = bench.secure();

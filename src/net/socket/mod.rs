@@ -147,9 +147,18 @@ impl Socket {
     /// Whether the other side has closed its receiving half as well. Reading does not show it: after the end of the
     /// stream there is nothing more to read.
     pub fn is_gone(&self) -> bool {
-        let mut look = [PollFd::new(&self.fd, PollFlags::empty())];
+        self.is_any(PollFlags::ERR | PollFlags::HUP)
+    }
+
+    /// Whether the other side sends nothing more, even if something that it has sent is unread.
+    pub fn is_left(&self) -> bool {
+        self.is_any(PollFlags::ERR | PollFlags::HUP | PollFlags::RDHUP)
+    }
+
+    fn is_any(&self, wanted: PollFlags) -> bool {
+        let mut look = [PollFd::new(&self.fd, wanted)];
         let found = poll(&mut look, Some(&Timespec::default()));
-        found.is_ok() && look[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+        found.is_ok() && look[0].revents().intersects(wanted)
     }
 
     /// Tells the other side that nothing more follows. Whether it could be told.

@@ -173,6 +173,8 @@ const TAKEN_BY_THE_START: &[&str] = &[
     "ringkeeper.filesReadableBy",
     "ringkeeper.logFormat",
     "ringkeeper.logLevel",
+    // It refuses a login, and changes none.
+    "fips-mode",
     // No debug text shows what it changes.
     "SASLAuthenticationProvider.superPassword",
 ];

@@ -304,7 +304,7 @@ mod tests {
             ("S {\n a requird;\n};", 2, "none of required, requisite"),
             ("S {\n a required o;\n};", 2, "';' stands where = is expected"),
             ("S {\n a required o=;\n};", 2, "in \"quotes\""),
-            ("S {\n a required o=p@ss;\n};", 2, "'@'"),
+            ("S {\n a required o=p@ss;\n};", 2, "stands outside of them"),
             ("S {\n a required o=hunter x;\n};", 2, "';' stands where = is expected"),
             ("S {\n a required\n o=/etc/hunter;\n};", 4, "'}' stands where"),
             ("S {\n a required o=\"hunter;\n};", 2, "a quote without an end"),
@@ -312,7 +312,7 @@ mod tests {
             ("S {\n a required o=1hunter;\n};", 2, "begins with a digit"),
             ("S {\n a required o=-;\n};", 2, "begins with"),
             ("S { a required; };\n\nS { a required; };", 3, "\"S\" stands twice"),
-            ("# comment", 1, "'#'"),
+            ("# comment", 1, "stands outside of them"),
             ("/* comment", 1, "a comment without an end"),
             ("};", 1, "the name of a section"),
         ] {

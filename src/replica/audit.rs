@@ -463,20 +463,24 @@ fn users_text(identities: &[Identity]) -> Box<str> {
 
 /// The ACL of a setACL: of each entry scheme, id and letters of its permissions, with colons between them, and nothing
 /// between two entries. `None`: the client sent null.
-// ZooKeeper: ZKUtil.aclToString also has the hash of a `digest` id, from which weak passwords can be found. Here the
-// hash is an `x`, as getACL shows it to clients that may not set the ACL.
+// ZooKeeper: ZKUtil.aclToString has every id as it is: the hash of a `digest` id, from which weak passwords can be
+// found, and what a client has put behind `auth`, often its name and password. Here an `x` stands for them, as getACL
+// shows hashes to clients that may not set the ACL.
 fn acl_text(acl: AclVector<'_>) -> Option<Box<str>> {
     if acl.is_null() {
         return None;
     }
     let mut text = Cut::default();
     for entry in acl.iter() {
-        let (scheme, id) = (entry.id.scheme.unwrap_or("null"), entry.id.id.unwrap_or("null"));
-        let letters = Letters(entry.perms);
-        match id.split_once(':').filter(|_| scheme == "digest") {
-            Some((user, _)) => text.add(format_args!("{scheme}:{user}:x:{letters}")),
-            None => text.add(format_args!("{scheme}:{id}:{letters}")),
-        }
+        let (scheme, letters) = (entry.id.scheme.unwrap_or("null"), Letters(entry.perms));
+        let (shown, hidden) = match (scheme, entry.id.id) {
+            (_, None) => ("null", ""),
+            ("world" | "ip" | "sasl" | "x509", Some(id)) => (id, ""),
+            // The server ignores it.
+            ("auth", Some(_)) => ("", ""),
+            (_, Some(id)) => id.split_once(':').map_or(("", "x"), |(user, _)| (user, ":x")),
+        };
+        text.add(format_args!("{scheme}:{shown}{hidden}:{letters}"));
         if text.is_full {
             break;
         }

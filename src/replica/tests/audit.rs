@@ -193,6 +193,37 @@ fn who_asked_is_told_by_the_names_that_he_had_then_without_a_hash() {
 }
 
 #[test]
+fn an_acl_shows_no_id_that_may_be_a_password() {
+    let mut h = Harness::with(audited());
+    let client = h.connect();
+    h.call(client.conn, -4, OpCode::Auth, &auth("digest", b"bob:secret"));
+    let mut set = |entries: &[(i32, &str, &str)]| {
+        h.call(client.conn, 3, OpCode::SetAcl, &set_acl("/", &acl(entries)));
+        told(&mut h).pop().unwrap()
+    };
+    // The server ignores the id behind `auth`, where clients tend to put what they have authenticated with.
+    assert_eq!(
+        set(&[(31, "auth", "bob:secret")]),
+        "user=127.0.0.1,bob setAcl / acl=auth::cdrwa success"
+    );
+    for (scheme, id, shown) in [
+        ("auth", "secret", ""),
+        ("digest", "secret", "x"),
+        ("digest", "bob:secret:more", "bob:x"),
+        ("super", "root:secret", "root:x"),
+        ("other", "bob:secret", "bob:x"),
+        ("other", "secret", "x"),
+        ("world", "anyone", "anyone"),
+        ("ip", "::1", "::1"),
+        ("sasl", "bob/host@REALM", "bob/host@REALM"),
+        ("x509", "CN=a:b", "CN=a:b"),
+    ] {
+        let line = set(&[(1, scheme, id)]);
+        assert!(line.contains(&format!(" acl={scheme}:{shown}:r ")), "{scheme}:{id}: {line}");
+    }
+}
+
+#[test]
 fn without_auditing_nothing_is_told_or_kept() {
     let mut h = Harness::new();
     let client = h.connect();
@@ -313,7 +344,7 @@ fn in_an_ensemble_the_clients_server_tells_each_write_once() {
         for server in 1..=4 {
             let told = told(cluster.server(server));
             if server != id {
-                assert_eq!(told, [ended.clone()], "server {server}, leader {leader}");
+                assert_eq!(told, std::slice::from_ref(&ended), "server {server}, leader {leader}");
                 continue;
             }
             assert_eq!(

@@ -503,9 +503,11 @@ impl Replica {
         assert!(refused.len() >= waiting, "a transaction that waits for the log is in flight");
         assert!(self.service.pipeline.prep.last() == cut, "the next write comes behind {cut}");
         self.service.stats.writes_refused_disk_full += refused.len() as u64;
-        // The newest first: then the last write in the queue of a connection is this one.
-        for request in &mut refused {
+        for request in refused.iter_mut().rev() {
             self.service.audit.on_refused(now, request.audit.take());
+        }
+        // The newest first: then the last write in the queue of a connection is this one.
+        for request in &refused {
             self.refuse(now, request);
         }
         self.wait_for_no_more_than(cut);

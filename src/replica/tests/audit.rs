@@ -327,6 +327,28 @@ fn what_is_refused_without_a_zxid_is_told_as_well() {
 }
 
 #[test]
+fn writes_for_which_the_log_has_no_room_are_told_in_their_order() {
+    let mut h = Harness::with(ReplicaOptions { turn_work_units: 1_000_000, ..audited() });
+    let client = h.connect();
+    h.disk_full = true;
+    let data = vec![7; 700_000];
+    for round in 0..20 {
+        let paths: Vec<String> = (0..8).map(|number| format!("/{round}-{number}")).collect();
+        for path in &paths {
+            h.send_with_next(client.conn, 1, OpCode::Create, &create(path, &data, 0));
+        }
+        h.settle();
+        let lines = told(&mut h);
+        let named: Vec<&str> = lines.iter().map(|line| line.split(' ').nth(2).unwrap()).collect();
+        assert_eq!(named, paths, "round {round}");
+        if lines[6].ends_with("failure") {
+            return;
+        }
+    }
+    panic!("the disk never became full");
+}
+
+#[test]
 fn in_an_ensemble_the_clients_server_tells_each_write_once() {
     let options = ReplicaOptions { eager_acl_check: true, ..audited() };
     let mut cluster = Cluster::with(3, 1, &options, &PeerOptions::default());

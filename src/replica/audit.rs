@@ -11,6 +11,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+
 use super::connection::Connection;
 use super::service::Service;
 use crate::acl::Identity;
@@ -146,11 +148,10 @@ impl AuditRecord {
         }
     }
 
-    /// Bytes that it takes in memory. The names of a client count with each of its records.
+    /// Bytes that it takes in memory beside its client.
     fn bytes(&self) -> usize {
         let texts = [&self.znode, &self.acl].into_iter().flatten().map(|text| text.len());
-        let users = self.client.as_ref().map_or(0, |client| client.users.len());
-        size_of::<AuditRecord>() + users + texts.sum::<usize>()
+        size_of::<AuditRecord>() + texts.sum::<usize>()
     }
 }
 
@@ -197,7 +198,11 @@ pub(super) struct Asked {
 impl Asked {
     /// What a client asks for. `body`: `None` if it cannot be decoded.
     // ZooKeeper: AuditHelper reads such a create as one of a persistent node without a path.
-    fn of(connection: &Connection, op: OpCode, body: Option<&RequestBody<'_>>) -> Option<Asked> {
+    fn of(
+        connection: &mut Connection,
+        op: OpCode,
+        body: Option<&RequestBody<'_>>,
+    ) -> Option<Asked> {
         let mut types = Vec::new();
         let mut acl = None;
         let (operation, path) = match body {
@@ -233,8 +238,7 @@ impl Asked {
             Some(RequestBody::Reconfig(_)) => (AuditOperation::Reconfig, None),
             Some(_) => return None,
         };
-        let users = users_text(&connection.identities);
-        let client = Arc::new(AuditClient { users, address: connection.remote.ip() });
+        let client = client_of(connection);
         let (session, znode) = (connection.session, path.map(shortened));
         Some(Asked { session, client, operation, znode, types: types.into(), acl })
     }
@@ -249,12 +253,14 @@ pub(super) struct Audit {
     pub is_on: bool,
     /// The records for the next output, at most [`AUDIT_RECORDS_BYTES_MAX`] bytes.
     made: AuditRecords,
+    /// The clients of `made`, each of whom counts once in its bytes, by the places where they lie in memory.
+    counted: HashSet<*const AuditClient>,
 }
 
 impl Audit {
     /// No records yet.
     pub fn new(is_on: bool) -> Audit {
-        Audit { is_on, made: AuditRecords::default() }
+        Audit { is_on, made: AuditRecords::default(), counted: HashSet::new() }
     }
 
     /// Moves the records into the output of a turn.
@@ -262,6 +268,7 @@ impl Audit {
         assert!(self.is_on || self.made.is_empty(), "no record is made while auditing is off");
         if !self.made.is_empty() {
             out.take_from(&mut self.made);
+            self.counted.clear();
         }
     }
 
@@ -270,7 +277,7 @@ impl Audit {
     #[inline]
     pub fn ask(
         &self,
-        connection: &Connection,
+        connection: &mut Connection,
         op: OpCode,
         body: Option<&RequestBody<'_>>,
     ) -> Option<Box<Asked>> {
@@ -410,11 +417,14 @@ impl Audit {
 
     fn push(&mut self, record: AuditRecord) {
         assert!(self.is_on, "no record is made while auditing is off");
-        let bytes = record.bytes();
+        let client = record.client.as_ref().filter(|it| !self.counted.contains(&Arc::as_ptr(it)));
+        let bytes =
+            record.bytes() + client.map_or(0, |it| size_of::<AuditClient>() + it.users.len());
         if self.made.bytes + bytes > AUDIT_RECORDS_BYTES_MAX {
             self.made.dropped += 1;
             return;
         }
+        self.counted.extend(client.map(Arc::as_ptr));
         self.made.bytes += bytes;
         self.made.records.push(record);
         assert!(self.made.bytes <= AUDIT_RECORDS_BYTES_MAX, "the records of a turn have a bound");
@@ -446,6 +456,21 @@ fn told<'a>(body: &TxnBody<'a>) -> Option<(AuditOperation, Option<&'a str>)> {
         | TxnBody::Error { .. }
         | TxnBody::Multi(_) => return None,
     })
+}
+
+/// The client of a connection, which is the same until the client proves another identity.
+fn client_of(connection: &mut Connection) -> Arc<AuditClient> {
+    let Connection { identities, remote, audited, .. } = connection;
+    // Identities are only added, and a request that waits is carried out with the first so many of them.
+    match audited {
+        Some((count, client)) if *count == identities.len() => Arc::clone(client),
+        _ => {
+            let users = users_text(identities);
+            let client = Arc::new(AuditClient { users, address: remote.ip() });
+            *audited = Some((identities.len(), Arc::clone(&client)));
+            client
+        }
+    }
 }
 
 /// The names of a client, separated by commas (`AuthUtil.getUsers`).

@@ -1,5 +1,7 @@
 //! What the audit log is told: every write of this server's clients, with its outcome, and nodes that go with sessions.
 
+use std::sync::Arc;
+
 use super::cluster::Cluster;
 use super::disk::fill;
 use super::forwarding::{self, commit, created, failed, follower_with, zxid};
@@ -224,6 +226,37 @@ fn an_acl_shows_no_id_that_may_be_a_password() {
 }
 
 #[test]
+fn the_names_of_a_client_are_made_and_counted_once_until_it_proves_another() {
+    let mut h = Harness::with(audited());
+    let client = h.connect();
+    let long = format!("{}:secret", "a".repeat(AUDIT_VALUE_BYTES_MAX - 100));
+    h.call(client.conn, -4, OpCode::Auth, &auth("digest", long.as_bytes()));
+    h.create(&client, "/a", 0);
+    h.create(&client, "/b", 0);
+    h.call(client.conn, -4, OpCode::Auth, &auth("digest", b"bob:secret"));
+    h.create(&client, "/c", 0);
+    let records = std::mem::take(&mut h.audit.records);
+    let of = |place: usize| records[place].client.as_ref().unwrap();
+    assert!(Arc::ptr_eq(of(0), of(1)));
+    assert!(!of(1).users.contains("bob") && of(2).users.contains("bob"));
+
+    let made = 3 * AUDIT_RECORDS_BYTES_MAX / AUDIT_VALUE_BYTES_MAX;
+    (0..made).for_each(|_| refuse(&mut h, &client, "/a"));
+    h.turn();
+    assert_eq!((h.audit.records.len(), h.audit.dropped), (made, 0));
+}
+
+/// Tells of a create that was refused.
+fn refuse(h: &mut Harness, client: &Client, path: &str) {
+    let replica = &mut h.replica;
+    let slot = replica.connections.find(client.conn).unwrap();
+    let connection = replica.connections.get_mut(slot).unwrap();
+    let body = create(path, b"", CreateMode::Persistent.flag());
+    let asked = replica.service.audit.ask(connection, OpCode::Create, Some(&body));
+    replica.service.audit.on_refused(h.now, asked);
+}
+
+#[test]
 fn without_auditing_nothing_is_told_or_kept() {
     let mut h = Harness::new();
     let client = h.connect();
@@ -395,15 +428,8 @@ fn long_paths_and_lists_are_cut_and_too_many_records_of_a_turn_are_counted() {
         assert!(text.ends_with('…'), "{text}");
         assert!((AUDIT_VALUE_BYTES_MAX..=AUDIT_VALUE_BYTES_MAX + 3).contains(&text.len()));
     }
-    let replica = &mut h.replica;
-    let slot = replica.connections.find(client.conn).unwrap();
-    let connection = replica.connections.get(slot).unwrap();
-    let body = create(&long, b"", CreateMode::Persistent.flag());
     let made = 2 * AUDIT_RECORDS_BYTES_MAX / AUDIT_VALUE_BYTES_MAX;
-    for _ in 0..made {
-        let asked = replica.service.audit.ask(connection, OpCode::Create, Some(&body));
-        replica.service.audit.on_refused(h.now, asked);
-    }
+    (0..made).for_each(|_| refuse(&mut h, &client, &long));
     h.turn();
     let told = h.audit.records.len();
     assert!((made / 4..made / 2 + 1).contains(&told), "{told} of {made}");

@@ -162,7 +162,7 @@ pub struct AuditRecords {
     pub records: Vec<AuditRecord>,
     /// Bytes that they take in memory.
     pub bytes: usize,
-    /// Records that were dropped because the turn had too many.
+    /// Records that were dropped because the turn had too many, and writes whose outcome this server will not hear of.
     pub dropped: u64,
 }
 
@@ -294,6 +294,12 @@ impl Audit {
         if let Some(asked) = asked {
             self.push_failure(now, *asked);
         }
+    }
+
+    /// So many writes were asked for whose outcome this server will not hear of: their leader is lost.
+    pub fn on_lost(&mut self, writes: u64) {
+        assert!(self.is_on || writes == 0, "nothing is kept of writes while auditing is off");
+        self.made.dropped += writes;
     }
 
     /// The transaction of a write is applied.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::cluster::Cluster;
 use super::disk::fill;
-use super::forwarding::{self, commit, created, failed, follower_with, zxid};
+use super::forwarding::{self, become_, commit, created, failed, follower_with, zxid};
 use super::harness::*;
+use super::lost_leader::lose_leader;
 use super::reads::auth;
+use super::standing::{leader_with, own_session};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::{Jute, VectorBuf};
@@ -20,6 +22,7 @@ use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::proto::{CreateMode, OpCode};
 use crate::quorum::PeerOptions;
 use crate::replica::{AuditRecord, ReplicaOptions};
+use crate::zab::{Inbound, Standing};
 
 fn audited() -> ReplicaOptions {
     ReplicaOptions { audit: true, extended_types: true, ..ReplicaOptions::default() }
@@ -379,6 +382,44 @@ fn writes_for_which_the_log_has_no_room_are_told_in_their_order() {
         }
     }
     panic!("the disk never became full");
+}
+
+#[test]
+fn writes_whose_outcome_is_lost_with_the_leader_are_counted() {
+    // One of a connection that is gone, and one of a connection that waits in vain.
+    let mut h = follower_with(audited());
+    let (gone, waits) =
+        (forwarding::connect(&mut h, zxid(1, 1)), forwarding::connect(&mut h, zxid(1, 2)));
+    h.send(gone.conn, 1, OpCode::Create, &create("/a", b"", 0));
+    h.close(gone.conn);
+    h.send(waits.conn, 1, OpCode::Create, &create("/b", b"", 0));
+    become_(&mut h, Standing::Looking);
+    assert_eq!(h.audit.dropped, 1, "that of the connection that is gone");
+    h.advance_ms(60_000);
+    assert_eq!(h.audit.dropped, 2);
+    assert_eq!(told(&mut h), [""; 0]);
+
+    // What the next leader gets once more is not lost.
+    let mut h = follower_with(audited());
+    let client = forwarding::connect(&mut h, zxid(1, 1));
+    h.send(client.conn, 1, OpCode::Create, &create("/a", b"", 0));
+    lose_leader(&mut h, vec![created(zxid(1, 2), &client, 1, "/a")]);
+    become_(&mut h, forwarding::following(2));
+    let kept = Inbound::Revalidated { session: client.session, valid: true, tenure: None };
+    forwarding::inbound(&mut h, kept);
+    commit(&mut h, created(zxid(2, 1), &client, 1, "/a"));
+    assert_eq!(h.audit.dropped, 0);
+    assert_eq!(told(&mut h), ["user=127.0.0.1 create /a persistent success"]);
+}
+
+#[test]
+fn what_a_leader_has_proposed_is_counted_when_it_leads_no_more() {
+    let mut h = leader_with(audited());
+    let (conn, _) = own_session(&mut h);
+    h.send(conn, 1, OpCode::Create, &create("/a", b"", 0));
+    become_(&mut h, Standing::Looking);
+    assert_eq!(h.audit.dropped, 1);
+    assert_eq!(told(&mut h), [""; 0]);
 }
 
 #[test]

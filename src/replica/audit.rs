@@ -129,7 +129,7 @@ pub struct AuditRecord {
     pub znode: Option<Box<str>>,
     /// The kind of a node that was created, or was to be.
     pub znode_type: Option<CreateMode>,
-    /// The ACL of a setACL, as [`acl_text`] writes it, with the same bound as the path.
+    /// The ACL of a setACL, as `acl_text` writes it, with the same bound as the path.
     pub acl: Option<Box<str>>,
 }
 

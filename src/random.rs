@@ -27,12 +27,6 @@ impl Random {
         number
     }
 
-    /// The next number, from 0 up to 1, excluded.
-    pub fn fraction(&mut self) -> f64 {
-        // A double has 53 bits of precision.
-        (self.number() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
     /// A number that changes with each number drawn, without a draw.
     pub fn state(&self) -> u64 {
         self.0
@@ -66,15 +60,6 @@ mod tests {
         assert_ne!(numbers(1), numbers(2));
         // The reference implementation gives this number first.
         assert_eq!(numbers(0)[0], 0xe220_a839_7b1d_cdaf);
-    }
-
-    #[test]
-    fn fractions_fill_the_range_evenly() {
-        let mut random = Random::new(5);
-        let drawn: Vec<f64> = (0..1000).map(|_| random.fraction()).collect();
-        assert!(drawn.iter().all(|number| (0.0..1.0).contains(number)));
-        let below = drawn.iter().filter(|number| **number < 0.25).count();
-        assert!((200..300).contains(&below), "{below} of 1000 are in the first quarter");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The file of the audit log: when it is long enough, it is put aside and a new one begun, as logback's
 //! `FixedWindowRollingPolicy` does: `audit.log.1` is the newest of the files put aside, and the oldest is deleted.
+//!
+//! The rule that is easy to break: an attempt that fails is made again with every write, so it must cost none of the
+//! files put aside.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
@@ -14,7 +17,8 @@ pub(super) struct RollingFile {
     mode: u32,
     file: File,
     bytes: u64,
-    bytes_max: u64,
+    /// Length at which it is put aside. `None`: never, because it is a device or a pipe.
+    bytes_max: Option<u64>,
     /// How many files that were put aside are kept.
     kept: u32,
     /// The file could not be put aside, which was logged: it grows until that works.
@@ -22,13 +26,16 @@ pub(super) struct RollingFile {
 }
 
 impl RollingFile {
-    /// Opens the file at its end, or creates it with the permission bits `mode`.
+    /// Opens the file at its end, or creates it with the permission bits `mode`. When it would have more than
+    /// `bytes_max` bytes, it is put aside; `kept` of those files are kept.
     ///
     /// # Errors
     /// The file cannot be opened.
     pub fn open(path: &Path, mode: u32, bytes_max: u64, kept: u32) -> io::Result<RollingFile> {
         let mut file = open(path, mode)?;
-        let mut bytes = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        let bytes_max = metadata.is_file().then_some(bytes_max);
+        let mut bytes = metadata.len();
         if bytes > 0 {
             // A process that ended in the middle of a line must not join it with the next one.
             let mut last = [0];
@@ -50,19 +57,47 @@ impl RollingFile {
         name.into()
     }
 
-    /// Puts the file aside and begins a new one.
-    fn roll(&mut self) -> io::Result<()> {
-        for number in (1..self.kept).rev() {
-            match fs::rename(self.aside(number), self.aside(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+    /// Puts the file aside, unless somebody has taken it away. The older ones move as far as the first free number: if
+    /// an earlier attempt has moved them and then failed, they stay where they are.
+    fn put_aside(&self) -> io::Result<()> {
+        if is_free(&self.path) {
+            return Ok(());
         }
-        fs::rename(&self.path, self.aside(1))?;
-        self.file = open(&self.path, self.mode)?;
-        self.bytes = 0;
+        let free = (1..self.kept).find(|&number| is_free(&self.aside(number)));
+        for number in (1..free.unwrap_or(self.kept)).rev() {
+            fs::rename(self.aside(number), self.aside(number + 1))?;
+        }
+        fs::rename(&self.path, self.aside(1))
+    }
+
+    /// Puts the file aside and begins a new one. Where the file cannot be put aside, it goes on.
+    ///
+    /// # Errors
+    /// The file is put aside or taken away, and no new one can be opened.
+    fn roll(&mut self) -> io::Result<()> {
+        match self.put_aside() {
+            Ok(()) => self.cannot_roll = false,
+            Err(error) if !std::mem::replace(&mut self.cannot_roll, true) => tracing::error!(
+                file = %self.path.display(), %error,
+                "the audit log cannot be put aside, and grows beyond ringkeeper.audit.fileBytesMax: the server needs \
+                 permission to rename files in its folder"
+            ),
+            Err(_) => {}
+        }
+        if is_free(&self.path) {
+            self.file = open(&self.path, self.mode).map_err(|error| {
+                let path = self.path.display();
+                io::Error::new(error.kind(), format!("{path} cannot be opened: {error}"))
+            })?;
+            self.bytes = 0;
+        }
         Ok(())
     }
+}
+
+/// Whether nothing has this name.
+fn is_free(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Opens a file at its end.
@@ -73,16 +108,9 @@ fn open(path: &Path, mode: u32) -> io::Result<File> {
 impl Write for RollingFile {
     /// Writes whole lines: a file is put aside only between two calls.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        if self.bytes > 0 && self.bytes + lines.len() as u64 > self.bytes_max {
-            match self.roll() {
-                Ok(()) => self.cannot_roll = false,
-                Err(error) if !std::mem::replace(&mut self.cannot_roll, true) => tracing::error!(
-                    file = %self.path.display(), %error,
-                    "the audit log cannot be put aside, and grows beyond ringkeeper.audit.fileBytesMax: the server needs \
-                     permission to rename files in its folder"
-                ),
-                Err(_) => {}
-            }
+        let is_long = |bytes_max| self.bytes + lines.len() as u64 > bytes_max;
+        if self.bytes > 0 && self.bytes_max.is_some_and(is_long) {
+            self.roll()?;
         }
         self.file.write_all(lines)?;
         self.bytes += lines.len() as u64;
@@ -145,5 +173,113 @@ mod tests {
         fs::remove_dir_all(folder.path().join("audit.log.1")).unwrap();
         write(&mut file, "three\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
+    }
+
+    /// The names in a folder, and what stands in them.
+    fn contents(folder: &Path) -> Vec<(String, String)> {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        let text = |name: &String| fs::read_to_string(folder.join(name)).unwrap();
+        names.iter().map(|name| (name.clone(), text(name))).collect()
+    }
+
+    fn pairs(contents: &[(String, String)]) -> Vec<(&str, &str)> {
+        contents.iter().map(|(name, text)| (&**name, &**text)).collect()
+    }
+
+    /// A folder with a full file and two that were put aside, of which three are kept.
+    fn rolled() -> (tempfile::TempDir, RollingFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("log");
+        fs::create_dir(&inner).unwrap();
+        let mut file = RollingFile::open(&inner.join("audit.log"), 0o600, 10, 3).unwrap();
+        for line in ["one 56789\n", "two 56789\n", "three 789\n"] {
+            write(&mut file, line);
+        }
+        let aside = [("audit.log.1", "two 56789\n"), ("audit.log.2", "one 56789\n")];
+        assert_eq!(pairs(&contents(&inner))[1..], aside);
+        (folder, file)
+    }
+
+    #[test]
+    fn a_file_that_was_taken_away_is_begun_anew_and_none_of_those_put_aside_is_lost() {
+        let (folder, mut file) = rolled();
+        let inner = folder.path().join("log");
+        fs::rename(inner.join("audit.log"), folder.path().join("elsewhere")).unwrap();
+        for line in ["four 6789\n", "five 6789\n"] {
+            write(&mut file, line);
+        }
+        assert_eq!(
+            pairs(&contents(&inner)),
+            [
+                ("audit.log", "five 6789\n"),
+                ("audit.log.1", "four 6789\n"),
+                ("audit.log.2", "two 56789\n"),
+                ("audit.log.3", "one 56789\n"),
+            ]
+        );
+    }
+
+    #[test]
+    fn where_no_file_can_be_begun_nothing_is_written_or_lost_until_that_works() {
+        let (folder, mut file) = rolled();
+        let (inner, away) = (folder.path().join("log"), folder.path().join("away"));
+        // As after a turn in which the file was put aside and no new one could be opened.
+        fs::rename(&inner, &away).unwrap();
+        for (old, new) in [(2, 3), (1, 2)] {
+            let name = |number| away.join(format!("audit.log.{number}"));
+            fs::rename(name(old), name(new)).unwrap();
+        }
+        fs::rename(away.join("audit.log"), away.join("audit.log.1")).unwrap();
+        for _ in 0..5 {
+            let error = file.write_all(b"lost 6789\n").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            assert!(error.to_string().contains("audit.log"), "{error}");
+        }
+        fs::rename(&away, &inner).unwrap();
+        write(&mut file, "four 6789\n");
+        assert_eq!(
+            pairs(&contents(&inner)),
+            [
+                ("audit.log", "four 6789\n"),
+                ("audit.log.1", "three 789\n"),
+                ("audit.log.2", "two 56789\n"),
+                ("audit.log.3", "one 56789\n"),
+            ]
+        );
+    }
+
+    #[test]
+    fn files_move_only_as_far_as_the_first_number_that_is_free() {
+        let (folder, mut file) = rolled();
+        let inner = folder.path().join("log");
+        // As after a turn in which these moved and the file itself could not, because it is append-only.
+        for (old, new) in [(2, 3), (1, 2)] {
+            let name = |number| inner.join(format!("audit.log.{number}"));
+            fs::rename(name(old), name(new)).unwrap();
+        }
+        write(&mut file, "four 6789\n");
+        assert_eq!(
+            pairs(&contents(&inner)),
+            [
+                ("audit.log", "four 6789\n"),
+                ("audit.log.1", "three 789\n"),
+                ("audit.log.2", "two 56789\n"),
+                ("audit.log.3", "one 56789\n"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_file_is_not_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        let mut file = RollingFile::open(&path, 0o600, 10, 1).unwrap();
+        for line in ["one 56789\n", "two 56789\n"] {
+            write(&mut file, line);
+        }
+        assert_eq!(pairs(&contents(folder.path())), [("audit.log", "")]);
     }
 }

@@ -90,12 +90,12 @@ fn put_value(value: &str, out: &mut String) {
     }
 }
 
-/// Whether a letter stands for itself: it ends no line and no field, and turns no text around it.
+/// Whether a letter stands for itself: it ends no line and no field, begins no escape, and turns no text around it.
 fn is_harmless(letter: char) -> bool {
     let ends_a_line = matches!(letter, '\u{2028}' | '\u{2029}');
     let turns_text = matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}')
         || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !letter.is_control() && !ends_a_line && !turns_text
+    letter != '\\' && !letter.is_control() && !ends_a_line && !turns_text
 }
 
 #[cfg(test)]
@@ -155,6 +155,13 @@ mod tests {
         let escaped = r"znode=/a\r\n\u{85}\u{2028}\u{202e}\u{0}\u{7f}\tresult=success";
         assert!(forged.contains(escaped), "{forged}");
         assert!(forged.ends_with("result=failure\n"));
+    }
+
+    #[test]
+    fn an_escape_and_the_letters_of_one_look_different() {
+        let [one, other] = ["/a\nb", r"/a\nb"].map(|path| line(&of_client("bob", path, None)));
+        assert!(one.contains(r"znode=/a\nb"), "{one}");
+        assert!(other.contains(r"znode=/a\\nb"), "{other}");
     }
 
     #[test]

@@ -20,6 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::Access;
+
 use crate::replica::{AuditOperation, AuditRecord, AuditRecords, AuditResult};
 use crate::time::WallMs;
 
@@ -166,8 +168,13 @@ pub fn obstacle(path: &Path) -> Option<String> {
     } else if !folder.is_dir() {
         format!("the folder {} does not exist", folder.display())
     } else {
-        let (what, wanted) = if path.exists() { (path, "write it") } else { (folder, "create it") };
-        let access = rustix::fs::access(what, rustix::fs::Access::WRITE_OK);
+        // It is also read, because its last line may be torn.
+        let (what, wanted, access) = if path.exists() {
+            (path, "read and write it", Access::READ_OK | Access::WRITE_OK)
+        } else {
+            (folder, "create it", Access::WRITE_OK | Access::EXEC_OK)
+        };
+        let access = rustix::fs::access(what, access);
         format!("this user may not {wanted}: {}", access.err()?)
     };
     Some(format!("ringkeeper.audit.file = {}: {why}", path.display()))

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use super::line;
-use crate::limits::{AUDIT_WAITING_BYTES_MAX, AUDIT_WAITING_TURNS_MAX};
+use crate::limits::{AUDIT_TURN_BYTES, AUDIT_WAITING_BYTES_MAX};
 use crate::replica::{AuditRecord, AuditRecords};
 
 /// How long the end of the process waits for the last records.
@@ -25,14 +25,17 @@ pub(super) enum Message {
 /// The near end of the queue. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
-    sender: SyncSender<Message>,
+    /// Bounded by `Shared::bytes` alone: a bound on messages would have to be far lower, because it takes its room at
+    /// once.
+    sender: Sender<Message>,
     shared: Arc<Shared>,
 }
 
 /// What both ends of the queue know.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Bytes of the records that wait: at most [`AUDIT_WAITING_BYTES_MAX`], and those of a turn more.
+    /// Bytes of the records that wait, as [`held`] counts them: at most [`AUDIT_WAITING_BYTES_MAX`], and those of a
+    /// turn more.
     bytes: AtomicUsize,
     /// Records that were not written.
     dropped: AtomicU64,
@@ -66,21 +69,23 @@ impl Shared {
 impl Queue {
     /// A queue, and its far end.
     pub fn new() -> (Queue, Receiver<Message>) {
-        let (sender, receiver) = sync_channel(AUDIT_WAITING_TURNS_MAX);
+        let (sender, receiver) = channel();
         (Queue { sender, shared: Arc::default() }, receiver)
     }
 
     /// Puts records into the queue, or drops them if it has no room. Never waits.
     pub fn put(&self, records: AuditRecords) {
-        let AuditRecords { records: ref told, bytes, dropped } = records;
-        let count = told.len() as u64;
+        let (bytes, count, dropped) =
+            (held(&records), records.records.len() as u64, records.dropped);
         if dropped > 0 {
-            self.shared.lose(dropped, &"one turn had too many");
+            let reason =
+                "one turn had too many, or the leader was lost before the outcome was known";
+            self.shared.lose(dropped, &reason);
         }
         let has_room = self.shared.bytes.load(Ordering::Relaxed) < AUDIT_WAITING_BYTES_MAX;
         // Counted before the records can be written, so that the count never falls below 0.
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if !has_room || self.sender.try_send(Message::Records(records)).is_err() {
+        if !has_room || self.sender.send(Message::Records(records)).is_err() {
             self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.shared.lose(count, &"its file or standard output is slow");
         }
@@ -92,19 +97,16 @@ impl Queue {
 
     pub fn flush(&self) {
         let (answer, answered) = sync_channel(1);
-        // Several short waits: the queue may be full at the moment, and the wait must be bounded.
-        for _ in 0..FLUSH_MS_MAX / 10 {
-            match self.sender.try_send(Message::Flush(answer.clone())) {
-                Ok(()) => {
-                    // The thread may hang: then there is nothing more to do.
-                    let _ = answered.recv_timeout(Duration::from_millis(FLUSH_MS_MAX));
-                    return;
-                }
-                Err(TrySendError::Full(_)) => std::thread::sleep(Duration::from_millis(10)),
-                Err(TrySendError::Disconnected(_)) => return,
-            }
+        if self.sender.send(Message::Flush(answer)).is_ok() {
+            // The thread may hang: then there is nothing more to do.
+            let _ = answered.recv_timeout(Duration::from_millis(FLUSH_MS_MAX));
         }
     }
+}
+
+/// Bytes that a turn takes in the queue.
+fn held(records: &AuditRecords) -> usize {
+    records.bytes + AUDIT_TURN_BYTES
 }
 
 /// Formats records and writes them.
@@ -129,10 +131,10 @@ impl Writer {
     pub fn write_all_of(&mut self, receiver: &Receiver<Message>) {
         while let Ok(message) = receiver.recv() {
             match message {
-                Message::Records(AuditRecords { records, bytes, dropped: _ }) => {
-                    records.iter().for_each(|record| self.put(record));
+                Message::Records(records) => {
+                    records.records.iter().for_each(|record| self.put(record));
                     self.hand_over();
-                    self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    self.shared.bytes.fetch_sub(held(&records), Ordering::Relaxed);
                     if !self.is_torn {
                         self.shared.recover();
                     }

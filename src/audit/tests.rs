@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
-use crate::limits::AUDIT_WAITING_TURNS_MAX;
+use crate::limits::{AUDIT_TURN_BYTES, AUDIT_WAITING_BYTES_MAX};
 
 /// Takes what is written, and does to it what a test says.
 #[derive(Clone, Default)]
@@ -74,23 +74,36 @@ fn whoever_puts_records_never_waits_for_a_writer_that_hangs_and_what_is_lost_is_
     log.put(&mut records(1));
     hung.recv().unwrap();
     // This waits for nothing, or the test would not end.
-    for _ in 0..AUDIT_WAITING_TURNS_MAX + 10 {
+    let fits = AUDIT_WAITING_BYTES_MAX.div_ceil(300 + AUDIT_TURN_BYTES);
+    for _ in 0..fits + 10 {
         log.put(&mut records(3));
     }
-    assert_eq!(log.dropped(), 30);
+    let lost = log.dropped();
+    assert!((27..=33).contains(&lost), "{lost}");
     drop(go);
     log.flush();
     log.put(&mut records(1));
-    assert_eq!(log.dropped(), 30, "there is room again");
+    assert_eq!(log.dropped(), lost, "there is room again");
     log.put(&mut AuditRecords { dropped: 5, ..AuditRecords::default() });
-    assert_eq!(log.dropped(), 35, "those that a turn had too many count as well");
+    assert_eq!(log.dropped(), lost + 5, "those that a turn had too many count as well");
+}
+
+#[test]
+fn small_turns_wait_for_seconds_of_a_disk_that_stalls() {
+    let ((go, go_on), (hangs, hung)) = (channel(), channel());
+    let log = AuditLog::over(Box::new(Hanging { go_on, hangs }), "zk".to_owned()).unwrap();
+    log.put(&mut records(1));
+    hung.recv().unwrap();
+    (0..65_536).for_each(|_| log.put(&mut records(1)));
+    assert_eq!(log.dropped(), 0);
+    drop(go);
 }
 
 #[test]
 fn bytes_that_wait_have_a_bound() {
     let ((go, go_on), (hangs, hung)) = (channel(), channel());
     let log = AuditLog::over(Box::new(Hanging { go_on, hangs }), "zk".to_owned()).unwrap();
-    log.put(&mut AuditRecords { bytes: crate::limits::AUDIT_WAITING_BYTES_MAX, ..records(1) });
+    log.put(&mut AuditRecords { bytes: AUDIT_WAITING_BYTES_MAX, ..records(1) });
     hung.recv().unwrap();
     log.put(&mut records(2));
     assert_eq!(log.dropped(), 2);

@@ -17,8 +17,11 @@ pub const AUDIT_RECORDS_BYTES_MAX: usize = 16 << 20;
 /// Records beyond it are dropped and counted, because no write of a client may wait for them.
 pub const AUDIT_WAITING_BYTES_MAX: usize = 64 << 20;
 
-/// Turns whose records wait for that thread.
-pub const AUDIT_WAITING_TURNS_MAX: usize = 4096;
+/// Bytes that the records of a turn take while they wait, beside their own: a place in the queue, and room for three
+/// more records in their list, which is the most that a short one has. With it some 80,000 turns of one record fit:
+/// seconds of small writes.
+pub const AUDIT_TURN_BYTES: usize = 512;
 
 const _: () = assert!(AUDIT_RECORDS_BYTES_MAX < AUDIT_WAITING_BYTES_MAX);
 const _: () = assert!(AUDIT_LINE_BYTES_MAX < AUDIT_RECORDS_BYTES_MAX);
+const _: () = assert!(AUDIT_TURN_BYTES < AUDIT_WAITING_BYTES_MAX / 65_536);

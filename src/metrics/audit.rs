@@ -10,5 +10,5 @@ pub fn each(gauges: &Gauges, sink: &mut dyn FnMut(&str, Value)) {
 }
 
 /// Its name: records that were not written since the start, because the disk or the reader of standard output was slow
-/// or failed.
+/// or failed, a turn had too many, or this server has not heard of the outcome of a write.
 pub const OWN: &[&str] = &["audit_dropped"];

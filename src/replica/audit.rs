@@ -11,6 +11,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+
 use super::connection::Connection;
 use super::service::Service;
 use crate::acl::Identity;
@@ -127,7 +129,7 @@ pub struct AuditRecord {
     pub znode: Option<Box<str>>,
     /// The kind of a node that was created, or was to be.
     pub znode_type: Option<CreateMode>,
-    /// The ACL of a setACL, as [`acl_text`] writes it, with the same bound as the path.
+    /// The ACL of a setACL, as `acl_text` writes it, with the same bound as the path.
     pub acl: Option<Box<str>>,
 }
 
@@ -146,11 +148,10 @@ impl AuditRecord {
         }
     }
 
-    /// Bytes that it takes in memory. The names of a client count with each of its records.
+    /// Bytes that it takes in memory beside its client.
     fn bytes(&self) -> usize {
         let texts = [&self.znode, &self.acl].into_iter().flatten().map(|text| text.len());
-        let users = self.client.as_ref().map_or(0, |client| client.users.len());
-        size_of::<AuditRecord>() + users + texts.sum::<usize>()
+        size_of::<AuditRecord>() + texts.sum::<usize>()
     }
 }
 
@@ -161,7 +162,7 @@ pub struct AuditRecords {
     pub records: Vec<AuditRecord>,
     /// Bytes that they take in memory.
     pub bytes: usize,
-    /// Records that were dropped because the turn had too many.
+    /// Records that were dropped because the turn had too many, and writes whose outcome this server will not hear of.
     pub dropped: u64,
 }
 
@@ -197,7 +198,11 @@ pub(super) struct Asked {
 impl Asked {
     /// What a client asks for. `body`: `None` if it cannot be decoded.
     // ZooKeeper: AuditHelper reads such a create as one of a persistent node without a path.
-    fn of(connection: &Connection, op: OpCode, body: Option<&RequestBody<'_>>) -> Option<Asked> {
+    fn of(
+        connection: &mut Connection,
+        op: OpCode,
+        body: Option<&RequestBody<'_>>,
+    ) -> Option<Asked> {
         let mut types = Vec::new();
         let mut acl = None;
         let (operation, path) = match body {
@@ -233,8 +238,7 @@ impl Asked {
             Some(RequestBody::Reconfig(_)) => (AuditOperation::Reconfig, None),
             Some(_) => return None,
         };
-        let users = users_text(&connection.identities);
-        let client = Arc::new(AuditClient { users, address: connection.remote.ip() });
+        let client = client_of(connection);
         let (session, znode) = (connection.session, path.map(shortened));
         Some(Asked { session, client, operation, znode, types: types.into(), acl })
     }
@@ -249,12 +253,14 @@ pub(super) struct Audit {
     pub is_on: bool,
     /// The records for the next output, at most [`AUDIT_RECORDS_BYTES_MAX`] bytes.
     made: AuditRecords,
+    /// The clients of `made`, each of whom counts once in its bytes, by the places where they lie in memory.
+    counted: HashSet<*const AuditClient>,
 }
 
 impl Audit {
     /// No records yet.
     pub fn new(is_on: bool) -> Audit {
-        Audit { is_on, made: AuditRecords::default() }
+        Audit { is_on, made: AuditRecords::default(), counted: HashSet::new() }
     }
 
     /// Moves the records into the output of a turn.
@@ -262,6 +268,7 @@ impl Audit {
         assert!(self.is_on || self.made.is_empty(), "no record is made while auditing is off");
         if !self.made.is_empty() {
             out.take_from(&mut self.made);
+            self.counted.clear();
         }
     }
 
@@ -270,7 +277,7 @@ impl Audit {
     #[inline]
     pub fn ask(
         &self,
-        connection: &Connection,
+        connection: &mut Connection,
         op: OpCode,
         body: Option<&RequestBody<'_>>,
     ) -> Option<Box<Asked>> {
@@ -287,6 +294,12 @@ impl Audit {
         if let Some(asked) = asked {
             self.push_failure(now, *asked);
         }
+    }
+
+    /// So many writes were asked for whose outcome this server will not hear of: their leader is lost.
+    pub fn on_lost(&mut self, writes: u64) {
+        assert!(self.is_on || writes == 0, "nothing is kept of writes while auditing is off");
+        self.made.dropped += writes;
     }
 
     /// The transaction of a write is applied.
@@ -410,11 +423,14 @@ impl Audit {
 
     fn push(&mut self, record: AuditRecord) {
         assert!(self.is_on, "no record is made while auditing is off");
-        let bytes = record.bytes();
+        let client = record.client.as_ref().filter(|it| !self.counted.contains(&Arc::as_ptr(it)));
+        let bytes =
+            record.bytes() + client.map_or(0, |it| size_of::<AuditClient>() + it.users.len());
         if self.made.bytes + bytes > AUDIT_RECORDS_BYTES_MAX {
             self.made.dropped += 1;
             return;
         }
+        self.counted.extend(client.map(Arc::as_ptr));
         self.made.bytes += bytes;
         self.made.records.push(record);
         assert!(self.made.bytes <= AUDIT_RECORDS_BYTES_MAX, "the records of a turn have a bound");
@@ -448,6 +464,21 @@ fn told<'a>(body: &TxnBody<'a>) -> Option<(AuditOperation, Option<&'a str>)> {
     })
 }
 
+/// The client of a connection, which is the same until the client proves another identity.
+fn client_of(connection: &mut Connection) -> Arc<AuditClient> {
+    let Connection { identities, remote, audited, .. } = connection;
+    // Identities are only added, and a request that waits is carried out with the first so many of them.
+    match audited {
+        Some((count, client)) if *count == identities.len() => Arc::clone(client),
+        _ => {
+            let users = users_text(identities);
+            let client = Arc::new(AuditClient { users, address: remote.ip() });
+            *audited = Some((identities.len(), Arc::clone(&client)));
+            client
+        }
+    }
+}
+
 /// The names of a client, separated by commas (`AuthUtil.getUsers`).
 // ZooKeeper: a scheme without a provider has no name for its ids. `super` has none.
 fn users_text(identities: &[Identity]) -> Box<str> {
@@ -463,20 +494,24 @@ fn users_text(identities: &[Identity]) -> Box<str> {
 
 /// The ACL of a setACL: of each entry scheme, id and letters of its permissions, with colons between them, and nothing
 /// between two entries. `None`: the client sent null.
-// ZooKeeper: ZKUtil.aclToString also has the hash of a `digest` id, from which weak passwords can be found. Here the
-// hash is an `x`, as getACL shows it to clients that may not set the ACL.
+// ZooKeeper: ZKUtil.aclToString has every id as it is: the hash of a `digest` id, from which weak passwords can be
+// found, and what a client has put behind `auth`, often its name and password. Here an `x` stands for them, as getACL
+// shows hashes to clients that may not set the ACL.
 fn acl_text(acl: AclVector<'_>) -> Option<Box<str>> {
     if acl.is_null() {
         return None;
     }
     let mut text = Cut::default();
     for entry in acl.iter() {
-        let (scheme, id) = (entry.id.scheme.unwrap_or("null"), entry.id.id.unwrap_or("null"));
-        let letters = Letters(entry.perms);
-        match id.split_once(':').filter(|_| scheme == "digest") {
-            Some((user, _)) => text.add(format_args!("{scheme}:{user}:x:{letters}")),
-            None => text.add(format_args!("{scheme}:{id}:{letters}")),
-        }
+        let (scheme, letters) = (entry.id.scheme.unwrap_or("null"), Letters(entry.perms));
+        let (shown, hidden) = match (scheme, entry.id.id) {
+            (_, None) => ("null", ""),
+            ("world" | "ip" | "sasl" | "x509", Some(id)) => (id, ""),
+            // The server ignores it.
+            ("auth", Some(_)) => ("", ""),
+            (_, Some(id)) => id.split_once(':').map_or(("", "x"), |(user, _)| (user, ":x")),
+        };
+        text.add(format_args!("{scheme}:{shown}{hidden}:{letters}"));
         if text.is_full {
             break;
         }

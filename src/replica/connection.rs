@@ -1,10 +1,11 @@
 //! Connections: what the replica knows about each, and the table that holds them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::audit::Asked;
+use super::audit::{Asked, AuditClient};
 use super::early::Early;
 use super::owed::{Expected, Owed};
 use super::stats::{ConnectionFacts, Latency};
@@ -221,6 +222,8 @@ pub(super) struct Connection {
     pub login: Option<Box<Exchange>>,
     /// The identities that its client has proved, and its address: permissions are checked with them.
     pub identities: Vec<Identity>,
+    /// What the audit log says of its client while it has so many identities. `None`: nothing was told yet.
+    pub audited: Option<(usize, Arc<AuditClient>)>,
     /// How many paths of the `setWatches` at the front of `queue` earlier turns have handled.
     pub watches_set: usize,
     /// Bytes for the client that are not handed out yet.
@@ -310,6 +313,7 @@ impl Connection {
             login: None,
             // ZooKeeper: every connection has its address as an identity from the start.
             identities: vec![ip_identity(remote.ip())],
+            audited: None,
             watches_set: 0,
             out: Vec::new(),
             owed: Owed::default(),

@@ -19,7 +19,6 @@ use crate::io::{Completion, IoFailure, IoFailureKind, Op, Owner};
 use crate::log::Limiter;
 use crate::planted::{self, PlantedBug};
 use crate::proto::OpCode;
-use crate::random::Random;
 use crate::snapshot;
 use crate::time::{MonoUs, Now};
 use crate::txnlog::{Append, Progress};
@@ -48,8 +47,10 @@ pub(super) struct Snapshots {
     requested: bool,
     /// When the last snapshot began.
     started: MonoUs,
-    /// Spreads the snapshots of the servers over time.
-    random: Random,
+    /// The state of a generator: it spreads the snapshots of the servers over time.
+    ///
+    /// Invariant: not 0, from which xorshift never departs.
+    random: u64,
     /// The log waits for the first snapshot: ZooKeeper does not read a log whose folder holds no snapshot.
     log_waits: bool,
 }
@@ -63,7 +64,7 @@ impl Snapshots {
             // history is the ensemble's.
             requested: first || alone,
             started: MonoUs(0),
-            random: Random::new(seed),
+            random: seed | 1,
             log_waits: first,
         }
     }
@@ -92,6 +93,15 @@ impl Snapshots {
     /// Whether the next slice may be written at once.
     pub fn wants_poll(&self) -> bool {
         self.writer.wants_poll()
+    }
+
+    /// Makes an arbitrary number (xorshift64).
+    fn random(&mut self) -> u64 {
+        assert!(self.random != 0, "xorshift never departs from 0");
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
     }
 }
 
@@ -165,7 +175,7 @@ impl Pipeline {
 
     /// Begins a snapshot of `database`, and a new file of the log with the transactions behind it.
     pub fn begin_snapshot(&mut self, now: Now, database: &mut Database) {
-        let random = self.snapshots.random.number();
+        let random = self.snapshots.random();
         self.txnlog.roll(random);
         self.begin_snapshot_alone(now, database);
     }
@@ -503,9 +513,11 @@ impl Replica {
         assert!(refused.len() >= waiting, "a transaction that waits for the log is in flight");
         assert!(self.service.pipeline.prep.last() == cut, "the next write comes behind {cut}");
         self.service.stats.writes_refused_disk_full += refused.len() as u64;
-        // The newest first: then the last write in the queue of a connection is this one.
-        for request in &mut refused {
+        for request in refused.iter_mut().rev() {
             self.service.audit.on_refused(now, request.audit.take());
+        }
+        // The newest first: then the last write in the queue of a connection is this one.
+        for request in &refused {
             self.refuse(now, request);
         }
         self.wait_for_no_more_than(cut);

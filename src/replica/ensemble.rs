@@ -26,7 +26,6 @@ use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::quorum::PeerOptions;
-use crate::random::Random;
 use crate::recovery::Recovered;
 use crate::snapshot::{StreamReader, StreamWriter};
 use crate::time::{MonoUs, Now};
@@ -121,8 +120,10 @@ pub(super) struct Ensemble {
     /// have an entry with another time.
     pub parked: Vec<(MonoUs, Slot)>,
 
-    /// Spreads the snapshots of the servers over time when the log is opened anew.
-    pub random: Random,
+    /// The state of [`Ensemble::random`].
+    ///
+    /// Invariant: not 0, from which xorshift never departs.
+    pub random: u64,
     /// After a shutdown: until when the server waits for requests in flight.
     pub quiet_at: Option<MonoUs>,
 }
@@ -174,7 +175,7 @@ impl Ensemble {
             deferred: Deferred::default(),
             turns: 0,
             parked: Vec::new(),
-            random: Random::new(seed),
+            random: seed | 1,
             quiet_at: None,
         }
     }
@@ -187,6 +188,15 @@ impl Ensemble {
     /// Whether this server has a leader.
     pub fn is_learning(&self) -> bool {
         self.role == ReplicaRole::Learning
+    }
+
+    /// Makes an arbitrary number (xorshift64).
+    pub fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        assert!(self.random != 0, "xorshift never comes to 0");
+        self.random
     }
 
     /// Whether committed transactions wait for the next turn.

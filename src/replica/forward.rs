@@ -131,8 +131,8 @@ impl Service {
             unreachable!("everything before it was answered")
         };
         assert!(request.sync.is_none(), "no transaction answers a sync");
-        self.end_forwarded(connection, &request);
         self.audit.on_outcome(now, request.audit.take(), txn, applied);
+        self.end_forwarded(connection, &request);
         self.stats.record_update(now.mono.since_us(request.arrived));
         if request.silent {
             self.advance(now, slot, connection);
@@ -284,7 +284,7 @@ impl Service {
                     // If this write were passed on again, the leader might carry it out twice.
                     self.reject(slot, connection, "the leader left one of its writes out");
                     // Its outcome never arrives, and the session's next reads must not wait for it.
-                    self.ensemble.passed_on.take_orphans(connection.session);
+                    self.ensemble.passed_on.drop_orphans(connection.session);
                     return;
                 }
                 Waiting::Write | Waiting::Request { .. } | Waiting::Answer { .. } => {}
@@ -395,7 +395,7 @@ impl Replica {
             self.service.on_session_moved(slot, connection);
         }
         // The outcome of these requests will not arrive.
-        self.service.ensemble.passed_on.take_orphans(session);
+        self.service.ensemble.passed_on.drop_orphans(session);
     }
 }
 

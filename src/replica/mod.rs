@@ -254,6 +254,7 @@ impl Replica {
         out.links.append(&mut self.service.ensemble.links);
         out.log_reads.append(&mut self.service.ensemble.log_reads);
         out.configs.append(&mut self.service.ensemble.configs);
+        self.service.audit.on_lost(self.service.ensemble.passed_on.take_untold());
         self.service.audit.hand_out(&mut out.audit);
         out.reload = self.service.pipeline.reload.take();
         out.ops.append(&mut self.service.pipeline.ops);

@@ -35,6 +35,9 @@ pub(super) struct PassedOn {
     orphans: HashMap<SessionId, VecDeque<Orphan>>,
     /// All of `orphans` together.
     orphaned: Sum,
+    /// Writes that the audit log has not been told of and whose outcome will not be heard of, since they were last
+    /// taken.
+    untold: u64,
 }
 
 /// A number of requests, and their bytes.
@@ -78,8 +81,9 @@ impl PassedOn {
         }
     }
 
-    /// A request leaves a connection's queue.
+    /// A request leaves a connection's queue. If it still has what the audit log is to be told, nobody will tell it.
     pub fn remove(&mut self, request: &Forwarded) {
+        self.untold += u64::from(request.audit.is_some());
         assert!(self.requests > 0, "a request that leaves a queue has joined it");
         self.requests -= 1;
         if request.sync.is_none() {
@@ -146,12 +150,22 @@ impl PassedOn {
         done.audit
     }
 
-    /// Takes the orphans of a session that has a connection again, or is over.
+    /// Takes the orphans of a session that has a connection again.
     pub fn take_orphans(&mut self, session: SessionId) -> VecDeque<Orphan> {
         let taken = self.orphans.remove(&session).unwrap_or_default();
         taken.iter().for_each(|request| self.orphaned.remove(request.bytes));
         self.assert_orphans();
         taken
+    }
+
+    /// Forgets the orphans of a session: their outcome will not arrive.
+    pub fn drop_orphans(&mut self, session: SessionId) {
+        self.untold += untold(&self.take_orphans(session));
+    }
+
+    /// How many writes the audit log lacks since the last call.
+    pub fn take_untold(&mut self) -> u64 {
+        std::mem::take(&mut self.untold)
     }
 
     fn assert_orphans(&self) {
@@ -161,9 +175,15 @@ impl PassedOn {
 
     /// The leader of the orphans is lost: they are in the history that is applied next, or will never be.
     pub fn clear_orphans(&mut self) {
+        self.untold += self.orphans.values().map(untold).sum::<u64>();
         self.orphans.clear();
         self.orphaned = Sum::default();
     }
+}
+
+/// How many of the orphans the audit log is to be told of.
+fn untold(orphans: &VecDeque<Orphan>) -> u64 {
+    orphans.iter().map(|orphan| u64::from(orphan.audit.is_some())).sum()
 }
 
 #[cfg(test)]

@@ -532,6 +532,6 @@ impl Replica {
         if let Some(slot) = self.service.clients.by_session.remove(&session) {
             self.close(slot);
         }
-        self.service.ensemble.passed_on.take_orphans(session);
+        self.service.ensemble.passed_on.drop_orphans(session);
     }
 }

@@ -189,7 +189,9 @@ impl Service {
                     self.on_request(now, slot, connection, &frame);
                     connection.identities.extend(later);
                 }
-                Waiting::Forwarded(request) => {
+                Waiting::Forwarded(mut request) => {
+                    // The audit log is told of what comes of it now.
+                    request.audit = None;
                     self.ensemble.passed_on.remove(&request);
                     self.clients.release_large(request.large);
                     let later = connection.identities.split_off(request.identities);
@@ -284,6 +286,7 @@ impl Replica {
         // Nobody knows yet whether the proposals of this server will be committed.
         for request in std::mem::take(&mut self.service.pipeline.in_flight) {
             self.service.clients.release_large(request.large);
+            self.service.audit.on_lost(request.audit.is_some().into());
             if let Some(slot) = request.slot {
                 self.close(slot);
             }

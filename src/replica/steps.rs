@@ -396,7 +396,7 @@ impl Pipeline {
 
     /// The cut is done: the log continues behind `zxid`.
     pub(super) fn on_cut_done(&mut self, zxid: Zxid, ensemble: &mut Ensemble) {
-        let random = ensemble.random.number();
+        let random = ensemble.random();
         self.txnlog.reopen(zxid, random);
         self.newest_snapshot = self.newest_snapshot.min(zxid);
         let done = self.steps.pop();

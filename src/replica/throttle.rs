@@ -5,7 +5,6 @@
 //! makes them less likely, and after each change the probability stays as it is for a while. So a storm
 //! of clients is thinned out instead of being let in in bursts.
 
-use crate::random::Random;
 use crate::time::MonoUs;
 
 /// How the throttle behaves.
@@ -63,8 +62,10 @@ pub(super) struct Throttle {
     changed_ms: u64,
     /// The probability of a refusal by chance.
     drop: f64,
-    /// Draws which sessions are refused.
-    random: Random,
+    /// The state of the generator.
+    ///
+    /// Invariant: not 0, at which it would stay.
+    random: u64,
 }
 
 impl Throttle {
@@ -78,7 +79,7 @@ impl Throttle {
             filled_ms: now_ms,
             changed_ms: now_ms,
             drop: 0.0,
-            random: Random::new(seed),
+            random: seed | 1,
         }
     }
 
@@ -133,7 +134,16 @@ impl Throttle {
             }
             self.changed_ms = now_ms;
         }
-        self.random.fraction() < self.drop
+        self.random() < self.drop
+    }
+
+    /// A number from 0 to below 1 (xorshift64).
+    fn random(&mut self) -> f64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        assert!(self.random != 0, "xorshift of a number other than 0 is never 0");
+        (self.random >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

@@ -1,10 +1,14 @@
 //! What the audit log is told: every write of this server's clients, with its outcome, and nodes that go with sessions.
 
+use std::sync::Arc;
+
 use super::cluster::Cluster;
 use super::disk::fill;
-use super::forwarding::{self, commit, created, failed, follower_with, zxid};
+use super::forwarding::{self, become_, commit, created, failed, follower_with, zxid};
 use super::harness::*;
+use super::lost_leader::lose_leader;
 use super::reads::auth;
+use super::standing::{leader_with, own_session};
 use crate::error::ErrorCode;
 use crate::id::{SessionId, Zxid};
 use crate::jute::{Jute, VectorBuf};
@@ -18,6 +22,7 @@ use crate::proto::txn::{Txn, TxnBody, TxnHeader};
 use crate::proto::{CreateMode, OpCode};
 use crate::quorum::PeerOptions;
 use crate::replica::{AuditRecord, ReplicaOptions};
+use crate::zab::{Inbound, Standing};
 
 fn audited() -> ReplicaOptions {
     ReplicaOptions { audit: true, extended_types: true, ..ReplicaOptions::default() }
@@ -193,6 +198,68 @@ fn who_asked_is_told_by_the_names_that_he_had_then_without_a_hash() {
 }
 
 #[test]
+fn an_acl_shows_no_id_that_may_be_a_password() {
+    let mut h = Harness::with(audited());
+    let client = h.connect();
+    h.call(client.conn, -4, OpCode::Auth, &auth("digest", b"bob:secret"));
+    let mut set = |entries: &[(i32, &str, &str)]| {
+        h.call(client.conn, 3, OpCode::SetAcl, &set_acl("/", &acl(entries)));
+        told(&mut h).pop().unwrap()
+    };
+    // The server ignores the id behind `auth`, where clients tend to put what they have authenticated with.
+    assert_eq!(
+        set(&[(31, "auth", "bob:secret")]),
+        "user=127.0.0.1,bob setAcl / acl=auth::cdrwa success"
+    );
+    for (scheme, id, shown) in [
+        ("auth", "secret", ""),
+        ("digest", "secret", "x"),
+        ("digest", "bob:secret:more", "bob:x"),
+        ("super", "root:secret", "root:x"),
+        ("other", "bob:secret", "bob:x"),
+        ("other", "secret", "x"),
+        ("world", "anyone", "anyone"),
+        ("ip", "::1", "::1"),
+        ("sasl", "bob/host@REALM", "bob/host@REALM"),
+        ("x509", "CN=a:b", "CN=a:b"),
+    ] {
+        let line = set(&[(1, scheme, id)]);
+        assert!(line.contains(&format!(" acl={scheme}:{shown}:r ")), "{scheme}:{id}: {line}");
+    }
+}
+
+#[test]
+fn the_names_of_a_client_are_made_and_counted_once_until_it_proves_another() {
+    let mut h = Harness::with(audited());
+    let client = h.connect();
+    let long = format!("{}:secret", "a".repeat(AUDIT_VALUE_BYTES_MAX - 100));
+    h.call(client.conn, -4, OpCode::Auth, &auth("digest", long.as_bytes()));
+    h.create(&client, "/a", 0);
+    h.create(&client, "/b", 0);
+    h.call(client.conn, -4, OpCode::Auth, &auth("digest", b"bob:secret"));
+    h.create(&client, "/c", 0);
+    let records = std::mem::take(&mut h.audit.records);
+    let of = |place: usize| records[place].client.as_ref().unwrap();
+    assert!(Arc::ptr_eq(of(0), of(1)));
+    assert!(!of(1).users.contains("bob") && of(2).users.contains("bob"));
+
+    let made = 3 * AUDIT_RECORDS_BYTES_MAX / AUDIT_VALUE_BYTES_MAX;
+    (0..made).for_each(|_| refuse(&mut h, &client, "/a"));
+    h.turn();
+    assert_eq!((h.audit.records.len(), h.audit.dropped), (made, 0));
+}
+
+/// Tells of a create that was refused.
+fn refuse(h: &mut Harness, client: &Client, path: &str) {
+    let replica = &mut h.replica;
+    let slot = replica.connections.find(client.conn).unwrap();
+    let connection = replica.connections.get_mut(slot).unwrap();
+    let body = create(path, b"", CreateMode::Persistent.flag());
+    let asked = replica.service.audit.ask(connection, OpCode::Create, Some(&body));
+    replica.service.audit.on_refused(h.now, asked);
+}
+
+#[test]
 fn without_auditing_nothing_is_told_or_kept() {
     let mut h = Harness::new();
     let client = h.connect();
@@ -296,6 +363,66 @@ fn what_is_refused_without_a_zxid_is_told_as_well() {
 }
 
 #[test]
+fn writes_for_which_the_log_has_no_room_are_told_in_their_order() {
+    let mut h = Harness::with(ReplicaOptions { turn_work_units: 1_000_000, ..audited() });
+    let client = h.connect();
+    h.disk_full = true;
+    let data = vec![7; 700_000];
+    for round in 0..20 {
+        let paths: Vec<String> = (0..8).map(|number| format!("/{round}-{number}")).collect();
+        for path in &paths {
+            h.send_with_next(client.conn, 1, OpCode::Create, &create(path, &data, 0));
+        }
+        h.settle();
+        let lines = told(&mut h);
+        let named: Vec<&str> = lines.iter().map(|line| line.split(' ').nth(2).unwrap()).collect();
+        assert_eq!(named, paths, "round {round}");
+        if lines[6].ends_with("failure") {
+            return;
+        }
+    }
+    panic!("the disk never became full");
+}
+
+#[test]
+fn writes_whose_outcome_is_lost_with_the_leader_are_counted() {
+    // One of a connection that is gone, and one of a connection that waits in vain.
+    let mut h = follower_with(audited());
+    let (gone, waits) =
+        (forwarding::connect(&mut h, zxid(1, 1)), forwarding::connect(&mut h, zxid(1, 2)));
+    h.send(gone.conn, 1, OpCode::Create, &create("/a", b"", 0));
+    h.close(gone.conn);
+    h.send(waits.conn, 1, OpCode::Create, &create("/b", b"", 0));
+    become_(&mut h, Standing::Looking);
+    assert_eq!(h.audit.dropped, 1, "that of the connection that is gone");
+    h.advance_ms(60_000);
+    assert_eq!(h.audit.dropped, 2);
+    assert_eq!(told(&mut h), [""; 0]);
+
+    // What the next leader gets once more is not lost.
+    let mut h = follower_with(audited());
+    let client = forwarding::connect(&mut h, zxid(1, 1));
+    h.send(client.conn, 1, OpCode::Create, &create("/a", b"", 0));
+    lose_leader(&mut h, vec![created(zxid(1, 2), &client, 1, "/a")]);
+    become_(&mut h, forwarding::following(2));
+    let kept = Inbound::Revalidated { session: client.session, valid: true, tenure: None };
+    forwarding::inbound(&mut h, kept);
+    commit(&mut h, created(zxid(2, 1), &client, 1, "/a"));
+    assert_eq!(h.audit.dropped, 0);
+    assert_eq!(told(&mut h), ["user=127.0.0.1 create /a persistent success"]);
+}
+
+#[test]
+fn what_a_leader_has_proposed_is_counted_when_it_leads_no_more() {
+    let mut h = leader_with(audited());
+    let (conn, _) = own_session(&mut h);
+    h.send(conn, 1, OpCode::Create, &create("/a", b"", 0));
+    become_(&mut h, Standing::Looking);
+    assert_eq!(h.audit.dropped, 1);
+    assert_eq!(told(&mut h), [""; 0]);
+}
+
+#[test]
 fn in_an_ensemble_the_clients_server_tells_each_write_once() {
     let options = ReplicaOptions { eager_acl_check: true, ..audited() };
     let mut cluster = Cluster::with(3, 1, &options, &PeerOptions::default());
@@ -313,7 +440,7 @@ fn in_an_ensemble_the_clients_server_tells_each_write_once() {
         for server in 1..=4 {
             let told = told(cluster.server(server));
             if server != id {
-                assert_eq!(told, [ended.clone()], "server {server}, leader {leader}");
+                assert_eq!(told, std::slice::from_ref(&ended), "server {server}, leader {leader}");
                 continue;
             }
             assert_eq!(
@@ -342,15 +469,8 @@ fn long_paths_and_lists_are_cut_and_too_many_records_of_a_turn_are_counted() {
         assert!(text.ends_with('…'), "{text}");
         assert!((AUDIT_VALUE_BYTES_MAX..=AUDIT_VALUE_BYTES_MAX + 3).contains(&text.len()));
     }
-    let replica = &mut h.replica;
-    let slot = replica.connections.find(client.conn).unwrap();
-    let connection = replica.connections.get(slot).unwrap();
-    let body = create(&long, b"", CreateMode::Persistent.flag());
     let made = 2 * AUDIT_RECORDS_BYTES_MAX / AUDIT_VALUE_BYTES_MAX;
-    for _ in 0..made {
-        let asked = replica.service.audit.ask(connection, OpCode::Create, Some(&body));
-        replica.service.audit.on_refused(h.now, asked);
-    }
+    (0..made).for_each(|_| refuse(&mut h, &client, &long));
     h.turn();
     let told = h.audit.records.len();
     assert!((made / 4..made / 2 + 1).contains(&told), "{told} of {made}");

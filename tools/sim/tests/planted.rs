@@ -82,7 +82,7 @@ fn a_follower_that_keeps_its_sessions_touches_to_itself_is_found() {
 
 #[test]
 fn a_reconfiguration_without_a_quorum_of_the_old_members_is_found() {
-    is_found_from(207, Shape::Changing, PlantedBug::OldQuorumIgnored);
+    is_found_from(468, Shape::Changing, PlantedBug::OldQuorumIgnored);
 }
 
 #[test]

@@ -137,7 +137,10 @@ fn the_usual_file_is_read_with_all_its_lines() {
     assert_eq!(config.sessions.max_session_timeout_ms, 40_000);
     assert_eq!(config.storage.data_dir, Path::new("/var/lib/zookeeper"));
     assert_eq!(config.storage.data_log_dir, Path::new("/var/lib/zookeeper-log"));
-    assert_eq!(config.network.client, Listen { host: ListenHost::Any, port: 2181 });
+    assert_eq!(
+        config.network.client.clone().unwrap(),
+        Listen { host: ListenHost::Any, port: 2181 }
+    );
     assert_eq!(config.network.max_client_cnxns, None);
     assert_eq!(config.network.jute_max_buffer, 0xf_ffff, "no effect in a zoo.cfg");
     assert_eq!(config.storage.snap_retain_count, 5);
@@ -187,7 +190,10 @@ fn toml_says_the_same() {
 fn one_server_line_stands_alone_on_the_port_of_the_line() {
     let text = include_str!("config/container.cfg");
     let config = good(file_with("zoo.cfg", text, &[], &[("/data/myid", "1\n")]));
-    assert_eq!(config.network.client, Listen { host: ListenHost::Any, port: 2181 });
+    assert_eq!(
+        config.network.client.clone().unwrap(),
+        Listen { host: ListenHost::Any, port: 2181 }
+    );
     assert_eq!(config.quorum.my_id, Some(1));
     assert!(notes(&config).iter().any(|n| n.contains("runs standalone")));
     // ZooKeeper would not listen at all without myid.
@@ -202,7 +208,7 @@ fn one_server_in_a_dynamic_file_stands_alone_too() {
     let dynamic = "server.7=127.0.0.1:1:2:participant;[::1]:2281\n";
     let files = [("/d/dyn.1f", dynamic), ("/d/myid", "7")];
     let config = good(file_with("zoo.cfg", text, &[], &files));
-    assert_eq!(config.network.client.to_string(), "[::1]:2281");
+    assert_eq!(config.network.client.clone().unwrap().to_string(), "[::1]:2281");
     assert_eq!(config.quorum.version, 0x1f);
     assert_eq!(config.origin_of("server.7").to_string(), "/d/dyn.1f:1");
     for (line, expected) in [
@@ -225,7 +231,7 @@ fn one_server_in_a_dynamic_file_stands_alone_too() {
 fn the_embedded_default_needs_no_file() {
     let config = examine(Sources::default(), None).into_result().unwrap();
     assert_eq!(settings(&config), settings(&Config::default()));
-    assert_eq!(config.network.client.to_string(), "127.0.0.1:2181");
+    assert_eq!(config.network.client.clone().unwrap().to_string(), "127.0.0.1:2181");
     assert_eq!(config.storage.data_dir, Path::new("./ringkeeper-data"));
     let flags = [("SERVER_JVMFLAGS", "-Dzookeeper.snapCount=10 -Dringkeeper.cores=1")];
     let config = examine(Sources { file: None, flags: &flags, properties: &[] }, None)
@@ -233,7 +239,7 @@ fn the_embedded_default_needs_no_file() {
         .unwrap();
     assert_eq!(config.storage.snap_count, 10);
     assert_eq!(config.own.cores, Some(1));
-    assert_eq!(config.network.client.to_string(), "127.0.0.1:2181");
+    assert_eq!(config.network.client.clone().unwrap().to_string(), "127.0.0.1:2181");
 }
 
 // Where a key may stand, and which value wins.
@@ -413,7 +419,7 @@ fn the_client_address_of_file_and_server_line_must_agree() {
         let text = format!("dataDir=/d\n{file}\nserver.1=h:1:2;{line}\n");
         file_with("zoo.cfg", &text, &[], &[("/d/myid", "1")])
     };
-    let shown = |e: Examination| good(e).network.client.to_string();
+    let shown = |e: Examination| good(e).network.client.unwrap().to_string();
     assert_eq!(shown(try_it("clientPort=5", "5")), "[::]:5");
     assert_eq!(shown(try_it("clientPort=5", "127.0.0.1:5")), "127.0.0.1:5");
     assert_eq!(shown(try_it("clientPort=5\nclientPortAddress=::1", "[::1]:5")), "[::1]:5");
@@ -426,7 +432,10 @@ fn the_client_address_of_file_and_server_line_must_agree() {
         let error = error(try_it(file, line));
         assert_eq!(error.problem, Problem::Conflict, "{error}");
     }
-    assert_eq!(good(cfg("clientPortAddress=\n")).network.client.to_string(), "127.0.0.1:2181");
+    assert_eq!(
+        good(cfg("clientPortAddress=\n")).network.client.unwrap().to_string(),
+        "127.0.0.1:2181"
+    );
     let alone = error(file_with("zoo.cfg", "dataDir=/d\nclientPortAddress=::1", &[], &[]));
     assert!(alone.text.contains("clientPort is not"), "{alone}");
     let none = error(file_with("zoo.cfg", "dataDir=/d\n", &[], &[]));

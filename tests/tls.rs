@@ -52,18 +52,21 @@ impl Secured {
 
     /// `openssl s_client` at this address, which sends `input`; with these options.
     fn openssl(&self, address: SocketAddr, options: &[&str], input: &str) -> Output {
-        let mut command = Command::new("openssl");
+        let mut command = Command::new("timeout");
+        command.args([&PATIENCE.as_secs().to_string(), "openssl"]);
         command.args(["s_client", "-quiet", "-no_ign_eof", "-connect", &address.to_string()]);
         command.arg("-CAfile").arg(self.certificates.path("authority.pem"));
         command.args(["-verify_return_error"]).args(options);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut client = command.spawn().expect("openssl");
         let mut stdin = client.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).unwrap();
-        // s_client ends at the end of its input, perhaps before an answer comes.
-        std::thread::sleep(Duration::from_millis(700));
+        // It may have been refused already.
+        let _ = stdin.write_all(input.as_bytes());
+        // s_client ends at the end of its input, perhaps before an answer comes; and when the server closes, which it
+        // does after the answer.
+        let output = client.wait_with_output().expect("its output");
         drop(stdin);
-        client.wait_with_output().expect("its output")
+        output
     }
 
     /// The same, with a certificate.

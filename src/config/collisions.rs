@@ -45,7 +45,8 @@ pub(super) fn find(reading: &mut Reading) {
     let mut shared: BTreeMap<(u64, u64), Vec<String>> = BTreeMap::new();
     for (&id, line) in &quorum.servers {
         // Of this server the client's address is known from more than its line.
-        let own_client = (quorum.my_id == Some(id)).then_some(&reading.config.network.client);
+        let own_client =
+            (quorum.my_id == Some(id)).then_some(reading.config.network.client.as_ref()).flatten();
         for (Use(_, what), at) in places(line, own_client.or(line.client.as_ref())) {
             // Reads on as "its election port HOST:PORT is the quorum port of server.1".
             let text = |other: &str| format!("{what} {}:{} is {other}", at.0, at.1);

@@ -255,9 +255,11 @@ fn client_address(reading: &mut Reading) {
                     format!("its client address {of_line} is not {of_file}, which {place} gives");
                 reading.error(Problem::Conflict, &origin, &key, None, text);
             }
-            reading.config.network.client = of_line;
+            reading.config.network.client = Some(of_line);
         }
-        (None, Some((_, listen))) | (Some(listen), None) => reading.config.network.client = listen,
+        (None, Some((_, listen))) | (Some(listen), None) => {
+            reading.config.network.client = Some(listen);
+        }
         (None, None) if reading.file.is_some() => no_client_port(reading),
         (None, None) => {}
     }
@@ -286,8 +288,8 @@ fn contradict(of_file: &Listen, of_line: &Listen) -> bool {
 
 /// Reports that no client could connect. The text depends on where a port was perhaps meant to come from.
 fn no_client_port(reading: &mut Reading) {
-    if reading.values.contains_key("secureClientPort") {
-        // There already is an error about that.
+    // ZooKeeper: QuorumPeerConfig.parseProperties. A server may serve clients with TLS alone.
+    if reading.int("secureClientPort").is_some_and(|port| port != 0) {
         return;
     }
     let origin = reading.origin("clientPort");

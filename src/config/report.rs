@@ -94,7 +94,7 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
             [
                 format!("data folder {}", storage.data_dir.display()),
                 format!("log folder {}", storage.data_log_dir.display()),
-                format!("clients at {}", config.network.client),
+                clients(config),
                 format!(
                     "session timeouts from {} to {} ms",
                     sessions.min_session_timeout_ms, sessions.max_session_timeout_ms
@@ -125,6 +125,16 @@ pub fn check(name: &str, examination: &Examination, here: &Here) -> String {
 }
 
 /// The line that says whether the server is standalone or a member.
+/// Where clients connect.
+fn clients(config: &Config) -> String {
+    let plain = config.network.client.as_ref().map(ToString::to_string);
+    let secure = config.tls.secure_client.as_ref().map(|listen| format!("{listen} with TLS"));
+    format!(
+        "clients at {}",
+        [plain, secure].into_iter().flatten().collect::<Vec<_>>().join(", and at ")
+    )
+}
+
 fn standing(config: &Config) -> String {
     let quorum = &config.quorum;
     match quorum.my_id.filter(|_| quorum.is_distributed()) {

@@ -123,8 +123,8 @@ pub struct Storage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// The address for clients. Keys `clientPort` and `clientPortAddress`, or the client part of this server's
-    /// `server.N` line.
-    pub client: Listen,
+    /// `server.N` line. `None`: clients connect with TLS alone, at [`Tls::secure_client`].
+    pub client: Option<Listen>,
     /// Length of the listen queue; `None`: our own. Default: none. Key `clientPortListenBacklog`
     /// (−1).
     pub listen_backlog: Option<u32>,
@@ -291,7 +291,7 @@ impl Config {
         let mut config = Config::default();
         config.storage.data_dir = PathBuf::new();
         config.storage.data_log_dir = PathBuf::new();
-        config.network.client = Listen { host: ListenHost::Any, port: 0 };
+        config.network.client = None;
         config
     }
 
@@ -338,7 +338,7 @@ impl Default for Storage {
 impl Default for Network {
     fn default() -> Self {
         Self {
-            client: Listen { host: ListenHost::Ip(Ipv4Addr::LOCALHOST.into()), port: 2181 },
+            client: Some(Listen { host: ListenHost::Ip(Ipv4Addr::LOCALHOST.into()), port: 2181 }),
             listen_backlog: None,
             max_client_cnxns: Some(60),
             max_cnxns: None,

@@ -14,6 +14,10 @@ pub const HANDSHAKE_LINE_MS_MAX: u64 = 3 * HANDSHAKE_MS_MAX;
 /// ten thousand clients that return at once delay the others by some milliseconds, and not by ten seconds.
 pub const HANDSHAKES_BEGUN_PER_ROUND: usize = 4;
 
+/// Handshakes under way whose further messages one executor reads before everything else gets its turn. Each may take
+/// the check of a certificate and of its issuers.
+pub const HANDSHAKES_READ_PER_ROUND: usize = 16;
+
 /// Handshakes of the whole process that have begun and are not over; further clients wait with their first bytes unread,
 /// which costs them a socket and no memory here. Each takes some ten kilobytes until it is over.
 pub const HANDSHAKES_UNDER_WAY_MAX: u32 = 4096;

@@ -287,6 +287,10 @@ impl Connection {
         if unknown > table.shared.options.unsent_bytes_before_pause {
             return None;
         }
+        if self.arrival.get() == Arrival::Shaking && !table.may_read_handshake() {
+            self.wake();
+            return None;
+        }
         // The conditions are checked again before each read: what one read brings may change them.
         for _ in 0..READS_PER_TURN {
             if self.outstanding_bytes.get() > limits::CONNECTION_REQUESTS_PAUSE_BYTES {

@@ -113,6 +113,8 @@ pub(super) struct Shared {
     pub(super) unknown: RefCell<Vec<ConnectionId>>,
     /// Those of them that wait for their handshake, and the timer that lets some begin.
     pub(super) hellos: RefCell<VecDeque<ConnectionId>>,
+    /// How many reads of handshakes under way are left in this round.
+    pub(super) handshake_reads_left: Cell<usize>,
     pub(super) hello_timer: RefCell<Option<Timer>>,
     /// For `lines`.
     clock: Clock,
@@ -170,6 +172,7 @@ impl Connections {
             newcomers: RefCell::default(),
             unknown: RefCell::default(),
             hellos: RefCell::default(),
+            handshake_reads_left: Cell::new(limits::HANDSHAKES_READ_PER_ROUND),
             hello_timer: RefCell::default(),
             clock: Clock::start(),
             lines: RefCell::new(Limiter::of_provoked_lines()),
@@ -260,6 +263,7 @@ impl Connections {
     /// Publishes what the connections hold, and closes some if it is too much. Call once in each round, outside of any
     /// other method.
     pub fn settle(&self) {
+        self.shared.handshake_reads_left.set(limits::HANDSHAKES_READ_PER_ROUND);
         let share = &self.shared.share;
         share.tell();
         self.shared.arrived.tell();

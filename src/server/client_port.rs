@@ -26,10 +26,9 @@ pub(super) const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 pub struct ClientPort {
     /// This server; `None`: it is standalone, and no configuration moves its clients.
     me: Option<ServerId>,
-    /// The place to listen at, as the configuration has it.
-    listen: Listen,
-    /// The address of the sockets. Its port is never 0, whatever the configuration says.
-    address: SocketAddr,
+    /// The place to listen at, as the configuration has it, and the address of the sockets, whose port is never 0,
+    /// whatever the configuration says. `None`: clients connect with TLS alone, at `secureClientPort`.
+    at: Option<(Listen, SocketAddr)>,
     /// How many connections may wait to be accepted (`clientPortListenBacklog`).
     backlog: u32,
     /// How many sockets share the address: one for each session core, or one.
@@ -55,21 +54,26 @@ pub type Moved = (Vec<TcpListener>, u16);
 
 impl ClientPort {
     /// Binds as many sockets as there are session cores, and waits up to [`ADDRESS_PATIENCE`] if the address is in
-    /// use.
+    /// use. Without `clientPort` there are none.
     ///
     /// # Errors
     /// The address does not resolve, or the server cannot listen there: a sentence for the operator.
     pub fn open(config: &Config, sockets: u32) -> Result<(ClientPort, Vec<TcpListener>), String> {
-        let listen = config.network.client.clone();
-        let (bound, address) = open_at(&listen, "clientPort", config, sockets)?;
+        let (at, bound) = match &config.network.client {
+            Some(listen) => {
+                let (bound, address) = open_at(listen, "clientPort", config, sockets)?;
+                (Some((listen.clone(), address)), bound)
+            }
+            None => (None, Vec::new()),
+        };
         let backlog = config.network.listen_backlog.unwrap_or(net::BACKLOG);
         let me = membership::me(config);
-        Ok((ClientPort { me, listen, address, backlog, sockets, sought: None }, bound))
+        Ok((ClientPort { me, at, backlog, sockets, sought: None }, bound))
     }
 
-    /// The address where clients connect at present.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// The address where clients connect at present; `None`: clients connect with TLS alone.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.at.as_ref().map(|(_, address)| *address)
     }
 
     /// Binds sockets at the address that an active configuration gives for clients of this server, if that address
@@ -86,7 +90,9 @@ impl ClientPort {
         let sought = self.sought.take();
         let client = config.members.get(&self.me?)?.client.as_ref()?;
         let listen = Listen::of_member(client);
-        if listen == self.listen {
+        // ZooKeeper: QuorumPeer.processReconfig moves a port that was open at the start, and opens none.
+        let (current, _) = self.at.as_ref()?;
+        if listen == *current {
             return None;
         }
         let version = config.version;
@@ -131,13 +137,13 @@ impl ClientPort {
         version: i64,
         address: io::Result<SocketAddr>,
     ) -> Option<Moved> {
+        let (_, before) = *self.at.as_ref()?;
         let bound = address.and_then(|address| {
             match bind(address, self.backlog, self.sockets) {
                 // If the port stays, the old and the new address may overlap, as 127.0.0.1 and all addresses do:
                 // then our own sockets have it.
                 Err(error)
-                    if error.kind() == ErrorKind::AddrInUse
-                        && address.port() == self.address.port() =>
+                    if error.kind() == ErrorKind::AddrInUse && address.port() == before.port() =>
                 {
                     share(address, self.backlog, self.sockets)
                 }
@@ -148,19 +154,17 @@ impl ClientPort {
             // The caller hands the new sockets to the executors, which drop the old ones.
             Ok((sockets, address)) => {
                 tracing::info!(
-                    "clients connect to {address} from now on, and no longer to {}, as configuration \
-                     {version:x} says; existing connections stay open",
-                    self.address
+                    "clients connect to {address} from now on, and no longer to {before}, as configuration \
+                     {version:x} says; existing connections stay open"
                 );
-                (self.listen, self.address) = (listen, address);
+                self.at = Some((listen, address));
                 Some((sockets, address.port()))
             }
             Err(error) => {
                 tracing::error!(
                     "configuration {version:x} wants clients to connect to {listen}, where this \
-                     server cannot listen: {error}; they still connect to {}: free the address and \
-                     restart this server, or reconfigure it",
-                    self.address
+                     server cannot listen: {error}; they still connect to {before}: free the address and \
+                     restart this server, or reconfigure it"
                 );
                 None
             }
@@ -216,7 +220,8 @@ fn resolve(listen: Listen, bell: Doorbell) -> io::Result<Receiver<io::Result<Soc
 /// Where clients connect, each place with its key.
 pub fn places(config: &Config) -> impl Iterator<Item = (&Listen, &'static str)> {
     let secure = config.tls.secure_client.as_ref().map(|listen| (listen, "secureClientPort"));
-    std::iter::once((&config.network.client, "clientPort")).chain(secure)
+    let plain = config.network.client.as_ref().map(|listen| (listen, "clientPort"));
+    plain.into_iter().chain(secure)
 }
 
 /// What would keep a server from listening for clients at one of these places now, for `config check`: binds the
@@ -303,7 +308,7 @@ mod tests {
         let text = format!("{lines}{text}");
         let mut config = config::parse(text.as_bytes(), "zoo.cfg").unwrap();
         config.quorum.my_id = Some(1);
-        config.network.client = config.quorum.servers[&1].client.clone().unwrap();
+        config.network.client = config.quorum.servers[&1].client.clone();
         ClientPort::open(&config, sockets).unwrap()
     }
 
@@ -318,7 +323,7 @@ mod tests {
     #[test]
     fn clients_move_where_the_active_configuration_says() {
         let mut port = member("server.1=a:1:2;127.0.0.1:0\n");
-        let first = port.address();
+        let first = port.address().unwrap();
         // The same address, no address, and a server that is no longer a member: clients do not move.
         for line in ["server.1=a:1:2;127.0.0.1:0", "server.1=a:1:2", "server.4=a:1:2;9"] {
             assert!(follow(&mut port, line).is_none(), "{line}");
@@ -327,7 +332,7 @@ mod tests {
         let (sockets, at) =
             follow(&mut port, &format!("server.1=a:1:2;127.0.0.2:{other}")).unwrap();
         assert_eq!((sockets.len(), at), (2, other));
-        assert_ne!(port.address(), first);
+        assert_ne!(port.address().unwrap(), first);
     }
 
     /// 1. A reconfiguration names a host.
@@ -336,7 +341,7 @@ mod tests {
     #[test]
     fn a_name_is_resolved_while_clients_connect_where_they_did() {
         let mut port = member("server.1=a:1:2;127.0.0.1:0\n");
-        let first = port.address();
+        let first = port.address().unwrap();
         let bell = Doorbell::new().unwrap();
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settle = |port: &mut ClientPort| {
@@ -353,16 +358,16 @@ mod tests {
         let at = free();
         let named = active(&format!("server.1=a:1:2;localhost:{at}"));
         assert!(port.follow(&named, &bell).is_none() && port.sought.is_some());
-        assert_eq!(port.address(), first);
+        assert_eq!(port.address().unwrap(), first);
         assert!(port.follow(&named, &bell).is_none(), "it is being resolved");
         let (sockets, moved) = settle(&mut port).unwrap();
-        assert_eq!((sockets.len(), moved, port.address().port()), (2, at, at));
+        assert_eq!((sockets.len(), moved, port.address().unwrap().port()), (2, at, at));
         assert!(port.follow(&named, &bell).is_none() && port.sought.is_none());
         // A name that does not resolve, and one that another configuration replaces.
         let nowhere = active("server.1=a:1:2;no-such-host.invalid:7");
         assert!(port.follow(&nowhere, &bell).is_none());
         assert!(settle(&mut port).is_none());
-        assert_eq!(port.address().port(), at);
+        assert_eq!(port.address().unwrap().port(), at);
         assert!(port.follow(&nowhere, &bell).is_none());
         let other = free();
         let numbered = active(&format!("server.1=a:1:2;127.0.0.1:{other}"));
@@ -374,13 +379,21 @@ mod tests {
     fn the_port_may_stay_when_the_address_grows_or_shrinks() {
         for sockets in [1, 2] {
             let (mut port, old) = open("server.1=a:1:2;127.0.0.1:0\n", sockets);
-            let at = port.address().port();
+            let at = port.address().unwrap().port();
             let (wide, _) = follow(&mut port, &format!("server.1=a:1:2;{at}")).unwrap();
-            assert!(port.address().ip().is_unspecified(), "{sockets}: {}", port.address());
+            assert!(
+                port.address().unwrap().ip().is_unspecified(),
+                "{sockets}: {:?}",
+                port.address()
+            );
             drop(old);
             let narrow = follow(&mut port, &format!("server.1=a:1:2;127.0.0.1:{at}"));
             assert_eq!(narrow.unwrap().1, at, "{sockets}");
-            assert_eq!(port.address(), SocketAddr::from(([127, 0, 0, 1], at)), "{sockets}");
+            assert_eq!(
+                port.address().unwrap(),
+                SocketAddr::from(([127, 0, 0, 1], at)),
+                "{sockets}"
+            );
             drop(wide);
         }
     }
@@ -431,6 +444,17 @@ mod tests {
     }
 
     #[test]
+    fn without_a_client_port_there_is_none_and_no_configuration_opens_one() {
+        let text = "dataDir=/d\nsecureClientPort=1\nssl.keyStore.location=/k.pem\nssl.clientAuth=none\n\
+            initLimit=5\nsyncLimit=2\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n";
+        let mut config = config::parse(text.as_bytes(), "zoo.cfg").unwrap();
+        config.quorum.my_id = Some(1);
+        let (mut port, sockets) = ClientPort::open(&config, 2).unwrap();
+        assert!(port.address().is_none() && sockets.is_empty());
+        assert!(follow(&mut port, "server.1=a:1:2;127.0.0.1:0").is_none());
+    }
+
+    #[test]
     fn an_interface_behind_an_address_must_be_there() {
         let open = |address: &str| {
             let text = format!("dataDir=/d\nclientPort=0\nclientPortAddress={address}\n");
@@ -451,10 +475,10 @@ mod tests {
     #[test]
     fn an_address_that_is_taken_leaves_clients_where_they_are() {
         let mut port = member("server.1=a:1:2;127.0.0.1:0\n");
-        let first = port.address();
+        let first = port.address().unwrap();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = taken.local_addr().unwrap().port();
         assert!(follow(&mut port, &format!("server.1=a:1:2;127.0.0.1:{at}")).is_none());
-        assert_eq!(port.address(), first);
+        assert_eq!(port.address().unwrap(), first);
     }
 }

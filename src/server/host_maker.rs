@@ -113,7 +113,8 @@ impl HostMaker {
         let links = Links::new(link_options, bell.clone(), reactor.clone());
         let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)
             .map_err(|error| format!("the reader of the log: {error}"))?;
-        let mut desk = options::desk(&config, &folder, client_port.address().port());
+        let mut desk =
+            options::desk(&config, &folder, client_port.address().map(|address| address.port()));
         if let Some(port) = secure_port {
             desk.conf.secure_client_port = port.into();
         }

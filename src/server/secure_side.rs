@@ -64,16 +64,13 @@ impl SecureSide {
         Ok(side)
     }
 
-    /// Where clients connect with TLS, for the log; empty without TLS.
-    pub fn describe(&self) -> String {
-        match (self.address, &self.doors.client) {
-            (Some(address), Door::Either(_)) => {
-                format!(", with TLS on {address}, and with or without TLS on the former")
-            }
-            (Some(address), _) => format!(", with TLS on {address}"),
-            (None, Door::Either(_)) => ", with or without TLS".to_owned(),
-            (None, _) => String::new(),
-        }
+    /// Where clients connect, for the log. `client`: the address of `clientPort`.
+    pub fn describe(&self, client: Option<SocketAddr>) -> String {
+        let both =
+            if let Door::Either(_) = self.doors.client { " with or without TLS" } else { "" };
+        let plain = client.map(|address| format!("{address}{both}"));
+        let secure = self.address.map(|address| format!("{address} with TLS"));
+        plain.into_iter().chain(secure).collect::<Vec<_>>().join(", and on ")
     }
 }
 

@@ -200,7 +200,7 @@ fn serve(
     let (client_port, sockets) = ClientPort::open(config, session_cores)?;
     let secure = SecureSide::open(config, session_cores)?;
     // With the port that the system has chosen, if the configuration says 0.
-    let (address, with_tls) = (client_port.address(), secure.describe());
+    let places = secure.describe(client_port.address());
     warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
     tracing::info!("running as {}; up to {files} open files", wiring.describe());
 
@@ -254,12 +254,12 @@ fn serve(
         let ms = started.elapsed().as_millis();
         if config.quorum.is_distributed() {
             tracing::info!(
-                "listening for clients on {address}{with_tls}, {ms} ms after the start; they are \
+                "listening for clients on {places}, {ms} ms after the start; they are \
                  served as soon as there is a leader"
             );
         } else {
             speaker.set_role(LoggedState::Standalone, Epoch(0));
-            tracing::info!("serving clients on {address}{with_tls}, {ms} ms after the start");
+            tracing::info!("serving clients on {places}, {ms} ms after the start");
         }
     };
     follow(&news, threads, &serve, phases, serving)

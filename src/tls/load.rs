@@ -38,6 +38,8 @@ pub struct TlsContext {
     pub warnings: Vec<String>,
     /// SHA-256 of what was read.
     content: [u8; 32],
+    /// The same of what was read later and could not be used.
+    refused: Option<[u8; 32]>,
 }
 
 /// What a line of the log says about a certificate of this server.
@@ -72,7 +74,7 @@ impl OwnCertificate {
 /// What became of files that were read again.
 #[derive(Debug)]
 pub enum Reload {
-    /// They hold what they held.
+    /// They hold what they held when they were read the last time.
     Same,
     /// They make a new context, for new connections.
     Changed(Box<TlsContext>),
@@ -109,16 +111,27 @@ impl TlsContext {
         TlsContext::build(side, files)
     }
 
-    /// Reads the stores again.
-    pub fn reload(&self, side: &TlsSide) -> Reload {
+    /// Reads the stores again. Deriving the key of a password takes long, so what could not be used is not tried again.
+    pub fn reload(&mut self, side: &TlsSide) -> Reload {
         let files = match Files::read(side) {
-            Ok(files) if files.content() == self.content => return Reload::Same,
             Ok(files) => files,
             Err(error) => return Reload::Broken(error),
         };
+        let content = files.content();
+        if content == self.content {
+            // A later mistake with the same content is worth another line.
+            self.refused = None;
+            return Reload::Same;
+        }
+        if self.refused == Some(content) {
+            return Reload::Same;
+        }
         match TlsContext::build(side, files) {
             Ok(context) => Reload::Changed(Box::new(context)),
-            Err(error) => Reload::Broken(error),
+            Err(error) => {
+                self.refused = Some(content);
+                Reload::Broken(error)
+            }
         }
     }
 
@@ -151,6 +164,7 @@ impl TlsContext {
             own,
             warnings,
             content,
+            refused: None,
         })
     }
 }

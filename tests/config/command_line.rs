@@ -197,7 +197,7 @@ fn check_reads_the_files_that_the_configuration_names() {
     let loaded = cli::load(Some(&path), &PropertyArgs::default(), |_| None).unwrap();
     assert_eq!(loaded.quorum.my_id, Some(3));
     let embedded = cli::load(None, &PropertyArgs::default(), |_| None).unwrap();
-    assert_eq!(embedded.network.client.port, 2181);
+    assert_eq!(embedded.network.client.unwrap().port, 2181);
 }
 
 #[test]

@@ -354,7 +354,7 @@ fn a_reconfiguration_leaves_the_files_that_zookeeper_leaves() {
     );
     let again = again.unwrap();
     assert_eq!(again.quorum.ensemble(), config(SECOND));
-    assert_eq!(again.network.client.port, 2281);
+    assert_eq!(again.network.client.unwrap().port, 2281);
 }
 
 #[test]

@@ -155,7 +155,8 @@ fn a_small_jute_maxbuffer_is_warned_of() {
 
 #[test]
 fn an_interface_behind_an_address_counts_where_it_says_something() {
-    let host = |text: &str| good(cfg(&format!("clientPortAddress={text}"))).network.client.host;
+    let host =
+        |text: &str| good(cfg(&format!("clientPortAddress={text}"))).network.client.unwrap().host;
     let zoned = |address: std::net::Ipv6Addr, zone: &str| ListenHost::Zoned {
         address,
         zone: zone.to_owned(),

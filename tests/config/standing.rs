@@ -133,7 +133,7 @@ fn check(
         Err(_) => Standing::Refused,
         Ok(config) if config.quorum.is_distributed() => Standing::Member,
         Ok(config) => {
-            assert_ne!(config.network.client.port, 0, "{what}: on a random port");
+            assert_ne!(config.network.client.unwrap().port, 0, "{what}: on a random port");
             Standing::Alone
         }
     };

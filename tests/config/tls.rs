@@ -29,6 +29,16 @@ fn a_secure_port_has_stores_and_the_defaults_of_zookeeper() {
 }
 
 #[test]
+fn a_server_may_serve_clients_with_tls_alone() {
+    let alone = |lines: &str| file_with("zoo.cfg", &format!("dataDir=/d\n{lines}"), &[], &[]);
+    let config = good(alone(STORES));
+    assert_eq!(config.network.client, None);
+    assert_eq!(config.tls.secure_client.unwrap().port, 2281);
+    let error = error(alone("secureClientPort=0\n"));
+    assert!(error.text.contains("no client could connect"), "{error}");
+}
+
+#[test]
 fn names_of_java_become_what_exists_here() {
     let config = good(cfg(&format!(
         "{STORES}ssl.enabledProtocols=TLSv1.1,TLSv1.2\nssl.hostnameVerification=false\n\

@@ -8,7 +8,8 @@
 //! a port without TLS is known from the start.
 //!
 //! Handshakes are begun a few in each round of the executor, because each takes as long as thousands of reads: until its
-//! turn comes, a client's first bytes stay in its socket, and it holds no memory here.
+//! turn comes, a client's first bytes stay in its socket, and it holds no memory here. For the same reason a round reads
+//! the further messages of only some of the handshakes under way.
 
 use std::time::{Duration, Instant};
 
@@ -207,6 +208,13 @@ impl Connections {
     fn stand_for_handshake(&self, connection: &Connection) {
         self.shared.hellos.borrow_mut().push_back(connection.id);
         self.set_hello_timer(Duration::ZERO);
+    }
+
+    /// Whether a further message of a handshake may be read in this round; counts it.
+    pub(super) fn may_read_handshake(&self) -> bool {
+        let left = self.shared.handshake_reads_left.get();
+        self.shared.handshake_reads_left.set(left.saturating_sub(1));
+        left > 0
     }
 
     fn set_hello_timer(&self, delay: Duration) {

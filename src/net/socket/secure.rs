@@ -42,6 +42,9 @@ impl Secure {
         what: Readiness,
         records: &mut Records,
     ) -> Input {
+        if let Some(Fault(reason)) = self.session.take_fault() {
+            return failed(&reason);
+        }
         if self.session.is_ended() {
             return Input::End;
         }

@@ -84,6 +84,8 @@ pub struct Session {
     ended: bool,
     /// There was a fault: what rustls knows of the input does not fit any more, and it must not be asked again.
     failed: bool,
+    /// That fault, if plaintext came before it, until the next read.
+    fault: Option<Fault>,
 }
 
 /// What has become of one step of rustls.
@@ -97,7 +99,7 @@ enum Step {
 impl Session {
     /// The server's side, at its beginning.
     pub fn new(side: UnbufferedServerConnection) -> Session {
-        Session { side, held: Vec::new(), ended: false, failed: false }
+        Session { side, held: Vec::new(), ended: false, failed: false, fault: None }
     }
 
     /// Copies the ciphertext that is held to the front of a buffer, where further input has to follow it for
@@ -108,7 +110,8 @@ impl Session {
     }
 
     /// Processes ciphertext: what is held and what has arrived after it. Plaintext goes to the front of `plain`, which
-    /// is at least as long; what is to be sent goes into `out`, also after a fault.
+    /// is at least as long; what is to be sent goes into `out`, also after a fault. A fault behind plaintext is told by
+    /// [`Session::take_fault`]: the plaintext counts.
     ///
     /// # Errors
     /// The session is over.
@@ -122,11 +125,20 @@ impl Session {
         if self.failed {
             return Err(over());
         }
-        let received = self.receive_all(cipher, plain, out);
-        if received.is_err() {
+        let mut received = Received::default();
+        if let Err(fault) = self.receive_all(cipher, plain, out, &mut received) {
             (self.failed, self.held) = (true, Vec::new());
+            if received.bytes == 0 {
+                return Err(fault);
+            }
+            (self.fault, received.ended) = (Some(fault), true);
         }
-        received
+        Ok(received)
+    }
+
+    /// What has ended the session behind the plaintext that was received last.
+    pub fn take_fault(&mut self) -> Option<Fault> {
+        self.fault.take()
     }
 
     fn receive_all(
@@ -134,8 +146,8 @@ impl Session {
         cipher: &mut [u8],
         plain: &mut [u8],
         out: &mut Outbox,
-    ) -> Result<Received, Fault> {
-        let mut received = Received::default();
+        received: &mut Received,
+    ) -> Result<(), Fault> {
         let mut done = 0;
         loop {
             let UnbufferedStatus { mut discard, state } =
@@ -167,7 +179,7 @@ impl Session {
         received.ended = self.ended;
         received.consumed = done;
         self.hold(&cipher[done..]);
-        Ok(received)
+        Ok(())
     }
 
     /// Encrypts plaintext into `out`.

@@ -239,7 +239,7 @@ pub fn audit(config: &Config) -> Option<AuditOptions> {
 
 /// The facts for the answers to four-letter words, and which words are answered (`4lw.commands.whitelist`). `port` is
 /// the port on which clients connect.
-pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
+pub fn desk(config: &Config, folder: &DataFolder, port: Option<u16>) -> Desk {
     let millis = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
     // ZooKeeper: `conf` shows File.getAbsolutePath, so a relative path in the configuration is of no use to a reader.
     let absolute = |path: &std::path::Path| {
@@ -251,8 +251,8 @@ pub fn desk(config: &Config, folder: &DataFolder, port: u16) -> Desk {
         .filter(|name| config.admin.four_letter_words.allows(name))
         .collect();
     let conf = ConfFacts {
-        client_port: port.into(),
-        // ZooKeeper: ConfCommand shows -1 without a secure port.
+        client_port: port.map_or(-1, i32::from),
+        // ZooKeeper: ConfCommand shows -1 for a port that is not there.
         secure_client_port: -1,
         data_dir: absolute(&folder.folders.snapshots),
         data_log_dir: absolute(&folder.folders.logs),

@@ -306,14 +306,17 @@ fn new_files_make_a_new_context_and_broken_ones_leave_the_old() {
     let authority = Authority::new();
     let key = authority.issue("server", |_| {});
     let side = authority.side(key.clone());
-    let first = load(&side);
+    let mut first = load(&side);
     assert!(matches!(first.reload(&side), Reload::Same));
     let whole = fs::read(&key).unwrap();
     fs::write(&key, &whole[..whole.len() / 2]).unwrap();
     let Reload::Broken(error) = first.reload(&side) else { panic!("half a file was taken") };
     assert!(error.to_string().starts_with("ssl.quorum.keyStore.location: "), "{error}");
+    assert!(matches!(first.reload(&side), Reload::Same), "it is built again");
     authority.issue("server", |it| it.distinguished_name.push(DnType::OrganizationName, "new"));
-    let Reload::Changed(second) = first.reload(&side) else { panic!("a new file was not taken") };
+    let Reload::Changed(mut second) = first.reload(&side) else {
+        panic!("a new file was not taken")
+    };
     assert!(second.own.subject.starts_with("O=new") || second.own.subject.contains(",O=new"));
     assert_ne!(first.own.fingerprint, second.own.fingerprint);
     handshake(&first, &second, HOST).unwrap();

@@ -26,7 +26,11 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         "clientPort",
         port(),
         "",
-        together!(|c| c.network.client.port.to_string()),
+        together!(|c| c
+            .network
+            .client
+            .as_ref()
+            .map_or(String::new(), |listen| listen.port.to_string())),
     )
     .about("port for clients; 0 lets the system choose"),
     // ZooKeeper: QuorumPeerConfig.parseProperties.
@@ -36,7 +40,11 @@ pub(in crate::config::keys) static KEYS: &[Key] = &[
         "clientPortAddress",
         Kind::Text,
         "",
-        together!(|c| c.network.client.host.to_string()),
+        together!(|c| c
+            .network
+            .client
+            .as_ref()
+            .map_or(String::new(), |listen| listen.host.to_string())),
     )
     .about("interface for clients; every address if not set"),
     // ZooKeeper: QuorumPeerConfig.parseProperties. Here: net::bind.

@@ -133,7 +133,10 @@ fn check(
         Err(_) => Standing::Refused,
         Ok(config) if config.quorum.is_distributed() => Standing::Member,
         Ok(config) => {
-            assert_ne!(config.network.client.unwrap().port, 0, "{what}: on a random port");
+            assert!(
+                config.network.client.is_some_and(|at| at.port != 0),
+                "{what}: on a random port"
+            );
             Standing::Alone
         }
     };

@@ -382,15 +382,7 @@ fn what_would_weaken_security_is_refused_unless_it_is_switched_off() {
     let refused: Vec<&Key> =
         keys::all().filter(|key| matches!(key.fate, Fate::Refused { .. })).collect();
     let names: Vec<_> = refused.iter().map(|key| key.name).collect();
-    for expected in [
-        "sslQuorum",
-        "quorum.auth.enableSasl",
-        "quorum.auth.serverRequireSasl",
-        "quorum.auth.learnerRequireSasl",
-        "portUnification",
-        "ssl.crl",
-        "ssl.quorum.ocsp",
-    ] {
+    for expected in ["sslQuorum", "portUnification", "ssl.crl", "ssl.quorum.ocsp"] {
         assert!(names.contains(&expected), "{expected}");
     }
     for key in refused {

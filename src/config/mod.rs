@@ -22,6 +22,7 @@ pub mod dynamic;
 mod finish;
 mod flags;
 pub mod keys;
+mod logins_between;
 mod members;
 mod origin;
 pub mod properties;

@@ -7,6 +7,22 @@ pub const SASL_TOKEN_BYTES_MAX: usize = 4096;
 /// Longest challenge of DIGEST-MD5 that a client side reads, in bytes, as RFC 2831 demands.
 pub const SASL_CHALLENGE_BYTES_MAX: usize = 2048;
 
+/// Longest token of a login between servers, in bytes: the longest of a mechanism that is built.
+pub const LOGIN_TOKEN_BYTES_MAX: usize = SASL_TOKEN_BYTES_MAX;
+const _: () = assert!(SASL_CHALLENGE_BYTES_MAX <= LOGIN_TOKEN_BYTES_MAX);
+
+/// Links that other servers, or strangers, have opened and whose login is not over; the oldest makes room. Each holds a
+/// packet at most.
+pub const LOGINS_ACCEPTED_MAX: usize = 256;
+
+/// Links that this server has opened and whose login is not over; the oldest makes room. There are one or two for each
+/// member.
+pub const LOGINS_OPENED_MAX: usize = 1024;
+
+/// How long a server that has sent its id on the election port may be silent until it is taken for one that does not log
+/// in, where none has to, in ms. A server that logs in says so with its id; one that does not may have no vote to send.
+pub const LOGIN_SILENCE_MS: u64 = 1000;
+
 /// Random bytes of a nonce, as many as a Java server draws. The nonce has four characters for each three of them.
 pub const SASL_NONCE_BYTES: usize = 30;
 const _: () = assert!(SASL_NONCE_BYTES.is_multiple_of(3));

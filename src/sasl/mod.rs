@@ -1,4 +1,5 @@
-//! SASL: a client proves to this server who it is, by tokens that the two exchange (opcode 102).
+//! SASL: a client proves to this server who it is, by tokens that the two exchange (opcode 102), and servers prove it to
+//! each other ([`between`]).
 //!
 //! [`Mechanism`] is how a server lets clients log in, and an [`Exchange`] is one login under way. The module reads
 //! no file, draws no number and knows no connection: the JAAS file comes in as bytes ([`jaas`]), the nonce as an
@@ -6,8 +7,10 @@
 //! `Debug` output, and nothing may tell a stranger whether it was the name or the password that was wrong.
 //!
 //! Kerberos (GSSAPI) is not built yet. It will be a variant of [`Mechanism`] and of [`Exchange`]; what is already
-//! here of it are the names ([`kerberos`]), which DIGEST-MD5 needs as well.
+//! here of it are the names ([`kerberos`]), which DIGEST-MD5 needs as well. Between servers it will be a variant of
+//! [`between::Account`], too.
 
+pub mod between;
 pub mod digest_md5;
 mod directives;
 pub mod jaas;
@@ -18,7 +21,7 @@ use digest_md5::{ServerExchange, Users};
 
 pub use secret::{Nonce, NonceKey, Nonces, Secret};
 
-/// How the clients of a server log in.
+/// How clients, or other servers, log in at this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mechanism {
     /// DIGEST-MD5 with these users.

@@ -23,6 +23,10 @@ pub const LOGINS_OPENED_MAX: usize = 1024;
 /// in, where none has to, in ms. A server that logs in says so with its id; one that does not may have no vote to send.
 pub const LOGIN_SILENCE_MS: u64 = 1000;
 
+/// Lines about failed logins between servers that are written at once, and after how many seconds another one is: a
+/// server with a wrong password tries again for ever. Enough to see each reason once.
+pub const LOGIN_LINES: (u64, u64) = (20, 5);
+
 /// Random bytes of a nonce, as many as a Java server draws. The nonce has four characters for each three of them.
 pub const SASL_NONCE_BYTES: usize = 30;
 const _: () = assert!(SASL_NONCE_BYTES.is_multiple_of(3));

@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::id::ServerId;
+use crate::limits::LOGIN_LINES;
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
 use crate::log::Limiter;
 use crate::quorum::PeerOptions;
@@ -93,7 +94,7 @@ impl Gate {
             opened: BTreeMap::new(),
             sent: BTreeMap::new(),
             effects: Vec::new(),
-            lines: Limiter::of_provoked_lines(),
+            lines: Limiter::burst_then_one_in_seconds(LOGIN_LINES.0, LOGIN_LINES.1),
             accepted_counts: LoginCounts::default(),
             opened_counts: LoginCounts::default(),
         })
@@ -226,3 +227,6 @@ fn name(port: Port) -> &'static str {
         Port::ObserverMaster => "observerMaster",
     }
 }
+
+#[cfg(test)]
+mod tests;

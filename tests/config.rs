@@ -17,6 +17,8 @@ mod command_line;
 mod ensembles;
 #[path = "config/every_key.rs"]
 mod every_key;
+#[path = "config/logins_between.rs"]
+mod logins_between;
 #[path = "config/random.rs"]
 mod random;
 #[path = "config/refusals.rs"]

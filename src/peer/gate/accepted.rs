@@ -135,13 +135,13 @@ impl Gate {
                     return self.pass_accepted(link, &[], Some(reason));
                 }
                 let (remote, port) = (accepted.remote, accepted.port);
-                self.log_accepted(now, remote, port, Refusal::NoLogin);
+                self.log_accepted(now, remote, port, &Refusal::NoLogin);
             }
             self.accepted.remove(&link);
             return;
         }
         let (remote, port) = (accepted.remote, accepted.port);
-        self.log_accepted(now, remote, port, Refusal::Closed);
+        self.log_accepted(now, remote, port, &Refusal::Closed);
         self.accepted.remove(&link);
     }
 
@@ -184,7 +184,7 @@ impl Gate {
 
     fn refuse_accepted(&mut self, now: MonoUs, link: LinkId, refusal: Refusal) {
         let accepted = self.accepted.remove(&link).expect("it is there");
-        self.log_accepted(now, accepted.remote, accepted.port, refusal);
+        self.log_accepted(now, accepted.remote, accepted.port, &refusal);
         self.effects.push(Effect::Op(LinkOp::Close { link }));
     }
 }

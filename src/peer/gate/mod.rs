@@ -196,7 +196,7 @@ impl Gate {
     }
 
     /// Logs a refusal of a link that another server, or a stranger, has opened.
-    fn log_accepted(&mut self, now: MonoUs, remote: SocketAddr, port: Port, refusal: Refusal) {
+    fn log_accepted(&mut self, now: MonoUs, remote: SocketAddr, port: Port, refusal: &Refusal) {
         self.accepted_counts.failed += 1;
         if let Some(unsaid) = self.lines.allow(now) {
             tracing::warn!(
@@ -207,7 +207,13 @@ impl Gate {
     }
 
     /// Logs a refusal of a link that this server has opened, by either side.
-    fn log_opened(&mut self, now: MonoUs, remote: SocketAddr, is_election: bool, refusal: Refusal) {
+    fn log_opened(
+        &mut self,
+        now: MonoUs,
+        remote: SocketAddr,
+        is_election: bool,
+        refusal: &Refusal,
+    ) {
         self.opened_counts.failed += 1;
         if let Some(unsaid) = self.lines.allow(now) {
             let port = if is_election { name(Port::Election) } else { name(Port::Quorum) };

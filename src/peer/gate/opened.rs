@@ -121,7 +121,7 @@ impl Gate {
             LinkEvent::Received { bytes, .. } => self.on_opened_bytes(now, link, bytes),
             LinkEvent::Closed { .. } => {
                 let opened = self.opened.remove(&link).expect("it is there");
-                self.log_opened(now, opened.remote, opened.is_election, Refusal::Closed);
+                self.log_opened(now, opened.remote, opened.is_election, &Refusal::Closed);
                 self.effects.push(Effect::Closed { link, reason: Refusal::Closed.to_string() });
             }
             // Only accepted links are identified.
@@ -180,7 +180,7 @@ impl Gate {
 
     fn refuse_opened(&mut self, now: MonoUs, link: LinkId, refusal: Refusal) {
         let opened = self.opened.remove(&link).expect("it is there");
-        self.log_opened(now, opened.remote, opened.is_election, refusal);
+        self.log_opened(now, opened.remote, opened.is_election, &refusal);
         if !opened.is_left {
             let reason = refusal.to_string();
             self.effects.push(Effect::Closed { link, reason });

@@ -142,7 +142,7 @@ pub enum Progress {
 }
 
 /// Why a login between servers has failed: for the log of this server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The other side speaks its protocol at once.
     #[error("it does not log in, and quorum.auth.serverRequireSasl demands that")]
@@ -181,7 +181,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// What an operator can do about it, where this server has accepted the link.
-    pub fn advice_where_accepted(self) -> &'static str {
+    pub fn advice_where_accepted(&self) -> &'static str {
         match self {
             Refusal::NoLogin => {
                 "if it is a server of this ensemble, set quorum.auth.learnerRequireSasl=true on it; in a rolling \
@@ -198,7 +198,7 @@ impl Refusal {
     }
 
     /// The same, where this server has opened the link.
-    pub fn advice_where_opened(self) -> &'static str {
+    pub fn advice_where_opened(&self) -> &'static str {
         match self {
             Refusal::Refused => {
                 "its log has the reason; compare username and password of this server's section QuorumLearner with \

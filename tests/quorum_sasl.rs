@@ -16,6 +16,7 @@ mod refused;
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ringkeeper_history::longest_gap;
@@ -130,7 +131,7 @@ fn servers_log_in_at_each_other_and_an_observer_at_its_follower() {
     assert!(figure(&ensemble, leader, "zk_quorum_logins_accepted") >= 2);
     assert!(figure(&ensemble, 4, "zk_quorum_logins_made") >= 1);
     assert_eq!(ensemble.mode(4), Some(Mode::Observer));
-    assert!(log(&ensemble, 1).contains("port=\"observerMaster\""), "{}", ensemble.tails(30));
+    assert!(log(&ensemble, 1).contains("port=observerMaster"), "{}", ensemble.tails(30));
     ensemble.kill(leader);
     let next = ensemble.wait_leader_among(&[1, 2], LIMIT);
     ensemble.restart(leader);
@@ -159,6 +160,11 @@ fn servers_of_both_kinds_log_in_at_each_other_in_every_role() {
         (ours(), observer),
     ];
     let mut ensemble = Ensemble::prepare(&members, files.guarded());
+    // It takes longer to start than the others, which would elect one of themselves.
+    ensemble.spawn(3);
+    while !ensemble.takes_part(3) {
+        thread::sleep(Duration::from_millis(20));
+    }
     ensemble.start_all();
     assert_eq!(ensemble.leader(), 3, "the server of Apache ZooKeeper leads first");
     write_and_read(&mut ensemble, "/java-leads");
@@ -210,11 +216,10 @@ fn logins_are_switched_on_and_off_server_by_server_under_load() {
             load.wait_acknowledged(Instant::now());
         }
         println!("{line} {on}: {:.1?} since the beginning", begun.elapsed());
-        if line == SERVERS && on {
-            let leader = ensemble.leader();
-            let names = ["zk_quorum_logins_accepted"];
-            let counted = names.map(|name| ensemble.mntr(leader, name));
-            println!("leader {leader}: {counted:?}");
+        if (line, on) == (SERVERS, true) {
+            for id in [1, 2] {
+                assert!(figure(&ensemble, id, "zk_quorum_logins_made") >= 1, "server {id}");
+            }
         }
     }
     let longest = longest_gap(&load.recorder().acknowledgements());

@@ -135,7 +135,7 @@ fn strangers_and_forgers_are_refused_on_both_ports_with_the_reason_in_the_log() 
         "it does not log in, and quorum.auth.serverRequireSasl demands that",
         "wrong password",
         "no such user",
-        "the token has no directive response",
+        "the token is malformed",
         "the directive nonce does not fit the challenge",
         "has the length 2147483647",
     ] {

@@ -117,7 +117,7 @@ impl Gate {
                 if let Some(name) = name {
                     self.accepted_counts.passed += 1;
                     let (remote, port) = (accepted.remote, super::name(accepted.port));
-                    tracing::info!(%remote, port, user = ?name, "a server has logged in");
+                    tracing::info!(%remote, port, user = name, "a server has logged in");
                 }
                 self.pass_accepted(link, &rest, None);
             }

@@ -17,6 +17,8 @@
 mod accepted;
 mod opened;
 mod packet;
+#[cfg(test)]
+mod recorded;
 
 use super::digest_md5::{ClientExchange, Service};
 use super::jaas::Section;

@@ -168,6 +168,7 @@ impl Gate {
     fn pass_accepted(&mut self, link: LinkId, rest: &[u8], closed: Option<&str>) {
         let accepted = self.accepted.remove(&link).expect("it is there");
         let Accepted { port, remote, may_be, mut handshake, sent, .. } = accepted;
+        assert!(port == Port::Election || handshake.is_empty(), "a learner has no handshake");
         if !sent.is_empty() {
             self.sent.insert(link, sent);
         }

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::id::ServerId;
-use crate::limits::LOGIN_LINES;
+use crate::limits::{LOGIN_LINES, LOGINS_ACCEPTED_MAX, LOGINS_OPENED_MAX};
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
 use crate::log::Limiter;
 use crate::quorum::PeerOptions;
@@ -109,6 +109,18 @@ impl Gate {
         event: LinkEvent<'e>,
     ) -> Option<LinkEvent<'e>> {
         let link = event.link();
+        let event = self.handle_event(now, is_election, event);
+        self.check(link);
+        event
+    }
+
+    fn handle_event<'e>(
+        &mut self,
+        now: MonoUs,
+        is_election: bool,
+        event: LinkEvent<'e>,
+    ) -> Option<LinkEvent<'e>> {
+        let link = event.link();
         match event {
             LinkEvent::Accepted { port, remote, may_be, .. } => {
                 self.on_accepted(now, link, port, (remote, may_be));
@@ -165,6 +177,23 @@ impl Gate {
     /// Takes what has followed from the last events.
     pub(in crate::peer) fn take(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
+    }
+
+    /// Checks how a link, and the numbers of links, are related between two events.
+    fn check(&self, link: LinkId) {
+        assert!(self.accepted.len() <= LOGINS_ACCEPTED_MAX, "accepted links have a bound");
+        assert!(self.opened.len() <= LOGINS_OPENED_MAX, "opened links have a bound");
+        let (accepted, opened) = (self.accepted.get(&link), self.opened.get(&link));
+        assert!(accepted.is_none() || link.is_accepted(), "the other side has opened it");
+        assert!(opened.is_none() || !link.is_accepted(), "this server has opened it");
+        assert!(opened.is_none() || self.how.own.is_some(), "this server logs in");
+        if let Some(sent) = self.sent.get(&link) {
+            assert!(accepted.is_none() && opened.is_none(), "its login is over");
+            assert!(!sent.is_empty(), "bytes of its login are on their way");
+        }
+        if let Some(opened) = opened {
+            opened.check();
+        }
     }
 
     fn timeout_ms(&self, is_election: bool) -> u64 {

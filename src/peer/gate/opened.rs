@@ -32,6 +32,16 @@ pub(super) struct Opened {
     pub(super) sent: LoginBytes,
 }
 
+impl Opened {
+    /// Checks how the fields are related.
+    pub(super) fn check(&self) {
+        assert!(self.is_election || self.login.is_some(), "a learner's login begins at once");
+        assert!(self.is_election || self.waiting.is_empty(), "only the election speaks before");
+        assert!(self.login.is_some() || self.waiting.is_empty(), "the handshake goes first");
+        assert!(!self.is_left || self.is_election, "only the election leaves a link");
+    }
+}
+
 impl Gate {
     /// A link is connected: begins the login, or, on the election port, waits for the handshake, which the election
     /// sends when it gets the event.
@@ -160,6 +170,7 @@ impl Gate {
     fn pass_opened(&mut self, link: LinkId, rest: Vec<u8>) {
         self.opened_counts.passed += 1;
         let opened = self.opened.remove(&link).expect("it is there");
+        assert!(opened.login.is_some(), "a login that has not begun is not over");
         let Opened { remote, is_election, waiting, is_left, sent, .. } = opened;
         tracing::debug!(%remote, is_election, "logged in at another server");
         if is_left {

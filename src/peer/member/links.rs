@@ -119,6 +119,7 @@ impl Member {
 
     /// Does what follows at the gate, and draws the consequences of each event for an owner before the next one.
     pub(super) fn carry_out_gate(&mut self) {
+        // Without logins nothing follows.
         let Some(gate) = &mut self.gate else { return };
         for effect in gate.take() {
             match effect {

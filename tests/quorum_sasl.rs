@@ -16,7 +16,6 @@ mod refused;
 
 use std::fs;
 use std::path::PathBuf;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ringkeeper_history::longest_gap;
@@ -109,6 +108,14 @@ fn no_secret_in_the_logs(ensemble: &Ensemble) {
     }
 }
 
+/// Starts all servers, of which server 3 leads: it has the greatest id of the first two that make a quorum.
+fn start_led_by_3(ensemble: &mut Ensemble) {
+    ensemble.spawn(3);
+    ensemble.spawn(1);
+    ensemble.wait_leader_among(&[3], LIMIT);
+    ensemble.start_all();
+}
+
 #[test]
 fn servers_log_in_at_each_other_and_an_observer_at_its_follower() {
     let _turn = turn();
@@ -124,7 +131,7 @@ fn servers_log_in_at_each_other_and_an_observer_at_its_follower() {
     for id in [1, 4] {
         ensemble.reconfigure(id, |config| config.line(&format!("observerMasterPort={port}")));
     }
-    ensemble.start_all();
+    start_led_by_3(&mut ensemble);
     write_and_read(&mut ensemble, "/one");
     let leader = ensemble.leader();
     assert_eq!(leader, 3);
@@ -160,12 +167,7 @@ fn servers_of_both_kinds_log_in_at_each_other_in_every_role() {
         (ours(), observer),
     ];
     let mut ensemble = Ensemble::prepare(&members, files.guarded());
-    // It takes longer to start than the others, which would elect one of themselves.
-    ensemble.spawn(3);
-    while !ensemble.takes_part(3) {
-        thread::sleep(Duration::from_millis(20));
-    }
-    ensemble.start_all();
+    start_led_by_3(&mut ensemble);
     assert_eq!(ensemble.leader(), 3, "the server of Apache ZooKeeper leads first");
     write_and_read(&mut ensemble, "/java-leads");
     ensemble.kill(3);

@@ -210,6 +210,7 @@ mod tests {
             file_descriptors: FileDescriptors { open: Some(63), max: Some(20_000) },
             connections_refused: 0,
             handshakes: crate::metrics::HandshakeFigures::default(),
+            link_handshakes: crate::metrics::HandshakeFigures::default(),
             drop_probability: 0.0,
             digest_mismatches: 0,
             disk_is_full: false,
@@ -310,7 +311,8 @@ mod tests {
                 || metrics::STALLS_OWN.iter().any(|own| name.ends_with(own))
                 || metrics::HELD_OWN.contains(&name.strip_prefix("zk_").unwrap())
                 || metrics::ROOM_OWN.contains(&name.strip_prefix("zk_").unwrap())
-                || metrics::AUDIT_OWN.contains(&name.strip_prefix("zk_").unwrap());
+                || metrics::AUDIT_OWN.contains(&name.strip_prefix("zk_").unwrap())
+                || metrics::LINKS_OWN.contains(&name.strip_prefix("zk_").unwrap());
             // Counters of 3.10, which 3.9 does not have.
             let is_newer = name.starts_with("zk_op_count_");
             let is_theirs = is_newer || theirs.contains(&format!("{name}\t"));

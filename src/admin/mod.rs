@@ -46,6 +46,8 @@ pub struct Desk {
     pub audit_dropped: u64,
     /// TLS handshakes of clients.
     pub handshakes: HandshakeFigures,
+    /// TLS handshakes with other servers.
+    pub link_handshakes: HandshakeFigures,
     /// Additional information on a member of an ensemble; `None`: the server is standalone.
     pub ensemble: Option<EnsembleDesk>,
 }
@@ -134,6 +136,7 @@ impl Desk {
                 gauges.connections_refused = self.connections_refused;
                 gauges.audit_dropped = self.audit_dropped;
                 gauges.handshakes = self.handshakes;
+                gauges.link_handshakes = self.link_handshakes;
                 mntr(replica, &self.brief(replica, &gauges, mode), now)
             }
             FourLetterWord::Ruok => "imok".to_owned(),
@@ -284,6 +287,7 @@ fn gauges(replica: &Replica, asking: Asking, now: Now) -> Gauges {
         file_descriptors: FileDescriptors::default(),
         connections_refused: 0,
         handshakes: HandshakeFigures::default(),
+        link_handshakes: HandshakeFigures::default(),
         digest_mismatches: database.digest_mismatches(),
         disk_is_full: replica.is_disk_full(),
         audit_dropped: 0,

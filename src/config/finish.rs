@@ -27,23 +27,24 @@ use crate::limits::{CONNECTION_MEMORY_FRAMES_MIN, FRAME_BYTES_CEILING};
 /// buffers              jute.maxbuffer, its extra size, and what is relative to them
 /// session_times        tickTime, minSessionTimeout, maxSessionTimeout
 /// connection_weights   connection_throttle_*_weight
-/// tls                  ssl.*, ssl.quorum.*, secureClientPort, secureClientPortAddress
+/// tls::clients         ssl.*, secureClientPort, secureClientPortAddress
 /// sasl                 authProvider.*, enforce.auth.*, superUser.*, the JAAS file
 /// audit_file           audit.enable, audit.file
 /// read_only_word       readonlymode.enabled, 4lw.commands.whitelist
 /// members              server.*, group.*, weight.*, dynamicConfigFile, myid
 /// client_address       clientPort, clientPortAddress, this server's line
+/// tls::servers         ssl.quorum.*
 /// shell_files          what looks as if it were set, and is not
 /// ```
 /// The client's address comes after `myid`, which says whose line is this server's, and before `members::stand`,
-/// which looks for ports that collide with it. The scheme `x509` exists where a port takes TLS, so `tls` comes before
-/// `sasl`.
+/// which looks for ports that collide with it. The scheme `x509` exists where a port takes TLS, so `tls::clients`
+/// comes before `sasl`.
 pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>) {
     folders(reading);
     buffers(reading);
     session_times(reading);
     connection_weights(reading);
-    tls::finish(reading);
+    tls::clients(reading);
     sasl::finish(reading, &mut read_file);
     audit_file(reading);
     read_only_word(reading);
@@ -51,6 +52,7 @@ pub(super) fn finish(reading: &mut Reading, mut read_file: Option<ReadFile<'_>>)
     members::my_id(reading, &mut read_file);
     client_address(reading);
     members::stand(reading, &mut read_file);
+    tls::servers(reading);
     shell_files::look(reading, &mut read_file);
 }
 

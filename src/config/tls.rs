@@ -11,17 +11,24 @@ use super::value::Value;
 use crate::tls::names;
 use crate::tls::stores::StoreKind;
 
-/// Fills `Config::tls`.
-pub(super) fn finish(reading: &mut Reading) {
+/// Fills the part of `Config::tls` that is about clients.
+pub(super) fn clients(reading: &mut Reading) {
     secure_port(reading);
-    let clients_use_it = reading.config.tls.serves_clients();
-    // One error is enough for a key that is refused.
-    let is_on = |key: &str| {
-        bool_of(reading, key) == Some(true) && !reading.errors.iter().any(|error| error.key == key)
-    };
-    let servers_use_it = is_on("sslQuorum") || is_on("portUnification");
-    reading.config.tls.client = side(reading, TlsSide::of_clients(), clients_use_it);
-    reading.config.tls.quorum = side(reading, TlsSide::of_servers(), servers_use_it);
+    let is_used = reading.config.tls.serves_clients();
+    reading.config.tls.client = side(reading, TlsSide::of_clients(), is_used);
+}
+
+/// Fills the part that is about other servers. The members are known by now.
+pub(super) fn servers(reading: &mut Reading) {
+    let is_distributed = reading.config.quorum.is_distributed();
+    let is_used = is_distributed && reading.config.tls.serves_servers();
+    reading.config.tls.quorum = side(reading, TlsSide::of_servers(), is_used);
+    let calls = is_distributed && reading.config.tls.quorum_uses_tls;
+    if calls && reading.config.tls.quorum.trust_store.is_none() {
+        let text = "not set, but required to check the certificates of the servers to which this one connects \
+            (sslQuorum=true): name the file with the certificates of their issuers";
+        missing(reading, "ssl.quorum.trustStore.location", text);
+    }
 }
 
 // ZooKeeper: QuorumPeerConfig.parseProperties; an address without the port is an error.

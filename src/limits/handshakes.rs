@@ -48,3 +48,12 @@ pub const TINY_RECORD_BYTES: usize = 512;
 
 /// Bytes that are read in one turn from a connection whose records are tiny: two hundred of the shortest.
 pub const TINY_RECORDS_READ_BYTES: usize = 4096;
+
+/// How long the handshake of a link between servers may take, in ms. As long as that of a client.
+pub const LINK_HANDSHAKE_MS_MAX: u64 = HANDSHAKE_MS_MAX;
+
+/// Accepted links that have not said yet whether they begin with TLS, or whose handshake is not over, from addresses
+/// that are not known as those of members. The oldest makes room: a handshake takes some milliseconds, so whoever wants
+/// to keep a server out has to open some thousand connections a second.
+pub const LINK_HANDSHAKES_MAX: usize = 64;
+const _: () = assert!(LINK_HANDSHAKES_MAX < super::STRANGER_LINKS_MAX);

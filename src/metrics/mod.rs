@@ -6,6 +6,7 @@
 
 mod audit;
 mod held;
+mod links;
 mod names;
 pub mod process;
 pub mod quorum;
@@ -14,6 +15,7 @@ mod stalls;
 
 pub use audit::{OWN as AUDIT_OWN, each as each_audit};
 pub use held::{Held, OWN as HELD_OWN, each as each_held};
+pub use links::{OWN as LINKS_OWN, each as each_link};
 pub(crate) use names::rounded;
 pub use names::{ENSEMBLES_ALONE, Gauges, HandshakeFigures, Value, WITHOUT_MEANING, each};
 pub use room::{OWN as ROOM_OWN, each as each_room};

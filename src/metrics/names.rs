@@ -17,7 +17,7 @@ pub enum Value {
     Real(f64),
 }
 
-/// TLS handshakes of clients.
+/// TLS handshakes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HandshakeFigures {
     /// Connections whose handshake is not over.
@@ -55,8 +55,10 @@ pub struct Gauges {
     pub file_descriptors: FileDescriptors,
     /// Connections that were refused because there were too many.
     pub connections_refused: u64,
-    /// TLS handshakes.
+    /// TLS handshakes of clients.
     pub handshakes: HandshakeFigures,
+    /// TLS handshakes with other servers, whose number is bounded otherwise.
+    pub link_handshakes: HandshakeFigures,
     /// Digests of the tree that differed from the one in the transaction.
     pub digest_mismatches: u64,
     /// Whether writes are refused because the disk is full.

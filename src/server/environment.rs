@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use super::wiring::Wiring;
-use super::{beginnings, client_port, membership, options, secure_side};
+use super::{beginnings, client_port, membership, options, secure_links, secure_side};
 use crate::audit;
 use crate::config::report::Here;
 use crate::config::{Config, PeerType};
@@ -121,7 +121,7 @@ fn ports(config: &Config, here: &mut Here) {
     }
 }
 
-/// Tries the ports for clients, and the certificate that they need.
+/// Tries the ports for clients, and the certificates that TLS needs.
 fn client_ports(config: &Config, here: &mut Here) {
     for (listen, key) in client_port::places(config) {
         let bound = options::listen_address(listen)
@@ -135,6 +135,7 @@ fn client_ports(config: &Config, here: &mut Here) {
         }
     }
     here.denied.extend(secure_side::obstacle(config));
+    here.denied.extend(secure_links::obstacle(config));
 }
 
 /// A sentence on a port that another process has. That is usually the server that is about to be replaced, so this

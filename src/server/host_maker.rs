@@ -5,6 +5,7 @@
 //! result is used.
 
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::again::{Failure, Lack};
@@ -17,7 +18,7 @@ use super::{options, oracle};
 use crate::audit::AuditLog;
 use crate::config::Config;
 use crate::config::dynamic::Keeper;
-use crate::net::links::{LinkOptions, Links};
+use crate::net::links::{LinkOptions, LinkTls, Links};
 use crate::net::{Budget, Census, Handshakes};
 use crate::runtime::{
     Clock, DataFolder, DiskWorker, Doorbell, LogDevice, LogRing, Reactor, Reading,
@@ -49,6 +50,8 @@ pub struct HostMaker {
     pub secure_port: Option<u16>,
     /// Counts TLS handshakes of clients.
     pub handshakes: Handshakes,
+    /// TLS between servers.
+    pub link_tls: Option<Arc<LinkTls>>,
 }
 
 impl HostMaker {
@@ -76,6 +79,7 @@ impl HostMaker {
             audit,
             secure_port,
             handshakes,
+            link_tls,
         } = self;
         let clock = Clock::start();
         // A random number of the process: the hash of the tree, and delays in elections, must not be guessable or
@@ -110,7 +114,9 @@ impl HostMaker {
             bind_attempts_max: between.bind_attempts_max,
             peer_address_check: between.peer_address_check,
         };
-        let links = Links::new(link_options, bell.clone(), reactor.clone());
+        let link_handshakes = link_tls.as_ref().map(|tls| tls.handshakes.clone());
+        let handshakes = (handshakes, link_handshakes.unwrap_or_default());
+        let links = Links::new(link_options, link_tls, bell.clone(), reactor.clone());
         let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)
             .map_err(|error| format!("the reader of the log: {error}"))?;
         let mut desk =

@@ -13,6 +13,7 @@
 
 mod again;
 mod beginnings;
+mod certificates;
 mod client_port;
 mod clients;
 mod crossing;
@@ -28,6 +29,7 @@ mod past;
 mod phases;
 pub mod purge;
 mod recover;
+mod secure_links;
 mod secure_side;
 mod session_core;
 mod stalls;

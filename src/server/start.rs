@@ -22,6 +22,7 @@ use super::host_maker::HostMaker;
 use super::membership::{self, Teller};
 use super::options;
 use super::phases::{Phases, ServerPhase};
+use super::secure_links;
 use super::secure_side::SecureSide;
 use super::turns::Ended;
 use super::wiring::Wiring;
@@ -199,6 +200,7 @@ fn serve(
     // recovery.
     let (client_port, sockets) = ClientPort::open(config, session_cores)?;
     let secure = SecureSide::open(config, session_cores)?;
+    let link_tls = secure_links::open(config)?;
     // With the port that the system has chosen, if the configuration says 0.
     let places = secure.describe(client_port.address());
     warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
@@ -234,6 +236,7 @@ fn serve(
         audit: audit.clone(),
         secure_port: secure.address.map(|address| address.port()),
         handshakes: secure.handshakes,
+        link_tls,
     };
     let start = Start {
         sockets,

@@ -10,8 +10,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
@@ -245,6 +247,11 @@ fn server(
     let mut config = builder.with_cert_resolver(resolver);
     // Java: useCipherSuitesOrder, which is on.
     config.ignore_client_order = side.cipher_suites.is_some();
+    if side.is_between_servers() {
+        // Every link shows its certificate, so that one that is not trusted any more is refused from then on.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     Ok(config)
 }
 
@@ -259,7 +266,10 @@ fn client(
         .with_protocol_versions(&versions(side, provider))
         .map_err(|_| side.about_suites())?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-    Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))))
+    let resolver = Arc::new(SingleCertAndKey::from(certified));
+    let mut config = builder.with_client_cert_resolver(resolver);
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 /// rustls' provider with the configured suites, in their order.
@@ -364,6 +374,10 @@ fn first_line(bytes: &[u8]) -> Zeroizing<String> {
 }
 
 impl TlsSide {
+    fn is_between_servers(&self) -> bool {
+        *self.prefix == *TlsSide::of_servers().prefix
+    }
+
     fn error(&self, suffix: &str, problem: impl fmt::Display) -> TlsError {
         TlsError {
             key: format!("{}{suffix}", self.prefix),

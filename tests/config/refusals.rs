@@ -176,9 +176,7 @@ fn an_interface_behind_an_address_counts_where_it_says_something() {
 fn advice_on_a_key_that_stands_where_it_does_not_count_is_no_way_into_a_refusal() {
     let said =
         |lines: &str, flags: &[(&str, &str)]| notes(&good(cfg_with(lines, flags, &[]))).concat();
-    for (lines, flag) in
-        [("", "-Dzookeeper.sslQuorum=true"), ("", "-Dzookeeper.portUnification=true")]
-    {
+    for (lines, flag) in [("", "-Dzookeeper.quorum.auth.enableSasl=true")] {
         let said = said(lines, &[("JVMFLAGS", flag)]);
         assert!(said.contains("has no effect"), "{lines}{flag}: {said}");
         assert!(

@@ -104,3 +104,28 @@ fn x509_exists_where_a_port_takes_tls_and_can_be_demanded_where_it_asks_for_cert
         assert!(error.text.contains("needs a port that takes TLS"), "{error}");
     }
 }
+
+const SERVERS: &str = "server.1=a:1:2\nserver.2=b:1:2\n";
+
+#[test]
+fn servers_that_use_tls_need_stores_and_a_server_without_others_does_not() {
+    let check = |lines: &str| {
+        let text = format!("dataDir=/d\nclientPort=2181\n{SERVERS}{lines}");
+        file_with("zoo.cfg", &text, &[], &[("/d/myid", "1")])
+    };
+    let key = "ssl.quorum.keyStore.location=/k.pem\n";
+    let stores = format!("{key}ssl.quorum.trustStore.location=/t.pem\n");
+    for switch in ["sslQuorum=true\n", "portUnification=true\n"] {
+        let tls = good(check(&format!("{switch}{stores}"))).tls;
+        assert!(tls.serves_servers());
+        assert_eq!(tls.quorum_uses_tls, switch.starts_with('s'));
+        assert_eq!(tls.quorum.client_auth, ClientAuth::Need);
+        assert!(tls.quorum.hostname_verification && tls.quorum.client_hostname_verification);
+        assert_eq!(error(check(&format!("{switch}{key}"))).key, "ssl.quorum.trustStore.location");
+        assert_eq!(notes(&good(cfg(switch))), Vec::<String>::new(), "there is nobody to speak to");
+    }
+    let unasked = format!("{key}ssl.quorum.clientAuth=none\n");
+    let needed = error(check(&format!("sslQuorum=true\n{unasked}")));
+    assert!(needed.text.contains("to which this one connects"), "{needed}");
+    good(check(&format!("portUnification=true\n{unasked}")));
+}

@@ -85,6 +85,7 @@ fn gauges() -> Gauges {
         file_descriptors: FileDescriptors { open: Some(63), max: Some(20_000) },
         connections_refused: 0,
         handshakes: crate::metrics::HandshakeFigures::default(),
+        link_handshakes: crate::metrics::HandshakeFigures::default(),
         drop_probability: 0.0,
         digest_mismatches: 0,
         disk_is_full: false,
@@ -316,7 +317,8 @@ fn each_metric_of_zookeeper_is_told_or_explained_and_none_twice() {
         let own = metrics::STALLS_OWN.contains(&metric(line))
             || metrics::HELD_OWN.contains(&metric(line))
             || metrics::ROOM_OWN.contains(&metric(line))
-            || metrics::AUDIT_OWN.contains(&metric(line));
+            || metrics::AUDIT_OWN.contains(&metric(line))
+            || metrics::LINKS_OWN.contains(&metric(line));
         assert!(known != own, "{name} is not ZooKeeper's, or is and is said to be ours");
     }
 }

@@ -220,7 +220,7 @@ pub(super) static QUORUM_KEYS: &[Key] = &side!(
     "ssl.quorum.",
     quorum,
     "true",
-    "whether the certificate of a server that connects must name the host of a server.N line"
+    "whether the certificate of a server that connects must name the host of a server.N line, or its own address"
 );
 
 fn is_x509(value: &Value) -> bool {
@@ -319,26 +319,27 @@ pub(super) static KEYS: &[Key] = &[
             verdict: fine,
         }),
     ),
-    Key::new(
-        Theme::Security,
-        Place::File,
+    // ZooKeeper: Leader.createServerSocket, QuorumCnxManager.Listener and ObserverMaster.start read it with sslQuorum.
+    file(
         "portUnification",
         Kind::Bool,
-        Fate::Refused {
-            why: "TLS between servers is not built yet, so servers that use it could not reach this one; set \
-                  it to false if none does",
-            harmless: is_false,
-        },
+        Fate::Acted(Acted {
+            set: Set::Bool(|c, value| c.tls.quorum_port_unification = value),
+            get: |c| c.tls.quorum_port_unification.to_string(),
+            about: "whether other servers may connect with TLS and without it",
+            verdict: fine,
+        }),
     )
     .default("false"),
     file(
         "sslQuorum",
         Kind::Bool,
-        Fate::Refused {
-            why: "TLS between servers is not built yet, and without it their connections would not be \
-                  encrypted; set it to false to accept that",
-            harmless: is_false,
-        },
+        Fate::Acted(Acted {
+            set: Set::Bool(|c, value| c.tls.quorum_uses_tls = value),
+            get: |c| c.tls.quorum_uses_tls.to_string(),
+            about: "whether servers use TLS among themselves",
+            verdict: fine,
+        }),
     )
     .default("false"),
 ];

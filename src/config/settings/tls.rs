@@ -23,7 +23,13 @@ pub struct Tls {
     /// Whether new certificates of the side for clients are taken without a restart. Default: false, as in ZooKeeper,
     /// which reads the key store for each connection anyway. Key `client.certReload`.
     pub client_cert_reload: bool,
-    /// The same between servers. Default: false. Key `sslQuorumReloadCertFiles`.
+    /// Whether this server connects to others with TLS, and lets them connect with TLS alone. Default: false. Key
+    /// `sslQuorum`.
+    pub quorum_uses_tls: bool,
+    /// Whether others may connect with TLS and without it. Default: false. Key `portUnification`.
+    pub quorum_port_unification: bool,
+    /// Whether new certificates of the side between servers are taken without a restart. Default: false. Key
+    /// `sslQuorumReloadCertFiles`.
     pub quorum_cert_reload: bool,
     /// The name of a certificate whose owner is the super user. Default: none. Key
     /// `X509AuthenticationProvider.superUser`.
@@ -49,8 +55,8 @@ pub struct TlsSide {
     /// Whether the certificate of a server must name the host of its `server.N` line. Default: true. Key
     /// `hostnameVerification`.
     pub hostname_verification: bool,
-    /// Whether the certificate of a server that connects must name the host of a `server.N` line. Default: true between
-    /// servers; false for clients, for whom true is refused. Key `clientHostnameVerification`.
+    /// Whether the certificate of a server that connects must name the host of a `server.N` line, or its own address.
+    /// Default: true between servers; false for clients, for whom true is refused. Key `clientHostnameVerification`.
     pub client_hostname_verification: bool,
     /// How long a connection may take to show whether it begins with TLS. Milliseconds. Default: 5000. Key
     /// `handshakeDetectionTimeoutMillis`.
@@ -119,6 +125,11 @@ impl Tls {
     pub fn serves_clients(&self) -> bool {
         self.secure_client.is_some() || self.client_port_unification
     }
+
+    /// Whether servers use TLS among themselves, if there are others.
+    pub fn serves_servers(&self) -> bool {
+        self.quorum_uses_tls || self.quorum_port_unification
+    }
 }
 
 impl TlsSide {
@@ -155,6 +166,8 @@ impl Default for Tls {
             secure_client: None,
             client_port_unification: false,
             client_cert_reload: false,
+            quorum_uses_tls: false,
+            quorum_port_unification: false,
             quorum_cert_reload: false,
             x509_super_user: None,
         }

@@ -17,7 +17,7 @@ use rustls::server::UnbufferedServerConnection;
 
 use super::{Connection, End};
 use crate::limits;
-use crate::net::socket::Output;
+use crate::net::socket::{Output, Session};
 use crate::net::stranger::{Stranger, TELLING_BYTES, TLS_HANDSHAKE};
 use crate::net::{Connections, Door};
 
@@ -115,7 +115,7 @@ impl Connection {
         self.stuck_since.set(now);
         match UnbufferedServerConnection::new((port.settings)()) {
             Ok(side) => {
-                self.socket.begin_tls(side);
+                self.socket.begin_tls(Session::new(side));
                 self.recount();
                 self.wake();
             }

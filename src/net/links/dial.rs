@@ -22,15 +22,32 @@ const NEXT_AFTER: Duration = Duration::from_millis(250);
 /// How often the answers of resolvers are checked during the wait for connections.
 const NAMES_EVERY: Duration = Duration::from_millis(10);
 
+/// A connection that was made.
+pub(super) struct Reached {
+    /// The connected socket.
+    pub socket: TcpStream,
+    /// The address that answered.
+    pub remote: SocketAddr,
+    /// The host whose address it is, as the endpoint has it.
+    pub host: String,
+}
+
+/// An address to try.
+struct Place {
+    address: SocketAddr,
+    /// The host whose address it is.
+    host: String,
+}
+
 /// Attempts in progress, and further addresses.
 #[derive(Default)]
 struct Race {
     /// Names without an answer.
     lookups: Vec<Lookup>,
     /// Addresses that were not tried yet.
-    waiting: VecDeque<SocketAddr>,
+    waiting: VecDeque<Place>,
     /// Attempts in progress, oldest first.
-    asked: Vec<(Socket, SocketAddr)>,
+    asked: Vec<(Socket, Place)>,
     /// The time of the newest attempt.
     last_asked: Option<Instant>,
     /// Why addresses and names have failed, in words for an operator.
@@ -45,7 +62,7 @@ pub(super) fn connect(
     to: &[Endpoint],
     timeout: Duration,
     names: &Names,
-) -> Result<(TcpStream, SocketAddr), String> {
+) -> Result<Reached, String> {
     let until = Instant::now() + timeout;
     let mut race = Race { lookups: to.iter().map(|at| names.ask(at)).collect(), ..Race::default() };
     loop {
@@ -71,7 +88,10 @@ impl Race {
         lookups.retain(|lookup| match lookup.answer() {
             None => true,
             Some(Ok(addresses)) => {
-                waiting.extend(addresses);
+                let host = lookup.host();
+                waiting.extend(
+                    addresses.into_iter().map(|address| Place { address, host: host.to_owned() }),
+                );
                 false
             }
             Some(Err(reason)) => {
@@ -84,13 +104,13 @@ impl Race {
     /// Tries the next address if it is due.
     fn ask_next(&mut self) {
         while self.asked.is_empty() || self.next_in().is_zero() {
-            let Some(address) = self.waiting.pop_front() else { return };
-            match ask(address) {
+            let Some(place) = self.waiting.pop_front() else { return };
+            match ask(place.address) {
                 Ok(socket) => {
-                    self.asked.push((socket, address));
+                    self.asked.push((socket, place));
                     self.last_asked = Some(Instant::now());
                 }
-                Err(error) => self.reasons.push(format!("{address}: {error}")),
+                Err(error) => self.reasons.push(format!("{}: {error}", place.address)),
             }
         }
     }
@@ -107,7 +127,7 @@ impl Race {
     }
 
     /// Waits for an event, at most for `patience`. Returns the connection that has answered, if one has.
-    fn wait(&mut self, mut patience: Duration) -> Option<(TcpStream, SocketAddr)> {
+    fn wait(&mut self, mut patience: Duration) -> Option<Reached> {
         if !self.lookups.is_empty() {
             patience = patience.min(NAMES_EVERY);
         }
@@ -133,9 +153,9 @@ impl Race {
         // From the back, so that removing one leaves the places of those before it.
         let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
         for at in (0..ready.len()).rev().filter(|at| ready[*at]) {
-            let (socket, address) = self.asked.remove(at);
+            let (socket, Place { address, host }) = self.asked.remove(at);
             match socket.take_error().and_then(|error| error.map_or(Ok(()), Err)) {
-                Ok(()) => return Some((socket.into(), address)),
+                Ok(()) => return Some(Reached { socket: socket.into(), remote: address, host }),
                 Err(error) => self.reasons.push(format!("{address}: {error}")),
             }
         }
@@ -153,9 +173,11 @@ impl Race {
     /// Why it failed when the time is over: what has not answered, and what was not even tried.
     fn unanswered(mut self, timeout: Duration) -> String {
         let ms = timeout.as_millis();
-        let silent = self.asked.iter().map(|(_, at)| format!("{at}: no answer within {ms} ms"));
+        let silent = self.asked.iter();
+        let silent = silent.map(|(_, at)| format!("{}: no answer within {ms} ms", at.address));
         self.reasons.extend(silent);
-        self.reasons.extend(self.waiting.iter().map(|at| format!("{at}: no time was left")));
+        let untried = self.waiting.iter();
+        self.reasons.extend(untried.map(|at| format!("{}: no time was left", at.address)));
         self.reasons.extend(self.lookups.iter().map(Lookup::unanswered));
         self.reason()
     }
@@ -225,9 +247,9 @@ mod tests {
             for to in orders {
                 let began = Instant::now();
                 let timeout = Duration::from_secs(60);
-                let (stream, remote) = connect(&to, timeout, &names).unwrap();
-                assert_eq!(endpoint(remote), good);
-                assert_eq!(stream.peer_addr().unwrap(), remote);
+                let reached = connect(&to, timeout, &names).ok().unwrap();
+                assert_eq!((endpoint(reached.remote), &reached.host), (good.clone(), &good.host));
+                assert_eq!(reached.socket.peer_addr().unwrap(), reached.remote);
                 assert!(began.elapsed() < timeout / 4, "{to:?}: {:?}", began.elapsed());
             }
         }
@@ -240,12 +262,12 @@ mod tests {
         let to = [endpoint(closed), silent.at.clone()];
         let began = Instant::now();
         let timeout = Duration::from_millis(400);
-        let reason = connect(&to, timeout, &Names::default()).unwrap_err();
+        let reason = connect(&to, timeout, &Names::default()).err().unwrap();
         assert!(began.elapsed() >= timeout, "{:?}", began.elapsed());
         assert!(reason.contains(&format!("{closed}: ")) && reason.contains("refused"), "{reason}");
         let silence = format!("127.0.0.1:{}: no answer within 400 ms", silent.at.port);
         assert!(reason.contains(&silence), "{reason}");
-        let reason = connect(&[], timeout, &Names::default()).unwrap_err();
+        let reason = connect(&[], timeout, &Names::default()).err().unwrap();
         assert_eq!(reason, "there is no address to connect to");
     }
 }

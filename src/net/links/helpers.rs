@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -35,8 +35,8 @@ pub(super) enum Job {
 
 /// The result of a job; failures are texts for an operator.
 pub(super) enum Outcome {
-    /// The connected socket, and the address that answered.
-    Connected(Result<(TcpStream, SocketAddr), String>),
+    /// The connected socket.
+    Connected(Result<dial::Reached, String>),
     /// The listening socket.
     Bound(Result<TcpListener, String>),
     /// For each name its addresses, or why there are none.

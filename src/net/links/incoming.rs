@@ -9,6 +9,7 @@
 //! A link is only told which members it may be. Whether what it then says of itself agrees with that is for its owner
 //! to check. ZooKeeper makes no such check.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Instant;
 
@@ -24,13 +25,14 @@ impl Links {
     /// then matched to the new members ([`Links::place`]).
     pub(super) fn set_members(&self, hosts: MemberHosts) {
         let mut members = self.shared.members.borrow_mut();
-        if members.check() == PeerAddressCheck::Off {
-            return;
-        }
         members.set(hosts);
+        let is_off = members.check() == PeerAddressCheck::Off;
         drop(members);
         self.shared.is_identifying.set(true);
-        if !self.ask() {
+        if is_off {
+            // Certificates name hosts, whatever their addresses are.
+            self.identify();
+        } else if !self.ask() {
             self.place();
         }
     }
@@ -104,13 +106,23 @@ impl Links {
                 None => members.handle_no_answer(),
             }
         }
+        drop(members);
+        self.identify();
+    }
+
+    /// Tells the owners of links which members these may be, if the members have changed.
+    fn identify(&self) {
         if !self.shared.is_identifying.replace(false) {
             return;
         }
+        let members = self.shared.members.borrow();
         let mut told = Vec::new();
         for (id, slot) in &*self.shared.links.borrow() {
             let Slot::Open(link) = slot else { continue };
-            if let Some(may_be) = link.identify(|from| members.may_be(from)) {
+            // The owner of a link that is not known yet hears of it with these members.
+            if let Some(may_be) = link.identify(&members)
+                && link.is_known()
+            {
                 told.push(Event::Identified { link: *id, may_be });
             }
         }
@@ -168,9 +180,20 @@ impl Links {
         let number = self.shared.accepted.get();
         self.shared.accepted.set(number + 1);
         let link = LinkId::accepted(number);
-        match self.open(link, stream, remote, Some(&may_be)) {
-            Ok(()) => self.tell(Event::Accepted { link, port, remote, may_be }),
-            Err(error) => tracing::warn!("connection from {remote} could not be used: {error}"),
+        let opened = self.open(link, stream, remote, Some((port, may_be.clone())));
+        let link = match opened {
+            Ok(link) => link,
+            Err(error) => {
+                return tracing::warn!("connection from {remote} could not be used: {error}");
+            }
+        };
+        match &self.shared.tls {
+            None => self.tell(Event::Accepted { link: link.id, port, remote, may_be }),
+            Some(tls) => {
+                tls.handshakes.enter();
+                link.await_first_byte(tls.detection);
+                self.make_room_for_handshake();
+            }
         }
     }
 
@@ -184,7 +207,13 @@ impl Links {
     }
 
     /// Refuses a connection, which its caller drops, and logs that, at a limited rate.
-    fn refuse(&self, port: Port, remote: SocketAddr, reason: &str) {
+    pub(super) fn refuse(&self, port: Port, remote: SocketAddr, reason: &str) {
+        let name = listen::name(port);
+        self.warn(format_args!("connection from {remote} to the {name} refused: {reason}"));
+    }
+
+    /// Logs a warning about a connection, at a limited rate.
+    pub(super) fn warn(&self, what: fmt::Arguments<'_>) {
         let now = self.shared.clock.mono();
         let Some(more) = self.shared.refusals.borrow_mut().allow(now) else { return };
         let others = if more > 0 {
@@ -192,10 +221,7 @@ impl Links {
         } else {
             String::new()
         };
-        tracing::warn!(
-            "connection from {remote} to the {} refused: {reason}{others}",
-            listen::name(port)
-        );
+        tracing::warn!("{what}{others}");
     }
 
     /// A link from there has ended.

@@ -11,18 +11,20 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Shutdown, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use socket2::SockRef;
 
+use super::greeting::{Greeting, Stage};
+use super::members::Members;
 use super::{Links, Shared};
 use crate::id::ServerId;
 use crate::limits;
-use crate::link::LinkId;
-use crate::net::input::{self, Farewell, Input, LINGER};
+use crate::link::{LinkId, Port};
+use crate::net::input::{Farewell, Input, LINGER};
+use crate::net::socket::{Output, Socket};
 use crate::runtime::{Readiness, Registration, SocketOwner, Timer};
 
 /// Bytes per read of a link from an address of no member.
@@ -38,24 +40,38 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// Pieces per system call.
 const PIECES_AT_ONCE: usize = 16;
 
+/// Why a link ends that the other side has ended.
+pub(super) const CLOSED: &str = "closed by the other side";
+
 /// One link. All of it belongs to the replica's thread.
 pub(super) struct Link {
     /// Its name for its owner.
-    id: LinkId,
-    /// Not blocking, TCP_NODELAY.
-    socket: TcpStream,
+    pub id: LinkId,
+    /// Not blocking, TCP_NODELAY; with TLS or without.
+    pub socket: Socket,
     /// All links, which get its events.
-    links: Links,
+    pub links: Links,
+    /// The address of the other side.
+    pub remote: SocketAddr,
+    /// The port that accepted it; `None`: this server has opened it.
+    pub port: Option<Port>,
     /// The remote address, if the link was accepted: it counts for that address until its end.
-    accepted_from: Option<IpAddr>,
-    /// The members that may have opened it, if it was accepted and addresses are checked. Empty: a stranger's.
-    may_be: RefCell<Option<Vec<ServerId>>>,
+    pub accepted_from: Option<IpAddr>,
+    /// The members that may have opened it, if it was accepted and addresses or certificates are checked. Empty: a
+    /// stranger's.
+    pub may_be: RefCell<Option<Vec<ServerId>>>,
+    /// How far its owner knows of it.
+    pub stage: Cell<Stage>,
+    /// Until then its owner must know of it.
+    pub greets_by: RefCell<Option<Timer>>,
     /// The watch on the socket; none before the link runs and after its end.
     watch: RefCell<Option<Registration>>,
     /// Output that the socket has not accepted yet.
     unsent: RefCell<Unsent>,
+    /// Bytes that the socket has taken last, until they are out: TLS may hold them as ciphertext.
+    held_bytes: Cell<u64>,
     /// Why it ends, once that is certain.
-    end: RefCell<Option<End>>,
+    pub end: RefCell<Option<End>>,
     /// Whether it is not read because its owner has enough of it.
     paused: Cell<bool>,
     /// It is in the queue of strangers that wait for the next turn, and is not read before.
@@ -98,7 +114,7 @@ impl Piece {
 }
 
 /// Why a link ends.
-enum End {
+pub(super) enum End {
     /// Its owner has closed it.
     ByCore,
     /// The other side or the network has ended it.
@@ -106,7 +122,8 @@ enum End {
 }
 
 impl Link {
-    /// A link that is not watched yet: [`Link::run`] begins it.
+    /// A link that is not watched yet: [`Link::run`] begins it. `accepted`: the port that has accepted it, and the
+    /// members that may have opened it; `None` for a link that this server has opened.
     ///
     /// # Errors
     /// The system's, if the socket cannot be set to not blocking.
@@ -114,18 +131,24 @@ impl Link {
         id: LinkId,
         socket: TcpStream,
         links: Links,
-        accepted_from: Option<IpAddr>,
-        may_be: Option<Vec<ServerId>>,
+        remote: SocketAddr,
+        accepted: Option<(Port, Option<Vec<ServerId>>)>,
     ) -> io::Result<Link> {
         socket.set_nonblocking(true)?;
+        let (port, may_be) = accepted.map_or((None, None), |(port, may_be)| (Some(port), may_be));
         Ok(Link {
             id,
-            socket,
+            socket: Socket::new(OwnedFd::from(socket)),
             links,
-            accepted_from,
+            remote,
+            port,
+            accepted_from: port.map(|_| remote.ip()),
             may_be: RefCell::new(may_be),
+            stage: Cell::new(if port.is_some() { Stage::Fresh } else { Stage::Known }),
+            greets_by: RefCell::new(None),
             watch: RefCell::new(None),
             unsent: RefCell::default(),
+            held_bytes: Cell::new(0),
             end: RefCell::new(None),
             paused: Cell::new(false),
             waits: Cell::new(false),
@@ -140,13 +163,14 @@ impl Link {
     }
 
     /// The members have changed: updates which of them may have opened it, and returns these. `None` if it was not
-    /// accepted, or addresses are not checked. Members that were possible before remain possible: the address may
+    /// accepted, or nothing is checked. Members that were possible before remain possible: the address may
     /// have been theirs when the link was opened.
-    pub fn identify(&self, of: impl FnOnce(IpAddr) -> Vec<ServerId>) -> Option<Vec<ServerId>> {
+    pub fn identify(&self, members: &Members) -> Option<Vec<ServerId>> {
         let from = self.accepted_from?;
         let mut may_be = self.may_be.borrow_mut();
         let known = may_be.as_mut()?;
-        for id in of(from) {
+        let named = self.named(members);
+        for id in if named.is_empty() { members.may_be(from) } else { named } {
             if !known.contains(&id) {
                 known.push(id);
             }
@@ -206,7 +230,7 @@ impl Link {
 
     /// Ends it for a reason that its owner gets. The event comes later, from the reactor's call: the owner may be in
     /// the middle of a turn.
-    fn fail(&self, reason: String) {
+    pub fn fail(&self, reason: String) {
         let mut end = self.end.borrow_mut();
         if end.is_none() {
             *end = Some(End::Failed(reason));
@@ -231,24 +255,27 @@ impl Link {
         let mut unsent = self.unsent.borrow_mut();
         let mut sent = 0;
         let result = loop {
-            if unsent.pieces.is_empty() {
-                break Ok(true);
-            }
-            match self.write_once(&unsent) {
-                Ok(bytes) => {
-                    sent += bytes as u64;
+            let is_all = unsent.pieces.is_empty();
+            let output = if is_all { self.socket.flush() } else { self.write_once(&unsent) };
+            match output {
+                Output::Took(_) if is_all => break Ok(true),
+                Output::Took(bytes) => {
+                    // The socket takes more only when everything before is out.
+                    sent += self.held_bytes.replace(bytes as u64);
                     unsent.remove(bytes, shared);
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Output::Full(_) => {
                     if let Some(watch) = &*self.watch.borrow() {
                         watch.want_room();
                     }
                     break Ok(false);
                 }
-                Err(error) => break Err(error),
+                Output::Failed(error) => break Err(error),
             }
         };
+        if self.socket.unsent_bytes() == 0 {
+            sent += self.held_bytes.take();
+        }
         // While it is full, `flush` makes no system call that would fail: the reactor says when there is room.
         unsent.full = matches!(result, Ok(false));
         drop(unsent);
@@ -256,11 +283,8 @@ impl Link {
         result
     }
 
-    /// Writes up to [`PIECES_AT_ONCE`] pieces with one system call; returns how many bytes the kernel took.
-    ///
-    /// # Errors
-    /// The socket's; `WouldBlock` if it is full.
-    fn write_once(&self, unsent: &Unsent) -> io::Result<usize> {
+    /// Writes up to [`PIECES_AT_ONCE`] pieces with one system call.
+    fn write_once(&self, unsent: &Unsent) -> Output {
         let mut slices = [IoSlice::new(&[]); PIECES_AT_ONCE];
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(&unsent.pieces) {
@@ -269,15 +293,14 @@ impl Link {
             *slice = IoSlice::new(&piece.bytes()[skipped..]);
             count += 1;
         }
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        SockRef::from(&self.socket).send_vectored_with_flags(&slices[..count], flags)
+        self.socket.write_pieces(&slices[..count], &self.links.shared.records)
     }
 
     /// Reads and writes what is possible now; returns the reason of its end, if it has ended and its owner does not
     /// know.
     ///
-    /// There is at most one read in a call. A stranger's link reads at most [`STRANGER_READ_BYTES`], out of what all
-    /// strangers together may bring in a turn.
+    /// There is at most one read in a call. A stranger's link, and one whose handshake is not over, reads at most
+    /// [`STRANGER_READ_BYTES`], out of what all of them together may bring in a turn.
     fn advance(self: &Rc<Self>, what: Readiness) -> Option<String> {
         if let Err(error) = self.write() {
             return Some(error.to_string());
@@ -293,29 +316,50 @@ impl Link {
             }
             return None;
         }
+        if self.stage.get() != Stage::Known {
+            match self.greet() {
+                Greeting::Over => {}
+                Greeting::Waits => return None,
+                Greeting::Ends(reason) => return Some(reason),
+            }
+        }
         // One read at a time: a quarter of a megabyte of small packets is work for some milliseconds.
         let mut scratch = self.links.shared.scratch.borrow_mut();
-        let is_strangers = self.is_strangers();
-        let room = match is_strangers {
+        let is_bounded = self.is_bounded();
+        let left = &self.links.shared.strangers_left;
+        let room = match is_bounded {
             false => scratch.len(),
-            true => STRANGER_READ_BYTES.min(self.links.shared.strangers_left.get()),
+            true => STRANGER_READ_BYTES.min(left.get()),
         };
         // It is in the queue for the next turn already.
-        if is_strangers && self.waits.get() {
+        if is_bounded && self.waits.get() {
             return None;
         }
         if room == 0 {
             self.wait_for_turn();
             return None;
         }
-        match input::read(&self.socket, &mut scratch[..room], what) {
-            Input::End => return Some("closed by the other side".to_owned()),
+        let read = self.socket.read_some(&mut scratch, room, what, &self.links.shared.records);
+        // A handshake answers what it reads.
+        if self.socket.unsent_bytes() > 0
+            && let Err(error) = self.write()
+        {
+            return Some(error.to_string());
+        }
+        match read {
+            Input::End => return Some(CLOSED.to_owned()),
             Input::Bytes { bytes, is_more } => {
-                if is_strangers {
-                    let left = &self.links.shared.strangers_left;
-                    left.set(left.get() - bytes);
+                if is_bounded {
+                    // What TLS has to do is no less for few bytes.
+                    let cost = if self.socket.is_secure() { room } else { bytes };
+                    left.set(left.get() - cost);
                 }
-                core.link_received(self.id, &scratch[..bytes]);
+                if let Err(reason) = self.maybe_introduce() {
+                    return Some(reason);
+                }
+                if bytes > 0 {
+                    core.link_received(self.id, &scratch[..bytes]);
+                }
                 // The owner may have closed it because of these bytes. Then it is called again, to write its last ones.
                 if !is_more && self.end.borrow().is_none() {
                     return None;
@@ -324,7 +368,7 @@ impl Link {
             Input::Nothing => return None,
             Input::Failed(error) => return Some(error.to_string()),
         }
-        if is_strangers {
+        if is_bounded {
             self.wait_for_turn();
         } else {
             self.wake();
@@ -332,10 +376,15 @@ impl Link {
         None
     }
 
-    /// A stranger's link is read further in a later turn, after those that already wait.
+    /// A stranger's link is read further in a later turn, after those that already wait. A member's goes before.
     fn wait_for_turn(self: &Rc<Self>) {
-        if !self.waits.replace(true) {
-            self.links.shared.strangers.borrow_mut().push_back(self.clone());
+        if self.waits.replace(true) {
+            return;
+        }
+        let mut waiting = self.links.shared.strangers.borrow_mut();
+        match self.may_be.borrow().as_ref().is_some_and(|ids| !ids.is_empty()) {
+            true => waiting.push_front(self.clone()),
+            false => waiting.push_back(self.clone()),
         }
     }
 
@@ -346,17 +395,23 @@ impl Link {
     }
 
     /// Writes the last bytes, shuts down sending, and lets the other side read them.
-    fn depart(self: &Rc<Self>) {
+    pub fn depart(self: &Rc<Self>) {
         if self.patience.borrow().is_none() {
             let this = self.clone();
             let timer = self.links.shared.reactor.after(LINGER, move || this.forget());
             *self.patience.borrow_mut() = Some(timer);
         }
         if !self.said_farewell.get() {
-            match self.write() {
+            let written = self.write().and_then(|is_all| {
+                if is_all {
+                    self.socket.say_end(&self.links.shared.records);
+                }
+                self.write()
+            });
+            match written {
                 // The reactor calls again when there is room, or the timer ends it.
                 Ok(false) => return,
-                Ok(true) if self.socket.shutdown(Shutdown::Write).is_ok() => {
+                Ok(true) if self.socket.end_output() => {
                     self.said_farewell.set(true);
                 }
                 Ok(true) => return self.forget(),
@@ -366,7 +421,7 @@ impl Link {
                 }
             }
         }
-        match input::discard(&self.socket) {
+        match self.socket.discard() {
             Farewell::Over => self.forget(),
             Farewell::Waits => {}
             Farewell::HasMore => self.wake(),
@@ -374,11 +429,12 @@ impl Link {
     }
 
     /// Drops the watch, which holds the last reference to the socket.
-    fn forget(&self) {
+    pub fn forget(&self) {
         let watch = self.watch.borrow_mut().take();
         if watch.is_none() {
             return;
         }
+        self.leave_door();
         let timer = self.patience.borrow_mut().take();
         if self.waits.replace(false) {
             // The queue also references the socket.
@@ -400,6 +456,9 @@ impl SocketOwner for Link {
         if matches!(&*self.end.borrow(), Some(End::ByCore)) {
             self.depart();
         } else if let Some(reason) = self.advance(what) {
+            if !self.is_known() {
+                return self.turn_away(&reason);
+            }
             self.links.ended(self.id, reason);
             self.forget();
         }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::id::ServerId;
 use crate::link::MemberHosts;
 use crate::quorum::is_wildcard;
+use crate::tls::hostname::Names;
 
 /// Which servers may connect to the ports between servers (`ringkeeper.peerAddressCheck`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +109,13 @@ impl Members {
         self.of.iter().filter(|(_, hosts)| hosts.iter().any(is_there)).map(|(id, _)| *id).collect()
     }
 
-    /// The same, and all members whose addresses are unknown.
+    /// The members one of whose hosts this certificate names.
+    pub fn named(&self, names: &Names) -> Vec<ServerId> {
+        let is_named = |hosts: &Vec<String>| hosts.iter().any(|host| names.include(host));
+        self.of.iter().filter(|(_, hosts)| is_named(hosts)).map(|(id, _)| *id).collect()
+    }
+
+    /// The same as [`Members::at`], and all members whose addresses are unknown.
     pub fn may_be(&self, from: IpAddr) -> Vec<ServerId> {
         let mut ids = self.at(from);
         ids.extend(self.unplaced().filter(|id| !ids.contains(id)).collect::<Vec<_>>());

@@ -10,8 +10,8 @@
 //!
 //! ```text
 //! LinkOp::Connect ─▶ helpers: names, dial ────────────┐
-//! LinkOp::Listen  ─▶ helpers: bind ─▶ listen ─▶       ├─▶ open: a Link ─▶ LinkEvent::Connected or Accepted
-//!                    incoming: whose address is it? ──┘
+//! LinkOp::Listen  ─▶ helpers: bind ─▶ listen ─▶       ├─▶ open: a Link ─▶ greeting: TLS, if servers use it
+//!                    incoming: whose address is it? ──┘     ─▶ LinkEvent::Connected or Accepted
 //! LinkOp::Send    ─▶ Link::push, then Links::flush ─▶ socket
 //! socket          ─▶ LinkCore::link_received ─▶ Replica
 //! ```
@@ -20,28 +20,35 @@
 
 mod dial;
 mod event;
+mod greeting;
 mod helpers;
 mod incoming;
 mod link;
 mod listen;
 mod members;
 mod names;
+mod secure;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::id::ServerId;
 use crate::limits;
 use crate::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use crate::log::Limiter;
+use crate::net::socket::Records;
 use crate::runtime::{Clock, Doorbell, Reactor};
 
+use dial::Reached;
 use event::Event;
 use helpers::{Helpers, Job, Outcome};
 use link::Link;
@@ -49,6 +56,7 @@ use listen::Listener;
 use members::Members;
 pub use members::PeerAddressCheck;
 use names::Names;
+pub use secure::{LinkSides, LinkTls};
 
 /// The receiver of link events: the replica's host.
 pub trait LinkCore {
@@ -113,6 +121,10 @@ pub struct Links {
 
 struct Shared {
     options: LinkOptions,
+    /// None: no link uses TLS.
+    tls: Option<Arc<LinkTls>>,
+    /// Buffers for TLS.
+    records: RefCell<Records>,
     reactor: Reactor,
     /// The receiver of events. Weak: it owns the links.
     core: RefCell<Option<Weak<dyn LinkCore>>>,
@@ -186,10 +198,17 @@ const SPARE_BUFFERS_MAX: usize = 16;
 
 impl Links {
     /// An empty set of links for the thread of `reactor`, which `bell` wakes.
-    pub fn new(options: LinkOptions, bell: Doorbell, reactor: Reactor) -> Links {
+    pub fn new(
+        options: LinkOptions,
+        tls: Option<Arc<LinkTls>>,
+        bell: Doorbell,
+        reactor: Reactor,
+    ) -> Links {
         Links {
             shared: Rc::new(Shared {
                 options,
+                tls,
+                records: RefCell::default(),
                 reactor,
                 core: RefCell::new(None),
                 members: RefCell::new(Members::new(options.peer_address_check)),
@@ -231,10 +250,8 @@ impl Links {
             }
             LinkOp::Send { link, bytes } => {
                 // The link is gone: its owner will get the event, or has closed it.
-                let Some(Slot::Open(link)) = self.shared.links.borrow().get(&link).map(Slot::share)
-                else {
-                    return;
-                };
+                let found = self.shared.links.borrow().get(&link).and_then(Slot::open).cloned();
+                let Some(link) = found.filter(|link| link.is_known()) else { return };
                 if link.push(bytes, &self.shared) {
                     self.shared.dirty.borrow_mut().push(link);
                 }
@@ -376,22 +393,35 @@ impl Links {
     }
 
     /// A helper has connected a link, or has failed to.
-    fn on_connected(&self, link: LinkId, result: Result<(TcpStream, SocketAddr), String>) {
+    fn on_connected(&self, link: LinkId, result: Result<Reached, String>) {
         // Closed meanwhile, or too late.
         if !matches!(self.shared.links.borrow().get(&link), Some(Slot::Connecting)) {
             return;
         }
         match result {
             Err(reason) => self.ended(link, reason),
-            Ok((stream, remote)) => match self.open(link, stream, remote, None) {
-                Ok(()) => self.tell(Event::Connected { link, remote }),
+            Ok(Reached { socket, remote, host }) => match self.open(link, socket, remote, None) {
+                Ok(opened) => self.on_opened(&opened, &host),
                 Err(error) => self.ended(link, error.to_string()),
             },
         }
     }
 
-    /// Makes a link of a connected socket and has it watched. `accepted` holds the members that may have opened it;
-    /// `None` for a link that this server has connected.
+    /// A link to this host has a socket.
+    fn on_opened(&self, link: &Rc<Link>, host: &str) {
+        match self.shared.tls.as_ref().filter(|tls| tls.opens_with) {
+            None => self.tell(Event::Connected { link: link.id, remote: link.remote }),
+            Some(tls) => {
+                tls.handshakes.enter();
+                if let Err(reason) = link.call_with_tls(host) {
+                    link.fail(reason);
+                }
+            }
+        }
+    }
+
+    /// Makes a link of a connected socket and has it watched. `accepted`: the port that has accepted it, and the
+    /// members that may have opened it; `None` for a link that this server has opened.
     ///
     /// # Errors
     /// The system's, from setting options of the socket.
@@ -400,21 +430,19 @@ impl Links {
         id: LinkId,
         stream: TcpStream,
         remote: SocketAddr,
-        accepted: Option<&Option<Vec<ServerId>>>,
-    ) -> io::Result<()> {
+        accepted: Option<(Port, Option<Vec<ServerId>>)>,
+    ) -> io::Result<Rc<Link>> {
         stream.set_nodelay(true)?;
         if self.shared.options.keep_alive {
             socket2::SockRef::from(&stream).set_keepalive(true)?;
         }
-        let accepted_from = accepted.map(|_| remote.ip());
-        let may_be = accepted.cloned().flatten();
-        let link = Rc::new(Link::new(id, stream, self.clone(), accepted_from, may_be)?);
+        let link = Rc::new(Link::new(id, stream, self.clone(), remote, accepted)?);
         self.shared.links.borrow_mut().insert(id, Slot::Open(link.clone()));
-        if let Some(remote) = accepted_from {
+        if let Some(remote) = link.accepted_from {
             *self.shared.remotes.borrow_mut().entry(remote).or_default() += 1;
         }
-        link.run();
-        Ok(())
+        link.clone().run();
+        Ok(link)
     }
 
     /// A closed link has written its last bytes.
@@ -443,11 +471,11 @@ impl Links {
 }
 
 impl Slot {
-    /// Another reference to the same link.
-    fn share(&self) -> Slot {
+    /// The link, if it has a socket.
+    fn open(&self) -> Option<&Rc<Link>> {
         match self {
-            Slot::Connecting => Slot::Connecting,
-            Slot::Open(link) => Slot::Open(link.clone()),
+            Slot::Connecting => None,
+            Slot::Open(link) => Some(link),
         }
     }
 }

@@ -77,6 +77,11 @@ impl Names {
 }
 
 impl Lookup {
+    /// The name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The answer, if it has arrived: at least one address, with the port.
     ///
     /// # Errors

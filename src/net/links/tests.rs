@@ -96,8 +96,12 @@ impl Side {
     }
 
     fn with(options: LinkOptions, reactor: &Reactor) -> Side {
+        Side::with_tls(options, None, reactor)
+    }
+
+    fn with_tls(options: LinkOptions, tls: Option<Arc<LinkTls>>, reactor: &Reactor) -> Side {
         let bell = Doorbell::new().unwrap();
-        let links = Links::new(options, bell, reactor.clone());
+        let links = Links::new(options, tls, bell, reactor.clone());
         let heard = Rc::new(Heard::default());
         *heard.own.borrow_mut() = Some(links.clone());
         let core: Rc<dyn LinkCore> = heard.clone();

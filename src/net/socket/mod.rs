@@ -1,24 +1,26 @@
-//! The socket of a client's connection, and what lies between it and the frames: nothing, or TLS.
+//! The socket of a client's connection or of a link between servers, and what lies between it and the bytes of its
+//! owner: nothing, or TLS.
 //!
 //! For a socket without TLS, reading and writing are the system calls and one branch. With TLS, ciphertext is read into
-//! a buffer that all connections of an executor share (`Records`), and only what is incomplete is held; what is sent
+//! a buffer that all connections, or all links, of an executor share (`Records`), and only what is incomplete is held; what is sent
 //! is encrypted into another such buffer, and only what the socket does not take is held.
 //!
 //! The rules that are easy to break: the reactor reports input once; whoever gets `Input::Bytes` with `is_more` reads
 //! again, or asks to be called again. And bytes that `Socket::write` took may still be held here: nothing is out before
 //! `Socket::unsent_bytes` is 0.
 
+mod advice;
 mod secure;
 mod session;
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
-use rustls::server::UnbufferedServerConnection;
+use socket2::SockRef;
 
 use super::input::{self, Farewell, Input};
 use crate::limits;
@@ -63,9 +65,18 @@ impl Socket {
     }
 
     /// From now on what is read and written goes through TLS.
-    pub fn begin_tls(&self, side: UnbufferedServerConnection) {
+    pub fn begin_tls(&self, session: Session) {
         assert!(!self.is_secure.replace(true), "TLS begins once");
-        *self.secure.borrow_mut() = Some(Box::new(Secure::new(Session::new(side))));
+        *self.secure.borrow_mut() = Some(Box::new(Secure::new(session)));
+    }
+
+    /// The same for the side that speaks first, whose first words are sent.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn call_with_tls(&self, session: Session, records: &RefCell<Records>) -> io::Result<()> {
+        self.begin_tls(session);
+        self.with(records, |secure, records| secure.begin(&self.fd, records))
     }
 
     /// Reads what has arrived, as much as fits into `into`, which has [`limits::CONNECTION_READ_BYTES`].
@@ -74,7 +85,23 @@ impl Socket {
         if !self.is_secure.get() {
             return input::read(&self.fd, into, what);
         }
-        self.with(records, |secure, records| secure.read(&self.fd, into, what, records))
+        self.with(records, |secure, records| secure.read(&self.fd, into, usize::MAX, what, records))
+    }
+
+    /// The same, but takes no more than `most` bytes from the socket; with TLS these are bytes of ciphertext.
+    #[inline]
+    pub fn read_some(
+        &self,
+        into: &mut [u8],
+        most: usize,
+        what: Readiness,
+        records: &RefCell<Records>,
+    ) -> Input {
+        if !self.is_secure.get() {
+            let most = most.min(into.len());
+            return input::read(&self.fd, &mut into[..most], what);
+        }
+        self.with(records, |secure, records| secure.read(&self.fd, into, most, what, records))
     }
 
     /// Writes as much as there is room for now.
@@ -83,7 +110,20 @@ impl Socket {
         if !self.is_secure.get() {
             return send_out(&self.fd, bytes);
         }
-        self.with(records, |secure, records| secure.write(&self.fd, bytes, records))
+        self.write_pieces_with_tls(&[IoSlice::new(bytes)], records)
+    }
+
+    /// The same for several pieces, which follow each other.
+    #[inline]
+    pub fn write_pieces(&self, pieces: &[IoSlice<'_>], records: &RefCell<Records>) -> Output {
+        if !self.is_secure.get() {
+            return send_pieces(&self.fd, pieces);
+        }
+        self.write_pieces_with_tls(pieces, records)
+    }
+
+    fn write_pieces_with_tls(&self, pieces: &[IoSlice<'_>], records: &RefCell<Records>) -> Output {
+        self.with(records, |secure, records| secure.write(&self.fd, pieces, records))
     }
 
     /// Writes what was taken earlier: [`Output::Took`] if nothing of it is left, with its length.
@@ -115,6 +155,12 @@ impl Socket {
         if self.is_secure.get() { self.look(Secure::held_bytes) } else { 0 }
     }
 
+    /// Whether there is TLS over it.
+    #[inline]
+    pub fn is_secure(&self) -> bool {
+        self.is_secure.get()
+    }
+
     /// Whether TLS has begun and its handshake is over.
     pub fn is_established(&self) -> bool {
         self.is_secure.get() && self.look(|secure| secure.session.is_established())
@@ -126,7 +172,7 @@ impl Socket {
         self.is_secure.get() && self.look(|secure| secure.has_tiny_records)
     }
 
-    /// Calls `then` with the certificate (DER) of a client that has shown one.
+    /// Calls `then` with the certificate (DER) of the other side, if it has shown one.
     pub fn with_certificate<T>(&self, then: impl FnOnce(&[u8]) -> T) -> Option<T> {
         self.secure.borrow().as_ref().and_then(|secure| secure.session.certificate().map(then))
     }
@@ -208,6 +254,19 @@ fn send_out(fd: &OwnedFd, bytes: &[u8]) -> Output {
             Err(Errno::AGAIN) => Output::Full(0),
             Err(Errno::INTR) => continue,
             Err(error) => Output::Failed(error.into()),
+        };
+    }
+}
+
+#[inline]
+fn send_pieces(fd: &OwnedFd, pieces: &[IoSlice<'_>]) -> Output {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    loop {
+        return match SockRef::from(fd).send_vectored_with_flags(pieces, flags) {
+            Ok(took) => Output::Took(took),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Output::Full(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Output::Failed(error),
         };
     }
 }

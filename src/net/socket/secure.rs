@@ -1,6 +1,6 @@
 //! TLS over a socket: what is held of its input and of its output.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 
 use super::super::input::{self, Input};
@@ -35,10 +35,25 @@ impl Secure {
         self.unsent.capacity() + self.session.held_bytes() + handshake
     }
 
+    /// Sends the first words of the side that speaks first.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn begin(&mut self, fd: &OwnedFd, records: &mut Records) -> io::Result<()> {
+        let begun = self.session.receive(&mut [], &mut [], &mut records.out);
+        let sent = self.send(fd, records.out.take());
+        match begun {
+            Ok(_) => sent,
+            Err(Fault(reason)) => Err(io::Error::other(reason)),
+        }
+    }
+
+    /// Reads up to `most` bytes of ciphertext.
     pub fn read(
         &mut self,
         fd: &OwnedFd,
         into: &mut [u8],
+        most: usize,
         what: Readiness,
         records: &mut Records,
     ) -> Input {
@@ -56,9 +71,10 @@ impl Secure {
         let Records { cipher, out } = records;
         let held = self.session.copy_held(cipher);
         let most = match self.has_tiny_records {
-            true => cipher.len().min(held + limits::TINY_RECORDS_READ_BYTES),
-            false => cipher.len(),
+            true => most.min(limits::TINY_RECORDS_READ_BYTES),
+            false => most,
         };
+        let most = cipher.len().min(held.saturating_add(most));
         if held == most {
             return failed("a record, or a message of the TLS handshake, is too long");
         }
@@ -86,15 +102,22 @@ impl Secure {
         }
     }
 
-    pub fn write(&mut self, fd: &OwnedFd, bytes: &[u8], records: &mut Records) -> Output {
+    pub fn write(&mut self, fd: &OwnedFd, pieces: &[IoSlice<'_>], records: &mut Records) -> Output {
         match self.flush(fd) {
             Output::Took(_) => {}
             other @ (Output::Full(_) | Output::Failed(_)) => return other,
         }
-        let bytes = &bytes[..bytes.len().min(limits::ENCRYPTED_BYTES_AT_ONCE)];
-        let encrypted = self.session.send(bytes, &mut records.out);
+        let (mut took, mut encrypted) = (0, Ok(()));
+        for piece in pieces {
+            let few = piece.len().min(limits::ENCRYPTED_BYTES_AT_ONCE - took);
+            encrypted = self.session.send(&piece[..few], &mut records.out);
+            took += few;
+            if encrypted.is_err() || took == limits::ENCRYPTED_BYTES_AT_ONCE {
+                break;
+            }
+        }
         match (encrypted, self.send(fd, records.out.take())) {
-            (Ok(()), Ok(())) => Output::Took(bytes.len()),
+            (Ok(()), Ok(())) => Output::Took(took),
             (Err(Fault(reason)), _) => Output::Failed(io::Error::other(reason)),
             (_, Err(error)) => Output::Failed(error),
         }

@@ -9,35 +9,19 @@
 //! part of a record, or of a message of the handshake that spans several; so [`Session::send`], which has to show it to
 //! rustls again, finds nothing new in it.
 
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
     UnbufferedStatus, WriteTraffic,
 };
-use rustls::{Error, PeerIncompatible};
+
+use super::advice::{self, Other};
 
 /// A session that has ended because of what the other side sent, or what it lacks: the reason, for the log.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault(pub String);
-
-impl Fault {
-    fn of(error: &Error) -> Fault {
-        let advice = match error {
-            // ZooKeeper: 3.9 takes TLS 1.3 alone from clients, and 3.8 offers TLS 1.2 alone.
-            Error::PeerIncompatible(
-                PeerIncompatible::Tls12NotOffered
-                | PeerIncompatible::Tls12NotOfferedOrEnabled
-                | PeerIncompatible::ServerDoesNotSupportTls12Or13
-                | PeerIncompatible::SupportedVersionsExtensionRequired,
-            ) => {
-                ". Both sides need a common version of TLS: by default clients of ZooKeeper 3.8 have 1.2 alone, and \
-                 servers of 3.9 take 1.3 alone (ssl.enabledProtocols, ssl.protocol)"
-            }
-            _ => "",
-        };
-        Fault(format!("{error}{advice}"))
-    }
-}
 
 /// The result of [`Session::receive`].
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -77,7 +61,9 @@ impl Outbox {
 
 /// One side of a TLS session.
 pub struct Session {
-    side: UnbufferedServerConnection,
+    side: Side,
+    /// Who is at the other end, for the words of a fault.
+    other: Other,
     /// Ciphertext of a record or of a message that has not arrived as a whole.
     held: Vec<u8>,
     /// The other side sends nothing more.
@@ -86,6 +72,55 @@ pub struct Session {
     failed: bool,
     /// That fault, if plaintext came before it, until the next read.
     fault: Option<Fault>,
+}
+
+/// The two sides of TLS.
+enum Side {
+    /// Of a connection that was accepted.
+    Server(UnbufferedServerConnection),
+    /// Of a connection that was made.
+    Client(UnbufferedClientConnection),
+}
+
+/// What is the same for both sides, and has different types.
+trait Rustls {
+    type Data;
+
+    fn process<'c, 'i>(&'c mut self, cipher: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+
+    fn wants_write(&self) -> bool;
+}
+
+impl Rustls for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, cipher: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(cipher)
+    }
+
+    fn wants_write(&self) -> bool {
+        (**self).wants_write()
+    }
+}
+
+impl Rustls for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, cipher: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(cipher)
+    }
+
+    fn wants_write(&self) -> bool {
+        (**self).wants_write()
+    }
+}
+
+/// What is said to the other side.
+#[derive(Clone, Copy)]
+enum Saying<'a> {
+    Bytes(&'a [u8]),
+    /// Nothing more follows.
+    End,
 }
 
 /// What has become of one step of rustls.
@@ -97,9 +132,24 @@ enum Step {
 }
 
 impl Session {
-    /// The server's side, at its beginning.
+    /// The side of a server for clients, at its beginning.
     pub fn new(side: UnbufferedServerConnection) -> Session {
-        Session { side, held: Vec::new(), ended: false, failed: false, fault: None }
+        Session::of(Side::Server(side), Other::Client)
+    }
+
+    /// The side of the server that has accepted a connection of another one, at its beginning.
+    pub fn accepted(side: UnbufferedServerConnection) -> Session {
+        Session::of(Side::Server(side), Other::Caller)
+    }
+
+    /// The side of the server that has made a connection to another one, at its beginning. It speaks first:
+    /// [`Session::receive`] without any input puts its first words into the outbox.
+    pub fn made(side: UnbufferedClientConnection) -> Session {
+        Session::of(Side::Client(side), Other::Called)
+    }
+
+    fn of(side: Side, other: Other) -> Session {
+        Session { side, other, held: Vec::new(), ended: false, failed: false, fault: None }
     }
 
     /// Copies the ciphertext that is held to the front of a buffer, where further input has to follow it for
@@ -125,13 +175,21 @@ impl Session {
         if self.failed {
             return Err(over());
         }
-        let mut received = Received::default();
-        if let Err(fault) = self.receive_all(cipher, plain, out, &mut received) {
-            (self.failed, self.held) = (true, Vec::new());
-            if received.bytes == 0 {
-                return Err(fault);
+        let mut received = Received { ended: self.ended, ..Received::default() };
+        let result = match &mut self.side {
+            Side::Server(side) => receive_all(side, self.other, cipher, plain, out, &mut received),
+            Side::Client(side) => receive_all(side, self.other, cipher, plain, out, &mut received),
+        };
+        self.ended = received.ended;
+        match result {
+            Ok(()) => self.hold(&cipher[received.consumed..]),
+            Err(fault) => {
+                (self.failed, self.held) = (true, Vec::new());
+                if received.bytes == 0 {
+                    return Err(fault);
+                }
+                (self.fault, received.ended) = (Some(fault), true);
             }
-            (self.fault, received.ended) = (Some(fault), true);
         }
         Ok(received)
     }
@@ -139,47 +197,6 @@ impl Session {
     /// What has ended the session behind the plaintext that was received last.
     pub fn take_fault(&mut self) -> Option<Fault> {
         self.fault.take()
-    }
-
-    fn receive_all(
-        &mut self,
-        cipher: &mut [u8],
-        plain: &mut [u8],
-        out: &mut Outbox,
-        received: &mut Received,
-    ) -> Result<(), Fault> {
-        let mut done = 0;
-        loop {
-            let UnbufferedStatus { mut discard, state } =
-                self.side.process_tls_records(&mut cipher[done..]);
-            let step = match state {
-                Err(error) => {
-                    let fault = Fault::of(&error);
-                    self.last_words(&mut cipher[done + discard..], out);
-                    return Err(fault);
-                }
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record.map_err(|error| Fault::of(&error))?;
-                        let end = received.bytes + record.payload.len();
-                        plain[received.bytes..end].copy_from_slice(record.payload);
-                        received.bytes = end;
-                        received.records += 1;
-                        discard += record.discard;
-                    }
-                    Step::Done
-                }
-                Ok(state) => take_step(state, out, &mut self.ended)?,
-            };
-            done += discard;
-            if let Step::Waits = step {
-                break;
-            }
-        }
-        received.ended = self.ended;
-        received.consumed = done;
-        self.hold(&cipher[done..]);
-        Ok(())
     }
 
     /// Encrypts plaintext into `out`.
@@ -191,61 +208,26 @@ impl Session {
             // TLS 1.3 could send to a client whose certificate has not been seen.
             return Err(Fault("its handshake is not over".into()));
         }
-        self.with_traffic(out, |traffic, out| {
-            /// The longest plaintext of a record, and the most bytes that a record adds to it.
-            const RECORD: (usize, usize) = (16 << 10, 64);
-            let most = plain.len() + (plain.len() / RECORD.0 + 1) * RECORD.1;
-            let wrote = match traffic.encrypt(plain, out.room(most)) {
-                // An answer to the other side's request for new keys is sent before it.
-                Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
-                    traffic.encrypt(plain, out.room(required_size))
-                }
-                wrote => wrote,
-            };
-            let wrote = wrote.map_err(|error| Fault(error.to_string()))?;
-            out.used += wrote;
-            Ok(())
-        })
+        self.say(Saying::Bytes(plain), out)
     }
 
     /// Says in `out` that nothing more follows.
     pub fn say_end(&mut self, out: &mut Outbox) {
         // Whether or not it can still be said, the session is over.
-        let _ = self.with_traffic(out, |traffic, out| {
-            // An alert in its record, and an answer to a request for new keys.
-            const BYTES: usize = 256;
-            if let Ok(wrote) = traffic.queue_close_notify(out.room(BYTES)) {
-                out.used += wrote;
-            }
-            Ok(())
-        });
+        let _ = self.say(Saying::End, out);
     }
 
-    fn with_traffic(
-        &mut self,
-        out: &mut Outbox,
-        mut send: impl FnMut(&mut Traffic<'_>, &mut Outbox) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn say(&mut self, what: Saying<'_>, out: &mut Outbox) -> Result<(), Fault> {
         if self.failed {
             return Err(over());
         }
-        loop {
-            let UnbufferedStatus { discard, state } = self.side.process_tls_records(&mut self.held);
-            let sent = match state {
-                Err(error) => Some(Err(Fault::of(&error))),
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => Some(send(&mut traffic, out)),
-                Ok(state) => match take_step(state, out, &mut self.ended) {
-                    Ok(Step::Done) => None,
-                    Ok(Step::Waits) => Some(Err(Fault("nothing can be sent now".into()))),
-                    Err(fault) => Some(Err(fault)),
-                },
-            };
-            self.held.drain(..discard);
-            if let Some(sent) = sent {
-                self.failed = sent.is_err();
-                return sent;
-            }
-        }
+        let (other, held, ended) = (self.other, &mut self.held, &mut self.ended);
+        let said = match &mut self.side {
+            Side::Server(side) => say(side, other, ended, held, what, out),
+            Side::Client(side) => say(side, other, ended, held, what, out),
+        };
+        self.failed = said.is_err();
+        said
     }
 
     /// Whether the other side has said that it sends nothing more.
@@ -255,12 +237,19 @@ impl Session {
 
     /// Whether the handshake is over.
     pub fn is_established(&self) -> bool {
-        !self.side.is_handshaking()
+        match &self.side {
+            Side::Server(side) => !side.is_handshaking(),
+            Side::Client(side) => !side.is_handshaking(),
+        }
     }
 
     /// The certificate of the other side (DER), which was verified; `None`: it has shown none.
     pub fn certificate(&self) -> Option<&[u8]> {
-        self.side.peer_certificates()?.first().map(|certificate| &certificate[..])
+        let chain: Option<&[CertificateDer<'_>]> = match &self.side {
+            Side::Server(side) => side.peer_certificates(),
+            Side::Client(side) => side.peer_certificates(),
+        };
+        chain?.first().map(|certificate| &certificate[..])
     }
 
     /// Bytes of memory for ciphertext.
@@ -277,15 +266,110 @@ impl Session {
             self.held.extend_from_slice(rest);
         }
     }
+}
 
-    /// Puts the alerts that tell of a fault into `out`.
-    fn last_words(&mut self, rest: &mut [u8], out: &mut Outbox) {
-        while self.side.wants_write() {
-            let status = self.side.process_tls_records(rest);
-            let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state else { return };
-            if encode(&mut data, out).is_err() {
-                return;
+fn receive_all<S: Rustls>(
+    side: &mut S,
+    other: Other,
+    cipher: &mut [u8],
+    plain: &mut [u8],
+    out: &mut Outbox,
+    received: &mut Received,
+) -> Result<(), Fault> {
+    loop {
+        let done = received.consumed;
+        let UnbufferedStatus { mut discard, state } = side.process(&mut cipher[done..]);
+        let step = match state {
+            Err(error) => {
+                let fault = advice::fault(&error, other);
+                last_words(side, &mut cipher[done + discard..], out);
+                return Err(fault);
             }
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                while let Some(record) = traffic.next_record() {
+                    let record = record.map_err(|error| advice::fault(&error, other))?;
+                    let end = received.bytes + record.payload.len();
+                    plain[received.bytes..end].copy_from_slice(record.payload);
+                    received.bytes = end;
+                    received.records += 1;
+                    discard += record.discard;
+                }
+                Step::Done
+            }
+            Ok(state) => take_step(state, out, &mut received.ended)?,
+        };
+        received.consumed = done + discard;
+        if let Step::Waits = step {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn say<S: Rustls>(
+    side: &mut S,
+    other: Other,
+    ended: &mut bool,
+    held: &mut Vec<u8>,
+    what: Saying<'_>,
+    out: &mut Outbox,
+) -> Result<(), Fault> {
+    loop {
+        let UnbufferedStatus { discard, state } = side.process(held);
+        let said = match state {
+            Err(error) => Some(Err(advice::fault(&error, other))),
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                Some(say_now(&mut traffic, what, out))
+            }
+            Ok(state) => match take_step(state, out, ended) {
+                Ok(Step::Done) => None,
+                Ok(Step::Waits) => Some(Err(Fault("nothing can be sent now".into()))),
+                Err(fault) => Some(Err(fault)),
+            },
+        };
+        held.drain(..discard);
+        if let Some(said) = said {
+            return said;
+        }
+    }
+}
+
+fn say_now<Data>(
+    traffic: &mut WriteTraffic<'_, Data>,
+    what: Saying<'_>,
+    out: &mut Outbox,
+) -> Result<(), Fault> {
+    let plain = match what {
+        Saying::Bytes(plain) => plain,
+        Saying::End => {
+            // An alert in its record, and an answer to a request for new keys.
+            const BYTES: usize = 256;
+            if let Ok(wrote) = traffic.queue_close_notify(out.room(BYTES)) {
+                out.used += wrote;
+            }
+            return Ok(());
+        }
+    };
+    /// The longest plaintext of a record, and the most bytes that a record adds to it.
+    const RECORD: (usize, usize) = (16 << 10, 64);
+    let most = plain.len() + (plain.len() / RECORD.0 + 1) * RECORD.1;
+    let wrote = match traffic.encrypt(plain, out.room(most)) {
+        // An answer to the other side's request for new keys is sent before it.
+        Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
+            traffic.encrypt(plain, out.room(required_size))
+        }
+        wrote => wrote,
+    };
+    out.used += wrote.map_err(|error| Fault(error.to_string()))?;
+    Ok(())
+}
+
+/// Puts the alerts that tell of a fault into `out`.
+fn last_words<S: Rustls>(side: &mut S, rest: &mut [u8], out: &mut Outbox) {
+    while side.wants_write() {
+        let Ok(ConnectionState::EncodeTlsData(mut data)) = side.process(rest).state else { return };
+        if encode(&mut data, out).is_err() {
+            return;
         }
     }
 }
@@ -293,8 +377,6 @@ impl Session {
 fn over() -> Fault {
     Fault("the session is over".into())
 }
-
-type Traffic<'a> = WriteTraffic<'a, ServerConnectionData>;
 
 /// Takes a step that is the same for input and output.
 fn take_step<Data>(

@@ -50,8 +50,8 @@ pub struct ClientSide {
     budget: Budget,
     /// Bounds how many connections there are.
     census: Census,
-    /// Counts TLS handshakes.
-    handshakes: Handshakes,
+    /// Counts TLS handshakes: of clients, and with other servers.
+    handshakes: (Handshakes, Handshakes),
     /// Answers four-letter words.
     desk: Desk,
     /// Answers that have not been sent yet; the replica does not make them.
@@ -65,12 +65,13 @@ pub struct ClientSide {
 }
 
 impl ClientSide {
-    /// `carrier` carries bytes to clients, which connect at `port`. `audit`: the audit log, if there is one.
+    /// `carrier` carries bytes to clients, which connect at `port`. `handshakes` count those of clients, and those with
+    /// other servers. `audit`: the audit log, if there is one.
     pub fn new(
         carrier: Box<dyn Deliver>,
         budget: Budget,
         census: Census,
-        handshakes: Handshakes,
+        handshakes: (Handshakes, Handshakes),
         desk: Desk,
         port: ClientPort,
         audit: Option<AuditLog>,
@@ -180,11 +181,13 @@ impl ClientSide {
         };
         self.desk.connections_refused = self.census.refused();
         self.desk.audit_dropped = self.audit.as_ref().map_or(0, AuditLog::dropped);
-        self.desk.handshakes = metrics::HandshakeFigures {
-            outstanding: self.handshakes.outstanding().into(),
-            exceeded: self.handshakes.exceeded(),
-            failed: self.handshakes.failed(),
+        let figures = |of: &Handshakes| metrics::HandshakeFigures {
+            outstanding: of.outstanding().into(),
+            exceeded: of.exceeded(),
+            failed: of.failed(),
         };
+        self.desk.handshakes = figures(&self.handshakes.0);
+        self.desk.link_handshakes = figures(&self.handshakes.1);
     }
 
     /// The answer to `srvr`, for the log.

@@ -306,6 +306,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: Option<u16>) -> Desk {
         connections_refused: 0,
         audit_dropped: 0,
         handshakes: HandshakeFigures::default(),
+        link_handshakes: HandshakeFigures::default(),
         ensemble: config.quorum.is_distributed().then_some(EnsembleDesk {
             limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
             local_sessions: config.sessions.local_sessions_enabled,

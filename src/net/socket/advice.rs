@@ -1,0 +1,103 @@
+//! What a failed TLS session tells the operator: the reason, and what to do about it.
+
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+
+use super::Fault;
+
+/// Who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Other {
+    /// A client of ZooKeeper.
+    Client,
+    /// A server that connects to this one.
+    Caller,
+    /// A server to which this one connects.
+    Called,
+}
+
+/// The reason and the advice.
+pub(super) fn fault(error: &Error, other: Other) -> Fault {
+    let advice = match other {
+        Other::Client => to_clients(error),
+        Other::Caller | Other::Called => between_servers(error, other),
+    };
+    Fault(format!("{error}{advice}"))
+}
+
+fn is_about_versions(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+                | PeerIncompatible::Tls12NotOfferedOrEnabled
+                | PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::SupportedVersionsExtensionRequired,
+        ) | Error::AlertReceived(AlertDescription::ProtocolVersion)
+    )
+}
+
+fn to_clients(error: &Error) -> &'static str {
+    if is_about_versions(error) {
+        // ZooKeeper: 3.9 takes TLS 1.3 alone from clients, and 3.8 offers TLS 1.2 alone.
+        return ". Both sides need a common version of TLS: by default clients of ZooKeeper 3.8 have 1.2 alone, and \
+                servers of 3.9 take 1.3 alone (ssl.enabledProtocols, ssl.protocol)";
+    }
+    ""
+}
+
+fn between_servers(error: &Error, other: Other) -> &'static str {
+    match error {
+        error if is_about_versions(error) => {
+            ". Both servers need a common version of TLS (ssl.quorum.enabledProtocols, ssl.quorum.protocol)"
+        }
+        Error::InvalidCertificate(about) => match about {
+            CertificateError::UnknownIssuer => {
+                ". No certificate of ssl.quorum.trustStore.location has issued the certificate of the other server: add \
+                 its issuer there, unless it is a stranger"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                ". The certificate of the other server has expired: give that server a new one, and compare the clocks"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                ". The certificate of the other server is not valid yet: compare the clocks of the two machines"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                ". The certificate of a server must name the host that its server.N line has: issue it anew with that \
+                 name, or change the line. ssl.quorum.hostnameVerification=false accepts any name, and then any server \
+                 with a certificate of the same issuer passes for any other"
+            }
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                ". The certificate of a server must be for both sides of TLS: if it has an extended key usage, then both \
+                 serverAuth and clientAuth"
+            }
+            _ => "",
+        },
+        Error::NoCertificatesPresented => {
+            ". A server must show a certificate: set its ssl.quorum.keyStore.location, or ssl.quorum.clientAuth=none here"
+        }
+        Error::AlertReceived(alert) if is_about_certificates(*alert) => {
+            ". The other server refuses the certificate of this one: its log says why. Its trust store needs the issuer \
+             of this certificate, and the certificate the host of this server's server.N line"
+        }
+        Error::InvalidMessage(_) if other == Other::Called => {
+            ". It answers without TLS: set sslQuorum=true there, or portUnification=true while the servers are switched \
+             one by one"
+        }
+        _ => "",
+    }
+}
+
+fn is_about_certificates(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::CertificateRequired
+            | AlertDescription::NoCertificate
+    )
+}

@@ -67,6 +67,7 @@ impl Bench {
             connections_refused: 0,
             audit_dropped: 0,
             handshakes: ringkeeper::metrics::HandshakeFigures::default(),
+            link_handshakes: ringkeeper::metrics::HandshakeFigures::default(),
             ensemble: None,
         };
         let replica = Replica::new(options, recovered, now, 7);

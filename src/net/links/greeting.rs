@@ -259,7 +259,9 @@ impl Link {
         match self.port {
             Some(port) => self.links.refuse(port, self.remote, &about),
             None => {
-                self.links.warn(format_args!("connection to {} failed: {about}", self.remote));
+                let line =
+                    format_args!("connection to the server at {} failed: {about}", self.remote);
+                self.links.warn(&shared.failed_calls, line);
                 self.links.tell(Event::Closed { link: self.id, reason: about });
             }
         }

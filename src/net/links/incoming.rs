@@ -9,6 +9,7 @@
 //! A link is only told which members it may be. Whether what it then says of itself agrees with that is for its owner
 //! to check. ZooKeeper makes no such check.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Instant;
@@ -19,6 +20,7 @@ use super::{Links, PeerAddressCheck, Slot, Waiting, listen};
 use crate::id::ServerId;
 use crate::limits;
 use crate::link::{LinkId, MemberHosts, Port};
+use crate::log::Limiter;
 
 impl Links {
     /// Sets the members: their names are resolved before any connection comes. Links that were accepted before are
@@ -209,13 +211,14 @@ impl Links {
     /// Refuses a connection, which its caller drops, and logs that, at a limited rate.
     pub(super) fn refuse(&self, port: Port, remote: SocketAddr, reason: &str) {
         let name = listen::name(port);
-        self.warn(format_args!("connection from {remote} to the {name} refused: {reason}"));
+        let line = format_args!("connection from {remote} to the {name} refused: {reason}");
+        self.warn(&self.shared.refusals, line);
     }
 
-    /// Logs a warning about a connection, at a limited rate.
-    pub(super) fn warn(&self, what: fmt::Arguments<'_>) {
+    /// Logs a warning, if the limiter allows it.
+    pub(super) fn warn(&self, limiter: &RefCell<Limiter>, what: fmt::Arguments<'_>) {
         let now = self.shared.clock.mono();
-        let Some(more) = self.shared.refusals.borrow_mut().allow(now) else { return };
+        let Some(more) = limiter.borrow_mut().allow(now) else { return };
         let others = if more > 0 {
             format!(" ({more} more since the last such line)")
         } else {

@@ -97,6 +97,11 @@ impl Listener {
         self.inner.attempts.get()
     }
 
+    #[cfg(test)]
+    pub fn is_bound(&self) -> bool {
+        self.inner.bound.borrow().is_some()
+    }
+
     /// Whether it is for this port and this endpoint.
     pub fn is(&self, port: Port, at: &Endpoint) -> bool {
         self.inner.port == port && self.inner.at == *at

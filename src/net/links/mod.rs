@@ -152,10 +152,12 @@ struct Shared {
     unplaced: RefCell<VecDeque<(TcpStream, Port, SocketAddr)>>,
     /// The members have changed, and links accepted before are to be checked again.
     is_identifying: Cell<bool>,
-    /// For `refusals`.
+    /// For the lines about failures.
     clock: Clock,
     /// Lines about refused connections: strangers may connect by the thousands.
     refusals: RefCell<Limiter>,
+    /// Lines about TLS handshakes that failed with servers to which this one connects.
+    failed_calls: RefCell<Limiter>,
     /// Number of accepted links by remote address. Invariant: no count is 0.
     remotes: RefCell<BTreeMap<IpAddr, u32>>,
     /// The number of the next accepted link: its id is made of it.
@@ -216,6 +218,7 @@ impl Links {
                 is_identifying: Cell::new(false),
                 clock: Clock::start(),
                 refusals: RefCell::new(Limiter::one_in_seconds(limits::LOG_REFUSALS_SECONDS)),
+                failed_calls: RefCell::new(Limiter::one_in_seconds(limits::LOG_REFUSALS_SECONDS)),
                 links: RefCell::default(),
                 listeners: RefCell::default(),
                 helpers: Helpers::new(bell),

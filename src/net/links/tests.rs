@@ -9,12 +9,12 @@ use crate::id::ServerId;
 
 /// A core that records its events in order, and joins the bytes of each link.
 #[derive(Default)]
-struct Heard {
-    events: RefCell<Vec<String>>,
-    links: RefCell<Vec<LinkId>>,
-    bytes: RefCell<BTreeMap<LinkId, Vec<u8>>>,
-    sent: Cell<u64>,
-    behind: Cell<bool>,
+pub(super) struct Heard {
+    pub events: RefCell<Vec<String>>,
+    pub links: RefCell<Vec<LinkId>>,
+    pub bytes: RefCell<BTreeMap<LinkId, Vec<u8>>>,
+    pub sent: Cell<u64>,
+    pub behind: Cell<bool>,
     /// The link of which the core has enough.
     enough: Cell<Option<LinkId>>,
     /// Whether the core sends back the bytes that it receives.
@@ -23,7 +23,7 @@ struct Heard {
 }
 
 impl Heard {
-    fn hear(&self, links: &Links) {
+    pub fn hear(&self, links: &Links) {
         links.deliver(|event| {
             self.events.borrow_mut().push(match event {
                 LinkEvent::Accepted { link, port, may_be, .. } => {
@@ -46,7 +46,7 @@ impl Heard {
         });
     }
 
-    fn events(&self) -> Vec<String> {
+    pub fn events(&self) -> Vec<String> {
         self.events.borrow().clone()
     }
 }
@@ -74,18 +74,18 @@ impl LinkCore for Heard {
     }
 }
 
-struct Side {
-    links: Links,
-    heard: Rc<Heard>,
-    reactor: Reactor,
+pub(super) struct Side {
+    pub links: Links,
+    pub heard: Rc<Heard>,
+    pub reactor: Reactor,
 }
 
-fn reactor() -> Reactor {
+pub(super) fn reactor() -> Reactor {
     Reactor::new(Doorbell::new().unwrap()).unwrap()
 }
 
 /// Dispatches events for at most `long`.
-fn moment(reactor: &Reactor, long: Duration) {
+pub(super) fn moment(reactor: &Reactor, long: Duration) {
     reactor.sleep(Some(Instant::now() + long)).unwrap();
     reactor.dispatch().unwrap();
 }
@@ -99,7 +99,7 @@ impl Side {
         Side::with_tls(options, None, reactor)
     }
 
-    fn with_tls(options: LinkOptions, tls: Option<Arc<LinkTls>>, reactor: &Reactor) -> Side {
+    pub fn with_tls(options: LinkOptions, tls: Option<Arc<LinkTls>>, reactor: &Reactor) -> Side {
         let bell = Doorbell::new().unwrap();
         let links = Links::new(options, tls, bell, reactor.clone());
         let heard = Rc::new(Heard::default());
@@ -110,25 +110,25 @@ impl Side {
     }
 
     /// Listens at a port that was free a moment ago.
-    fn listen(&self) -> Endpoint {
+    pub fn listen(&self) -> Endpoint {
         let port = free_port();
         let at = Endpoint { host: "127.0.0.1".to_owned(), port };
         self.links.perform(LinkOp::Listen { on: vec![(Port::Quorum, at.clone())] });
         at
     }
 
-    fn connect(&self, number: u64, to: Vec<Endpoint>, timeout_ms: u64) -> LinkId {
+    pub fn connect(&self, number: u64, to: Vec<Endpoint>, timeout_ms: u64) -> LinkId {
         let link = LinkId::opened(number);
         let (port, server) = (Port::Quorum, ServerId(2));
         self.links.perform(LinkOp::Connect { link, port, server, to, timeout_ms });
         link
     }
 
-    fn send(&self, link: LinkId, bytes: impl Into<Bytes>) {
+    pub fn send(&self, link: LinkId, bytes: impl Into<Bytes>) {
         self.links.perform(LinkOp::Send { link, bytes: bytes.into() });
     }
 
-    fn received(&self, link: LinkId) -> usize {
+    pub fn received(&self, link: LinkId) -> usize {
         self.heard.bytes.borrow().get(&link).map_or(0, Vec::len)
     }
 }

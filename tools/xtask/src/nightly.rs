@@ -27,6 +27,8 @@ const PROCESSES: &[&str] = &[
     "--test",
     "quorum_sasl",
     "--test",
+    "quorum_tls",
+    "--test",
     "conformance",
     "--test",
     "bench",
@@ -52,6 +54,8 @@ pub const STEPS: &[Step] = &[
         .beside_busy_loops(2),
     Step::cargo("ensembles", &["test", "--test", "ensemble", "--", "--nocapture"])
         .with(&[("RINGKEEPER_ENSEMBLE", "all"), ("RINGKEEPER_FAULT_ROUNDS", "100")]),
+    Step::cargo("quorum-tls", &["test", "--test", "quorum_tls", "--", "--nocapture"])
+        .with(&[("RINGKEEPER_ENSEMBLE", "all")]),
     Step::cargo("ensembles-3", &["test", "--test", "ensemble", "--", "--nocapture"]).with(&[
         ("RINGKEEPER_ENSEMBLE", "all"),
         ("RINGKEEPER_FAULT_ROUNDS", "100"),

@@ -85,11 +85,11 @@ impl Link {
     pub(super) fn call_with_tls(self: &Rc<Self>, host: &str) -> Result<(), String> {
         let shared = &self.links.shared;
         let tls = shared.tls.as_ref().expect("only with TLS a link begins with it");
+        self.stage.set(Stage::Shaking);
         let name = tls.name_of(host, self.remote)?;
         let rules = (tls.sides)().client.ok_or("ssl.quorum.trustStore.location is not set")?;
         let side = UnbufferedClientConnection::new(rules, name)
             .map_err(|error| format!("TLS cannot begin: {error}"))?;
-        self.stage.set(Stage::Shaking);
         self.give_time(Duration::from_millis(limits::LINK_HANDSHAKE_MS_MAX));
         self.socket
             .call_with_tls(Session::made(side), &shared.records)
@@ -265,6 +265,7 @@ impl Link {
                 self.links.tell(Event::Closed { link: self.id, reason: about });
             }
         }
+        self.uncount(self.stage.replace(Stage::Known) == Stage::Shaking);
         *self.end.borrow_mut() = Some(End::ByCore);
         shared.ending.set(shared.ending.get() + 1);
         self.depart();
@@ -276,11 +277,11 @@ impl Link {
         self.forget();
     }
 
-    /// Uncounts the handshake of a link that ends before its owner knows of it.
+    /// Uncounts the handshake of a link that its owner, or the other side, ends before it is known.
     pub(super) fn leave_door(&self) {
         self.greets_by.take();
         if !self.is_known() {
-            self.uncount(self.stage.get() == Stage::Shaking);
+            self.uncount(false);
         }
     }
 

@@ -10,7 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -303,14 +303,14 @@ impl Link {
     /// [`STRANGER_READ_BYTES`], out of what all of them together may bring in a turn.
     fn advance(self: &Rc<Self>, what: Readiness) -> Option<String> {
         if let Err(error) = self.write() {
-            return Some(error.to_string());
+            return Some(self.reason_of(&error));
         }
         if let Some(End::Failed(reason)) = &*self.end.borrow() {
             return Some(reason.clone());
         }
         // Without a core there is no receiver for input.
         let core = self.links.core()?;
-        if core.has_enough_of(self.id) {
+        if self.is_known() && core.has_enough_of(self.id) {
             if !self.paused.replace(true) {
                 self.links.shared.paused.borrow_mut().push(self.clone());
             }
@@ -344,7 +344,7 @@ impl Link {
         if self.socket.unsent_bytes() > 0
             && let Err(error) = self.write()
         {
-            return Some(error.to_string());
+            return Some(self.reason_of(&error));
         }
         match read {
             Input::End => return Some(CLOSED.to_owned()),
@@ -366,7 +366,7 @@ impl Link {
                 }
             }
             Input::Nothing => return None,
-            Input::Failed(error) => return Some(error.to_string()),
+            Input::Failed(error) => return Some(self.reason_of(&error)),
         }
         if is_bounded {
             self.wait_for_turn();
@@ -374,6 +374,16 @@ impl Link {
             self.wake();
         }
         None
+    }
+
+    /// Why it ends after this error. Whoever does not like a handshake may leave its bytes unread.
+    fn reason_of(&self, error: &io::Error) -> String {
+        match error.kind() {
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe if !self.is_known() => {
+                CLOSED.to_owned()
+            }
+            _ => error.to_string(),
+        }
     }
 
     /// A stranger's link is read further in a later turn, after those that already wait. A member's goes before.
@@ -386,6 +396,8 @@ impl Link {
             true => waiting.push_front(self.clone()),
             false => waiting.push_back(self.clone()),
         }
+        // Its owner may have got nothing that would cause a turn.
+        self.links.shared.reactor.stir();
     }
 
     /// A stranger's link may be read again.

@@ -51,7 +51,8 @@ fn between_servers(error: &Error, other: Other) -> &'static str {
             ". Both servers need a common version of TLS (ssl.quorum.enabledProtocols, ssl.quorum.protocol)"
         }
         Error::InvalidCertificate(about) => match about {
-            CertificateError::UnknownIssuer => {
+            // An authority that was made anew has the name of the one before.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 ". No certificate of ssl.quorum.trustStore.location has issued the certificate of the other server: add \
                  its issuer there, unless it is a stranger"
             }

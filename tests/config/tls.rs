@@ -105,7 +105,7 @@ fn x509_exists_where_a_port_takes_tls_and_can_be_demanded_where_it_asks_for_cert
     }
 }
 
-const SERVERS: &str = "server.1=a:1:2\nserver.2=b:1:2\n";
+const SERVERS: &str = "server.1=a:1:2\nserver.2=b:1:2\ninitLimit=5\nsyncLimit=2\n";
 
 #[test]
 fn servers_that_use_tls_need_stores_and_a_server_without_others_does_not() {

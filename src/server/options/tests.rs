@@ -174,6 +174,8 @@ const TAKEN_BY_THE_START: &[&str] = &[
     "secureClientPortAddress",
     "client.portUnification",
     "client.certReload",
+    "portUnification",
+    "sslQuorum",
     "sslQuorumReloadCertFiles",
     "netty.server.outstandingHandshake.limit",
     "4lw.commands.whitelist",

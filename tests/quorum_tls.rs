@@ -130,7 +130,8 @@ fn three_of_ours_speak_tls_and_take_new_certificates_while_they_run() {
             &["INFO", "the certificate of this server is CN=127.0.0.1"],
         );
         let figure = |name: &str| ensemble.mntr(id, name);
-        assert_eq!(figure("quorum_tls_handshakes_failed").as_deref(), Some("0"));
+        let failed = figure("quorum_tls_handshakes_failed");
+        assert_eq!(failed.as_deref(), Some("0"), "{}", ensemble.tails(60));
         assert_eq!(figure("quorum_tls_handshakes_outstanding").as_deref(), Some("0"));
     }
     // What is no TLS gets no answer, and the log says from where it came.

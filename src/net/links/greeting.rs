@@ -20,7 +20,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 
 use super::event::Event;
-use super::link::{End, Link};
+use super::link::{CLOSED, End, Link};
 use super::members::Members;
 use super::{Links, Slot};
 use crate::id::ServerId;
@@ -28,6 +28,10 @@ use crate::limits;
 use crate::net::socket::Session;
 use crate::net::stranger::{Stranger, TELLING_BYTES, TLS_HANDSHAKE};
 use crate::tls::hostname::Names;
+
+/// What is known if a server to which this one connects ends the handshake without a word.
+const BROKEN_OFF: &str = "the other side broke off the TLS handshake. Its log may say why; it may also speak no TLS with \
+    other servers (sslQuorum, portUnification)";
 
 /// How far a link is known to its owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -247,25 +251,24 @@ impl Link {
     /// Ends a link of which its owner has not heard: the log says why, and the other side has time to read an alert.
     pub(super) fn turn_away(self: &Rc<Self>, reason: &str) {
         let shared = &self.links.shared;
-        let about = match self.stage.get() {
-            Stage::Shaking if reason == super::link::CLOSED => {
-                "the other side broke off the TLS handshake. Its log may say why; it may also speak no TLS with other \
-                 servers (sslQuorum, portUnification)"
-                    .to_owned()
-            }
-            Stage::Shaking | Stage::Known | Stage::Fresh | Stage::Silent => reason.to_owned(),
-        };
         shared.links.borrow_mut().remove(&self.id);
+        let is_shaking = self.stage.replace(Stage::Known) == Stage::Shaking;
+        let is_broken_off = is_shaking && reason == CLOSED;
         match self.port {
-            Some(port) => self.links.refuse(port, self.remote, &about),
+            // Elections do it where two servers connect to each other at the same time.
+            Some(_) if is_broken_off => {
+                tracing::debug!(remote = %self.remote, "the other side broke off the TLS handshake");
+            }
+            Some(port) => self.links.refuse(port, self.remote, reason),
             None => {
+                let reason = if is_broken_off { BROKEN_OFF } else { reason };
                 let line =
-                    format_args!("connection to the server at {} failed: {about}", self.remote);
+                    format_args!("connection to the server at {} failed: {reason}", self.remote);
                 self.links.warn(&shared.failed_calls, line);
-                self.links.tell(Event::Closed { link: self.id, reason: about });
+                self.links.tell(Event::Closed { link: self.id, reason: reason.to_owned() });
             }
         }
-        self.uncount(self.stage.replace(Stage::Known) == Stage::Shaking);
+        self.uncount(is_shaking && !(is_broken_off && self.port.is_some()));
         *self.end.borrow_mut() = Some(End::ByCore);
         shared.ending.set(shared.ending.get() + 1);
         self.depart();

@@ -3,10 +3,16 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
+use ringkeeper_bench::compare::Plan;
 use ringkeeper_bench::definition::{Definition, Load, Work};
 use ringkeeper_bench::engine::{self, Target};
-use ringkeeper_bench::result::Measured;
+use ringkeeper_bench::output::Output;
+use ringkeeper_bench::peers::{Launch, Peer};
+use ringkeeper_bench::progress::Narrator;
+use ringkeeper_bench::result::{Line, Measured};
+use ringkeeper_bench::tls::{self, Extent};
 use ringkeeper_rawclient::Session;
 use ringkeeper_testkit::{Config, Program, Server};
 
@@ -111,4 +117,64 @@ fn ringkeeper_serves_every_workload_without_an_error() {
 #[test]
 fn zookeeper_serves_every_workload_without_an_error() {
     every_kind_of_work_is_done_without_an_error(Program::ZooKeeper39);
+}
+
+/// Both programs, without and with TLS.
+fn with_and_without_tls() -> (Vec<Launch>, tls::table::Columns) {
+    let find = |peer| Launch::find(peer, Path::new(env!("CARGO_BIN_EXE_ringkeeper")), "512m");
+    let pair = [Peer::Ringkeeper, Peer::ZooKeeper39].map(|peer| find(peer).expect("the programs"));
+    let [ours, theirs] = pair.map(|launch| launch.line("ringkeeper.pin=false"));
+    tls::launches(ours, theirs).expect("certificates")
+}
+
+#[test]
+fn every_kind_of_work_is_done_over_tls_by_both_programs() {
+    for launch in with_and_without_tls().0.iter().filter(|launch| launch.keys().is_some()) {
+        let mut running = launch.start(1, &std::env::temp_dir()).expect("it starts");
+        let target = launch.target(&mut running).expect("it serves");
+        for name in ["everything", "reads-100x16", "lock-contended", "fan-out", "ephemeral-churn"] {
+            let (who, mut definition) = (&launch.name, small(name));
+            if name == "reads-100x16" {
+                let Work::Mix(mix) = &mut definition.work else { panic!("a mix") };
+                // Answers of several records, and frames that are longer than a read.
+                mix.value_bytes = 100_000;
+            }
+            let measured = engine::run(&target, &definition, None, &mut |_| {}).expect(name);
+            assert!(measured.errors.is_empty(), "{who}: {name}: {:?}", measured.errors);
+            assert_eq!(measured.sessions_lost, 0, "{who}: {name}");
+            assert!(measured.all.count > 0, "{who}: {name}: {measured:?}");
+        }
+    }
+}
+
+#[test]
+fn the_cost_of_tls_is_measured_for_both_programs_and_every_cell_of_the_tables_is_filled() {
+    let (launches, columns) = with_and_without_tls();
+    let mut workloads = Vec::new();
+    for name in tls::WORKLOADS {
+        let mut definition = small(name);
+        definition.seconds = 0.2;
+        workloads.push((definition, vec![1]));
+    }
+    let (warm_up, folder) = (Duration::from_millis(200), std::env::temp_dir());
+    let plan = Plan { launches, workloads, rounds: 1, threads: 1, warm_up, folder };
+    let extent = Extent { connection_seconds: 1.0, sessions: 40 };
+    let mut output = Output::create(None).expect("no file");
+    let mut narrator = Narrator::default();
+    tls::run(&plan, extent, &mut output, &mut narrator).expect("it runs");
+    narrator.conclude().expect("no row is missing");
+    for line in output.lines() {
+        if let Line::Row(row) = line {
+            assert!(row.measured.errors.is_empty(), "{row:?}");
+        }
+    }
+    let text = tls::table::tables(output.lines(), &columns);
+    println!("{text}");
+    let unknown = text.lines().filter(|line| line.contains(" – |")).collect::<Vec<_>>();
+    // Only connections with TLS can take up a TLS session.
+    assert!(unknown.iter().all(|line| line.contains("taken up")), "{unknown:#?}");
+    assert!(
+        text.contains("| plain: ringkeeper | zookeeper 3.9.4, Netty | ratio | TLS: "),
+        "{text}"
+    );
 }

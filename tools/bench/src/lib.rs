@@ -3,7 +3,7 @@
 //! A [`definition`] is a workload as data; the [`engine`] runs it against a [`engine::Target`] and returns a
 //! [`result::Measured`]; a [`result::Line`] keeps the result as one JSON line. Beside them stand the limits that no
 //! server can beat ([`null_server`], [`disk`]), ringkeeper's core without anything around it ([`in_process`],
-//! [`pieces`]), the words that a person sees meanwhile ([`progress`]), and the report on the lines ([`report`]).
+//! [`pieces`]), what TLS costs ([`tls`]), the words that a person sees meanwhile ([`progress`]), and the report on the lines ([`report`]).
 
 pub mod ab;
 pub mod beside;
@@ -29,4 +29,5 @@ pub mod result;
 pub mod shipped;
 pub mod small_disk;
 pub mod statistics;
+pub mod tls;
 pub mod turn;

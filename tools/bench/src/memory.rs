@@ -153,6 +153,30 @@ pub fn churn(
     Ok(rows)
 }
 
+/// Opens idle sessions with a fresh server, with TLS if the launch says so, and measures what they cost in memory.
+///
+/// # Errors
+/// The server does not start or does not open a session, or `jcmd` is missing for a Java server.
+pub fn of_sessions(
+    launch: &Launch,
+    count: u32,
+    round: u32,
+    folder: &Path,
+) -> Result<MemoryRow, String> {
+    let patient = launch.clone().line(SESSION_TIMEOUT_LINE);
+    let mut subject = Subject { launch, running: patient.start(1, folder)?, round };
+    let target = patient.target(&mut subject.running)?;
+    // A few sessions come and go first, so that memory that is used once does not count as that of a session.
+    drop(idle::Idle::open_all(&target, SESSION_TIMEOUT_MS, WATCHERS)?);
+    let before = subject.sample()?;
+    let mut idle = idle::Idle::open_all(&target, SESSION_TIMEOUT_MS, count)?;
+    let with = subject.sample()?;
+    for session in &mut idle {
+        session.ping().map_err(|error| format!("a session was lost meanwhile: {error}"))?;
+    }
+    Ok(subject.row("session", count, before, with))
+}
+
 impl Subject<'_> {
     fn sample(&mut self) -> Result<Sample, String> {
         thread::sleep(SETTLE);

@@ -4,13 +4,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
-use ringkeeper_testkit::{Config, Ensemble, Environment, Program, Server};
+use ringkeeper_testkit::{Config, Ensemble, Environment, Program, Server, free_port};
 
-use crate::engine::Target;
+use crate::engine::{Target, Tls};
 use crate::header;
+use crate::tls::Keys;
 
 /// A program, by its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,6 +38,8 @@ pub struct Launch {
     program: Program,
     lines: Vec<String>,
     flags: Vec<String>,
+    /// The port for clients with TLS and their keys, if clients are to use it.
+    tls: Option<(u16, Arc<Keys>)>,
 }
 
 /// A program that runs, as one server or several. The servers end, and their folders disappear, when the value is
@@ -90,6 +93,7 @@ impl Launch {
             program,
             lines: ["tickTime=2000", "maxClientCnxns=0"].map(str::to_owned).to_vec(),
             flags: flags.map(str::to_owned).to_vec(),
+            tls: None,
         })
     }
 
@@ -128,6 +132,44 @@ impl Launch {
         self
     }
 
+    /// ZooKeeper on Netty, which its TLS needs; Ringkeeper as it is.
+    #[must_use]
+    pub fn with_netty(self) -> Launch {
+        const NETTY: &str = "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory";
+        if self.peer == Peer::Ringkeeper {
+            return self;
+        }
+        Launch { name: format!("{}, Netty", self.name), ..self.line(NETTY) }
+    }
+
+    /// The program, alone, with a further port for clients with TLS, which sessions of workloads use.
+    #[must_use]
+    pub fn with_tls(mut self, keys: &Arc<Keys>) -> Launch {
+        let port = free_port();
+        self.lines.extend(keys.lines());
+        self.lines.push(format!("secureClientPort={port}"));
+        self.lines.push("secureClientPortAddress=127.0.0.1".to_owned());
+        Launch { name: format!("{}, TLS", self.name), tls: Some((port, keys.clone())), ..self }
+    }
+
+    /// The keys of clients, if they use TLS.
+    pub fn keys(&self) -> Option<&Keys> {
+        self.tls.as_ref().map(|(_, keys)| &**keys)
+    }
+
+    /// The servers that were started as this says, as [`Running::target`], with TLS for sessions if they are to use it.
+    ///
+    /// # Errors
+    /// The servers do not say who leads.
+    pub fn target(&self, running: &mut Running) -> Result<Target, String> {
+        let mut target = running.target()?;
+        target.tls = self.tls.as_ref().map(|(port, keys)| Tls {
+            servers: vec![SocketAddr::from(([127, 0, 0, 1], *port))],
+            client: keys.client.clone(),
+        });
+        Ok(target)
+    }
+
     /// The configuration of each server.
     pub fn config(&self) -> Config {
         let config = self.flags.iter().fold(Config::as_in_production(), |all, flag| all.flag(flag));
@@ -144,6 +186,7 @@ impl Launch {
             let server = Server::launch(self.program.clone(), self.config())?;
             return Ok(Running::Alone(Box::new(server)));
         }
+        assert!(self.tls.is_none(), "a port for TLS is that of one server");
         let config = match self.peer {
             // The servers share the machine: bound to its first processor, they would starve each other.
             Peer::Ringkeeper => self.config().line("ringkeeper.pin=false"),

@@ -50,6 +50,7 @@ const SHIPPED: &[(&str, &str)] = texts![
     "open-2000",
     "read-ratio",
     "reads-1000x1",
+    "reads-100x1",
     "reads-100x16",
     "reads-1x1",
     "reads-99x16",

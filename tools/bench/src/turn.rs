@@ -63,7 +63,7 @@ impl<'a> Turn<'a> {
     /// The workload cannot be prepared, or a server died of it.
     /// It cannot be prepared, or the servers died of it.
     pub fn run(&mut self, job: &Job<'_>, watcher: Watcher<'_>) -> Result<Row, String> {
-        let mut target = self.running.target()?;
+        let mut target = self.launch.target(&mut self.running)?;
         target.threads = self.threads;
         let pids = self.running.pids();
         let folder = self.running.folder();
@@ -101,7 +101,7 @@ impl<'a> Turn<'a> {
 
     fn warm_up(&mut self, time: Duration) -> Result<(), String> {
         let begun = Instant::now();
-        let target = self.running.target()?;
+        let target = self.launch.target(&mut self.running)?;
         for operations in [
             Operations { set: 1, ..Operations::default() },
             Operations { create: 1, ..Operations::default() },

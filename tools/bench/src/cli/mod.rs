@@ -13,6 +13,7 @@ mod programs;
 mod report;
 mod run;
 mod selection;
+mod tls;
 mod turns;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
     Failures(failures::Arguments),
     /// What znodes, watches and sessions cost a server in memory.
     Memory(memory::Arguments),
+    /// What TLS costs: Ringkeeper and Apache ZooKeeper without and with it.
+    Tls(tls::Arguments),
     /// Shows the workloads that there are.
     List(list::Arguments),
     /// Makes Markdown, an HTML page with charts and a headline picture of results files.
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Core(arguments) => core::run(arguments),
         Command::Failures(arguments) => failures::run(arguments),
         Command::Memory(arguments) => memory::run(arguments),
+        Command::Tls(arguments) => tls::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Report(arguments) => report::run(arguments),
     };

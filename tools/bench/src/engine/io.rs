@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use ringkeeper::proto::opcode::OpCode;
 use rustix::event::epoll;
+use rustls::ClientConfig;
 
 use super::frames;
 use super::recorder::Recorder;
@@ -55,6 +56,7 @@ pub struct Io {
     pub opening_max: usize,
     pub(super) clock: Clock,
     pub(super) servers: Arc<[SocketAddr]>,
+    tls: Option<Arc<ClientConfig>>,
     /// The server that each session connects to first.
     seats: Vec<usize>,
     pub(super) poll: OwnedFd,
@@ -91,6 +93,7 @@ impl Io {
             opening_max: OPENING_MAX,
             clock: shared.clock,
             servers: shared.servers.clone(),
+            tls: shared.tls.clone(),
             seats,
             poll,
             dirty: Vec::new(),
@@ -196,7 +199,8 @@ impl Io {
         while self.opening < self.opening_max {
             let Some(index) = self.queued.pop_front() else { return };
             let server = self.servers[self.sessions[index].server % self.servers.len()];
-            let begun = self.sessions[index].connect(server).and_then(|()| self.register(index));
+            let begun = self.sessions[index].connect(server, self.tls.as_ref());
+            let begun = begun.and_then(|()| self.register(index));
             match begun {
                 Ok(()) => {
                     self.opening += 1;

@@ -5,6 +5,7 @@ mod control;
 mod discovery;
 mod fan_out;
 mod frames;
+mod greetings;
 mod io;
 mod keys;
 mod lock;
@@ -13,15 +14,22 @@ mod recorder;
 mod run;
 mod schedule;
 mod session;
+mod socket;
 mod storm;
 mod tree;
 mod worker;
 mod workload;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 
 use crate::definition::Definition;
 use crate::result::{Measured, Slice};
+
+pub use greetings::{FULL, PLAIN, RESUMED, greetings};
+pub use socket::begin as begin_tls;
 
 /// The servers to load.
 #[derive(Debug, Clone)]
@@ -32,12 +40,28 @@ pub struct Target {
     pub threads: usize,
     /// Whether the run removes its nodes at the end.
     pub clean_up: bool,
+    /// TLS for the sessions of a workload; the connection that prepares and cleans up has none.
+    pub tls: Option<Tls>,
+}
+
+/// How sessions connect with TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The addresses for clients with TLS, in the order of [`Target::servers`].
+    pub servers: Vec<SocketAddr>,
+    /// The clients' side.
+    pub client: Arc<ClientConfig>,
 }
 
 impl Target {
     /// A target of these servers, with one thread, which is cleaned up afterwards.
     pub fn new(servers: Vec<SocketAddr>) -> Target {
-        Target { servers, threads: 1, clean_up: true }
+        Target { servers, threads: 1, clean_up: true, tls: None }
+    }
+
+    /// The addresses that the sessions of a workload connect to.
+    pub fn for_sessions(&self) -> Vec<SocketAddr> {
+        self.tls.as_ref().map_or(&self.servers, |tls| &tls.servers).clone()
     }
 }
 

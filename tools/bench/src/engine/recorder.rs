@@ -209,7 +209,7 @@ pub fn histogram(digits: u8) -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_NS_MAX, digits).expect("these bounds are allowed")
 }
 
-fn thread_cpu_ns() -> u64 {
+pub(super) fn thread_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).expect("processor time is not negative");
     let nanos = u64::try_from(time.tv_nsec).expect("processor time is not negative");

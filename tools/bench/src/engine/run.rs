@@ -173,7 +173,8 @@ impl Run<'_> {
         let warm_up = u64::from(slices(self.definition.warm_up_s)) * slice;
         let shared = Shared {
             clock: Clock(Instant::now()),
-            servers: self.target.servers.clone().into(),
+            servers: self.target.for_sessions().into(),
+            tls: self.target.tls.as_ref().map(|tls| tls.client.clone()),
             sessions: self.definition.work.sessions(),
             sessions_taken: Arc::new(AtomicU64::new(0)),
             load_from: Arc::new(AtomicU64::new(0)),

@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use ringkeeper::id::{SessionId, Zxid};
 use ringkeeper::jute::{DecodeError, Jute, begin_frame, end_frame};
 use ringkeeper::proto::connect::{ConnectRequest, ConnectResponse};
 use ringkeeper::proto::opcode::OpCode;
 use ringkeeper::proto::response::xid;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustls::ClientConfig;
 
 use super::frames::{self, XID_AT};
+use super::socket::Socket;
 
 /// A frame with more bytes does not come in pieces through the thread's buffer, but into memory of its own.
 const LARGE_FRAME_BYTES: usize = 64 * 1024;
@@ -86,7 +88,7 @@ pub struct Session {
     pub(super) dirty: bool,
     pub(super) wants_space: bool,
     password: [u8; 16],
-    socket: Option<TcpStream>,
+    socket: Option<Socket>,
     out: Vec<u8>,
     out_sent: usize,
     partial: Vec<u8>,
@@ -124,21 +126,18 @@ impl Session {
         }
     }
 
-    /// Begins a connection; returns at once.
+    /// Begins a connection, with TLS if this is the client's side of it; returns at once.
     ///
     /// # Errors
     /// No sockets are left, or no route.
-    pub fn connect(&mut self, address: SocketAddr) -> io::Result<()> {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        match rustix::net::connect(&socket, &address) {
-            Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
-            Err(error) => return Err(error.into()),
-        }
+    pub fn connect(
+        &mut self,
+        address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> io::Result<()> {
+        let socket = Socket::connect(address, tls)?;
         self.generation = self.generation.wrapping_add(1);
-        self.socket = Some(TcpStream::from(socket));
+        self.socket = Some(socket);
         self.state = State::Connecting;
         self.out.clear();
         self.out_sent = 0;
@@ -203,7 +202,7 @@ impl Session {
 
     /// Its socket, while it has one.
     pub fn socket(&self) -> Option<&TcpStream> {
-        self.socket.as_ref()
+        self.socket.as_ref().map(Socket::stream)
     }
 
     /// Queues a request, whose frame `fill` appends.
@@ -232,7 +231,13 @@ impl Session {
 
     /// Whether bytes are queued that the socket has not taken yet.
     pub fn has_unsent(&self) -> bool {
-        !self.out.is_empty()
+        !self.out.is_empty() || self.socket.as_ref().is_some_and(Socket::has_unsent)
+    }
+
+    /// Whether the last read may have left something that epoll does not know of.
+    #[inline]
+    pub fn may_have_more(&self) -> bool {
+        self.socket.as_ref().is_some_and(Socket::may_have_more)
     }
 
     /// Gives the socket as many bytes as it takes, in one call.
@@ -242,7 +247,7 @@ impl Session {
     pub fn flush(&mut self, now: u64) -> io::Result<()> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
         if self.out.is_empty() {
-            return Ok(());
+            return socket.flush();
         }
         match socket.write(&self.out[self.out_sent..]) {
             Ok(count) => self.out_sent += count,

@@ -17,6 +17,7 @@ use ringkeeper::jute::Jute;
 use ringkeeper::proto::event::WatcherEvent;
 use ringkeeper::proto::response::xid;
 use rustix::event::{Timespec, epoll};
+use rustls::ClientConfig;
 
 use super::frames::REPLY_HEADER_BYTES;
 use super::io::{Clock, Io, SESSION_TIMEOUT_MS, untoken};
@@ -54,6 +55,8 @@ pub struct Shared {
     pub clock: Clock,
     /// All servers, the leader first.
     pub servers: Arc<[SocketAddr]>,
+    /// The clients' side of TLS, if they use it.
+    pub tls: Option<Arc<ClientConfig>>,
     /// Sessions that the workload has.
     pub sessions: u32,
     /// The number of sessions that servers have granted and not lost; closed sessions still count.
@@ -332,6 +335,9 @@ impl<W: Workload> Worker<W> {
         let readable = epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
         if flags.intersects(readable) {
             self.receive(index, chunk);
+            while self.io.sessions[index].may_have_more() {
+                self.receive(index, chunk);
+            }
         }
     }
 

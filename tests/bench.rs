@@ -158,7 +158,7 @@ fn the_cost_of_tls_is_measured_for_both_programs_and_every_cell_of_the_tables_is
     }
     let (warm_up, folder) = (Duration::from_millis(200), std::env::temp_dir());
     let plan = Plan { launches, workloads, rounds: 1, threads: 1, warm_up, folder };
-    let extent = Extent { connection_seconds: 1.0, sessions: 40 };
+    let extent = Extent { connection_seconds: 2.0, sessions: 40 };
     let mut output = Output::create(None).expect("no file");
     let mut narrator = Narrator::default();
     tls::run(&plan, extent, &mut output, &mut narrator).expect("it runs");

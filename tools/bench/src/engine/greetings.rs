@@ -50,8 +50,8 @@ struct Callers<'a> {
     last_end: Instant,
 }
 
-/// Keeps `parallel` such connections under way with a server for `time`; each begins anew when it has ended. Results by
-/// [`PLAIN`], [`FULL`] and [`RESUMED`]; a latency is that of a whole connection, from its beginning to the end that the
+/// Keeps `parallel` such connections under way with a server for `time`, and until one has ended; each begins anew when
+/// it has ended. Results by [`PLAIN`], [`FULL`] and [`RESUMED`]; a latency is that of a whole connection, from its beginning to the end that the
 /// server makes.
 ///
 /// # Errors
@@ -81,7 +81,8 @@ pub fn greetings(
     }
     let busy = thread_cpu_ns();
     let mut events = Vec::with_capacity(parallel);
-    while begun.elapsed() < time {
+    // A figure of nothing says nothing, however short the time.
+    while begun.elapsed() < time || all.latencies.is_empty() {
         all.turn(&mut events).map_err(explain)?;
         if all.last_end.elapsed() > SILENCE {
             let why = all.last_failure.map_or("no answer".to_owned(), |error| error.to_string());
@@ -128,21 +129,17 @@ impl Callers<'_> {
             Some(HandshakeKind::Resumed) => RESUMED,
             Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest) => FULL,
         };
-        let latencies = self
-            .latencies
-            .entry(kind)
-            .or_insert_with(|| Histogram::new(3).expect("three figures are few"));
-        latencies.saturating_record(
-            u64::try_from(caller.since.elapsed().as_nanos()).expect("not centuries"),
-        );
+        let latency = u64::try_from(caller.since.elapsed().as_nanos()).expect("not centuries");
+        let latencies = self.latencies.entry(kind).or_insert_with(histogram);
+        latencies.record(latency).expect("a histogram that grows");
         self.last_end = Instant::now();
     }
 
     fn measured(self, seconds: f64, generator_busy: f64) -> Measured {
-        let mut whole = Histogram::<u64>::new(3).expect("three figures are few");
+        let mut whole = histogram();
         let mut operations = BTreeMap::new();
         for (kind, latencies) in &self.latencies {
-            whole.add(latencies).expect("histograms that grow");
+            whole.add(latencies).expect("a histogram that grows");
             let result = OpResult::of(latencies, 0, latencies.len(), seconds);
             operations.insert((*kind).to_owned(), result);
         }
@@ -184,6 +181,10 @@ impl Caller {
             }
         }
     }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("three figures are few")
 }
 
 fn token(index: usize) -> epoll::EventData {

@@ -30,7 +30,7 @@ pub const CONNECTIONS: &str = "connections";
 /// The name of those whose TLS sessions were taken up again.
 pub const RESUMPTIONS: &str = "resumptions";
 /// Connections that are under way at once.
-const PARALLEL: usize = 64;
+const PARALLEL: usize = 16;
 
 /// The measurements beside those of the workloads.
 #[derive(Debug, Clone, Copy)]

@@ -12,6 +12,8 @@ use crate::statistics::{median, range};
 const NOTHING: &str = "–";
 /// Above this share of busy time, the generator may limit the figures.
 const BUSY: f64 = 0.9;
+/// The least share of the connections that must be of the kind that was wanted.
+const WANTED_MIN: f64 = 0.8;
 
 /// The names of the programs in results, ours first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,13 +190,11 @@ fn per_second(row: &Row) -> Option<f64> {
         RESUMPTIONS => &[RESUMED],
         _ => return Some(row.measured.all.per_second),
     };
-    let wanted: f64 = kinds
-        .iter()
-        .filter_map(|kind| row.measured.operations.get(*kind))
-        .map(|it| it.per_second)
-        .sum();
+    let of = |kind: &&str| row.measured.operations.get(*kind).map(|it| it.per_second);
+    let wanted: f64 = kinds.iter().filter_map(of).sum();
+    let all = row.measured.all.per_second;
     // A few handshakes are whole at the beginning, before there is a session to take up.
-    (wanted > row.measured.all.per_second * BUSY).then_some(wanted)
+    (wanted > all * WANTED_MIN).then_some(all)
 }
 
 fn cpu_each(row: &Row) -> Option<f64> {

@@ -171,8 +171,9 @@ fn the_cost_of_tls_is_measured_for_both_programs_and_every_cell_of_the_tables_is
     let text = tls::table::tables(output.lines(), &columns);
     println!("{text}");
     let unknown = text.lines().filter(|line| line.contains(" – |")).collect::<Vec<_>>();
-    // Only connections with TLS can take up a TLS session.
-    assert!(unknown.iter().all(|line| line.contains("taken up")), "{unknown:#?}");
+    // Only connections with TLS can take up a TLS session; and so few sessions may cost nothing, which has no ratio.
+    let may_be = |line: &&str| line.contains("taken up") || line.contains("memory");
+    assert!(unknown.iter().all(may_be), "{unknown:#?}");
     assert!(
         text.contains("| plain: ringkeeper | zookeeper 3.9.4, Netty | ratio | TLS: "),
         "{text}"

@@ -2,9 +2,11 @@
 //! run it: its own sizes of files and threads, Java's default collector and whole compiler, a heap that does not
 //! starve it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use ringkeeper_testkit::{Config, Ensemble, Environment, Program, Server, free_port};
@@ -54,6 +56,10 @@ pub enum Running {
 
 /// A request with 1 MiB of data, its path and its header must pass; ZooKeeper's default is one byte below 1 MiB.
 const BUFFER_FLAG: &str = "-Djute.maxbuffer=4194304";
+
+/// How long a server that serves clients without TLS may take until it takes connections with TLS.
+const TLS_PATIENCE: Duration = Duration::from_secs(20);
+const TLS_PAUSE: Duration = Duration::from_millis(20);
 
 impl Launch {
     /// Finds the program. `binary` is the path of ringkeeper, and `heap` the size of a Java heap, such as `2g`.
@@ -184,6 +190,7 @@ impl Launch {
         settle_in(folder)?;
         if servers == 1 {
             let server = Server::launch(self.program.clone(), self.config())?;
+            self.wait_for_tls()?;
             return Ok(Running::Alone(Box::new(server)));
         }
         assert!(self.tls.is_none(), "a port for TLS is that of one server");
@@ -194,6 +201,22 @@ impl Launch {
         };
         let ensemble = Ensemble::launch(&vec![self.program.clone(); servers], config)?;
         Ok(Running::Ensemble(Box::new(ensemble)))
+    }
+
+    /// Waits until the port for TLS takes connections, which ZooKeeper opens after the other one.
+    fn wait_for_tls(&self) -> Result<(), String> {
+        let Some((port, _)) = &self.tls else { return Ok(()) };
+        let begun = Instant::now();
+        while let Err(error) = TcpStream::connect(("127.0.0.1", *port)) {
+            if begun.elapsed() > TLS_PATIENCE {
+                return Err(format!(
+                    "{}: its port for TLS takes no connection: {error}",
+                    self.name
+                ));
+            }
+            thread::sleep(TLS_PAUSE);
+        }
+        Ok(())
     }
 
     /// Starts one server whose data lie in `data`; its other files lie below `folder`.

@@ -217,7 +217,10 @@ fn what_agreement_ignores_it_ignores_for_a_reason() {
 
 #[test]
 fn what_is_public_is_used_somewhere() {
-    none(unused(&of_kind(&["rs"], EVERYWHERE)));
+    let mut files = of_kind(&["rs"], EVERYWHERE);
+    // Its user is the test suite of another crate.
+    files.retain(|file| file.path != "tools/client-crate-suite/src/lib.rs");
+    none(unused(&files));
 }
 
 #[test]

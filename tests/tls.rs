@@ -126,7 +126,7 @@ fn kazoo_uses_tls_and_its_certificate_is_its_identity() {
         let secured = Secured::start(&[wiring]);
         let mut command = Command::new(Environment::found().python());
         command.arg("-u").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/kazoo_tls.py"));
-        command.arg(secured.address().to_string()).arg(secured.certificates.folder());
+        command.arg(secured.address().to_string()).arg(secured.certificates.path(""));
         let output = command.output().expect("python");
         let said = text(&output);
         assert!(output.status.success() && said.contains("all is well"), "{said}");

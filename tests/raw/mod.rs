@@ -51,7 +51,7 @@ pub fn dial(address: SocketAddr) -> TcpStream {
 }
 
 /// Reads one frame without its length.
-pub fn read_frame(socket: &mut TcpStream) -> io::Result<Vec<u8>> {
+pub fn read_frame(socket: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     socket.read_exact(&mut length)?;
     let mut frame = vec![0; usize::try_from(i32::from_be_bytes(length)).expect("a length")];
@@ -76,6 +76,16 @@ pub fn connect_frame(timeout_ms: i32) -> Vec<u8> {
     frame
 }
 
+/// The frame of a request.
+pub fn request_frame(xid: i32, op: OpCode, body: &RequestBody<'_>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let start = begin_frame(&mut frame);
+    RequestHeader { xid, op: op.number() }.encode(&mut frame);
+    body.encode(op, &mut frame);
+    end_frame(&mut frame, start);
+    frame
+}
+
 impl Client {
     /// Opens a new session.
     pub fn connect(address: SocketAddr) -> Client {
@@ -92,15 +102,10 @@ impl Client {
         Client { socket, session, xid: 0 }
     }
 
-    /// The frame of a request.
+    /// The frame of the next request.
     pub fn frame(&mut self, op: OpCode, body: &RequestBody<'_>) -> Vec<u8> {
         self.xid += 1;
-        let mut frame = Vec::new();
-        let start = begin_frame(&mut frame);
-        RequestHeader { xid: self.xid, op: op.number() }.encode(&mut frame);
-        body.encode(op, &mut frame);
-        end_frame(&mut frame, start);
-        frame
+        request_frame(self.xid, op, body)
     }
 
     pub fn send(&mut self, op: OpCode, body: &RequestBody<'_>) {

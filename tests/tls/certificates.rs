@@ -1,7 +1,7 @@
 //! Certificates in PEM files: of an authority that everybody trusts, and of one that nobody does.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
@@ -13,9 +13,12 @@ use tempfile::TempDir;
 pub const OURS: &str = "authority";
 /// The file of the other one.
 pub const OTHERS: &str = "others";
+/// How the clients of a test reach its server.
+const HERE: &[&str] = &["localhost", "127.0.0.1"];
 
 /// A folder with the files `server.pem`, `alice.pem`, `bob.pem`, `root.pem`, `late.pem` (expired), `early.pem` (not yet
-/// valid) and `stranger.pem` (of an authority that nobody trusts), each with its private key, and the authorities'.
+/// valid), `elsewhere.pem` (for another host) and `stranger.pem` (of an authority that nobody trusts), each with its
+/// private key, and the authorities'.
 pub struct Certificates {
     folder: TempDir,
 }
@@ -25,16 +28,13 @@ impl Certificates {
         let certificates = Certificates { folder: tempfile::tempdir().unwrap() };
         let (ours, others) = (certificates.authority(OURS), certificates.authority(OTHERS));
         for name in ["server", "alice", "bob", "root"] {
-            certificates.leaf(name, (2020, 2090), &ours);
+            certificates.leaf(name, (2020, 2090), HERE, &ours);
         }
-        certificates.leaf("late", (2019, 2021), &ours);
-        certificates.leaf("early", (2080, 2090), &ours);
-        certificates.leaf("stranger", (2020, 2090), &others);
+        certificates.leaf("late", (2019, 2021), HERE, &ours);
+        certificates.leaf("early", (2080, 2090), HERE, &ours);
+        certificates.leaf("elsewhere", (2020, 2090), &["elsewhere.example"], &ours);
+        certificates.leaf("stranger", (2020, 2090), HERE, &others);
         certificates
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub fn path(&self, file: &str) -> PathBuf {
@@ -51,9 +51,15 @@ impl Certificates {
         issuer
     }
 
-    fn leaf(&self, name: &str, (from, to): (i32, i32), by: &CertifiedIssuer<'static, KeyPair>) {
+    fn leaf(
+        &self,
+        name: &str,
+        (from, to): (i32, i32),
+        hosts: &[&str],
+        by: &CertifiedIssuer<'static, KeyPair>,
+    ) {
         let key = KeyPair::generate().unwrap();
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let names: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name = named(name);
         params.not_before = date_time_ymd(from, 1, 1);

@@ -42,6 +42,11 @@ fn to_clients(error: &Error) -> &'static str {
         return ". Both sides need a common version of TLS: by default clients of ZooKeeper 3.8 have 1.2 alone, and \
                 servers of 3.9 take 1.3 alone (ssl.enabledProtocols, ssl.protocol)";
     }
+    // Before it looks at the versions, rustls looks for this extension, which came with TLS 1.2.
+    if let Error::PeerIncompatible(PeerIncompatible::SignatureAlgorithmsExtensionRequired) = error {
+        return ". It offers TLS 1.1 or older, or signatures with SHA-1 alone, which are broken and do not exist here. \
+                Both sides need TLS 1.2 or 1.3 (ssl.enabledProtocols, ssl.protocol)";
+    }
     ""
 }
 

@@ -1,8 +1,11 @@
-//! Runs the `zookeeper-client` crate against a server. Usage: `client-crate-test HOST:PORT`.
+//! Runs the `zookeeper-client` crate against a server. Usage: `client-crate-test HOST:PORT`; and with further arguments,
+//! see `secure.rs`, to make one node over TLS or after a login.
 //!
 //! One line per use; panics at the first that goes wrong. It is the only common client that sends
 //! multiRead requests and reads the zxid of an event. The server must be fresh, allow TTL nodes and
 //! reap containers.
+
+mod secure;
 
 use std::env;
 use std::error::Error as StdError;
@@ -30,6 +33,9 @@ async fn connect(address: &str) -> Result<Client, Error> {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Outcome {
     let address = env::args().nth(1).ok_or("usage: client-crate-test HOST:PORT")?;
+    if env::args().len() > 2 {
+        return secure::make_node(&address, env::args().skip(2)).await;
+    }
     nodes(&address).await?;
     println!("ok nodes");
     kinds(&address).await?;

@@ -136,8 +136,8 @@ impl Environment {
         self.folder.join("kazoo-suite")
     }
 
-    /// The class path that the suite's harness gives to a real Java. Debian's manifest of ZooKeeper does not name
-    /// all parts of netty, and the harness configures its server to use it.
+    /// [`Environment::class_path_3_8`] for a client that uses TLS: Debian's manifest of ZooKeeper does not name all
+    /// parts of netty.
     pub fn class_path_3_8_with_netty(&self) -> String {
         let parts = ["all", "codec", "handler", "buffer", "common", "transport", "resolver"];
         let netty = parts.map(|part| format!("/usr/share/java/netty-{part}.jar"));

@@ -61,6 +61,12 @@ pub const STEPS: &[Step] = &[
         ("RINGKEEPER_FAULT_ROUNDS", "100"),
         ("RINGKEEPER_TEST_LINES", "ringkeeper.cores=3"),
     ]),
+    // Every client in every way to every kind of server, and ten thousand handshakes at once.
+    Step::cargo(
+        "matrix",
+        &["test", "--test", "matrix", "--", "--nocapture", "--test-threads", "1"],
+    )
+    .with(&[("RINGKEEPER_MATRIX", "all"), ("RINGKEEPER_STORM", "10000")]),
     Step::cargo("crash", &["test", "--test", "crash", "--", "--nocapture"])
         .with(&[("RINGKEEPER_CRASH_ROUNDS", "200")]),
     Step::cargo(

@@ -77,6 +77,8 @@ const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement { package: "zookeeper", present: || Environment::place().zkcli().exists() },
     Requirement { package: "zookeeper-bin", present: || Environment::place().cli_mt().exists() },
+    // A client of its own, in tests of TLS.
+    Requirement { package: "openssl", present: || runs("openssl", &["version"]) },
     // Networks that tests make and break.
     Requirement { package: "iproute2", present: || runs("ip", &["-V"]) },
     // A part of kazoo's test suite comes as C.

@@ -1,0 +1,17 @@
+//! Finds the test suite in the source of the zookeeper-client crate that cargo has downloaded.
+
+use std::env;
+use std::process::Command;
+
+fn main() {
+    let cargo = env::var("CARGO").expect("cargo sets it");
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--offline"])
+        .output()
+        .expect("cargo metadata");
+    let text = String::from_utf8(output.stdout).expect("JSON");
+    let end = text.find("zookeeper-client-0.11.2/Cargo.toml").expect("the crate is a dependency");
+    let folder = text[..end].rfind('"').map(|quote| &text[quote + 1..end]).expect("a path");
+    println!("cargo:rustc-env=SUITE={folder}zookeeper-client-0.11.2/tests/zookeeper.rs");
+    println!("cargo:rerun-if-changed=build.rs");
+}

@@ -1,0 +1,3 @@
+//! The suite, as the crate publishes it.
+
+include!(env!("SUITE"));

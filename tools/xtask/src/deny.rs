@@ -12,7 +12,8 @@ use ringkeeper_testkit::Environment;
 use crate::steps::workspace_root;
 
 const VERSION: &str = "0.20.2";
-const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
+const MANIFESTS: [&str; 3] =
+    ["Cargo.toml", "fuzz/Cargo.toml", "tools/client-crate-suite/Cargo.toml"];
 /// Where `.cargo/deny.toml` has the database (`db-path`), and what cargo-deny calls the checkout of
 /// `https://github.com/rustsec/advisory-db` there.
 const DATABASE: &str = "target/advisories/advisory-db-3157b0e258782691";

@@ -14,13 +14,20 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringkeeper_testkit::{free_port, Environment, Guarded};
+use ringkeeper_testkit::{Environment, Guarded, free_port};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// The only port of an image that the suite asks for.
 const PORT: &str = "2181";
 /// `zoo.cfg` of the image.
-const DEFAULT_CONFIG: &str = "dataDir=/data\ntickTime=2000\ninitLimit=5\nsyncLimit=2\nclientPort=2181\n";
+const DEFAULT_CONFIG: &str =
+    "dataDir=/data\ntickTime=2000\ninitLimit=5\nsyncLimit=2\nclientPort=2181\n";
+const JAAS_FLAG: &str = "java.security.auth.login.config";
+const SOME_USER: &str = "Server {
+    org.apache.zookeeper.server.auth.DigestLoginModule required
+    user_somebody=\"secret\";
+};
+";
 
 pub mod clients {
     pub use crate::Cli;
@@ -150,6 +157,12 @@ impl Cli {
             let from = from.display().to_string();
             config = config.replace(&format!("={to}\n"), &format!("={from}\n"));
             flags = flags.replace(&format!("={to}"), &format!("={from}"));
+        }
+        // One test demands logins of a server that has no users, to see its client refused. Ringkeeper does not start so.
+        if config.contains("sessionRequireClientSASLAuth=true") && !flags.contains(JAAS_FLAG) {
+            let file = path.join("jaas.conf");
+            fs::write(&file, SOME_USER).expect("jaas.conf");
+            flags += &format!(" -D{JAAS_FLAG}={}", file.display());
         }
         config += "admin.enableServer=false\n4lw.commands.whitelist=*\n";
         if config.contains("\nsecureClientPort=") {

@@ -1,14 +1,15 @@
 //! Rows about SASL, authentication providers, and the schemes that a client must have.
 //!
-//! SASL between servers, and Kerberos, are not built. A key that only *sets them up* is ignored with a line; a key
-//! that *switches them on* is refused, because its operator relies on it.
+//! SASL between servers is not built. A key that only *sets it up* is ignored with a line; a key that *switches it on*
+//! is refused, because its operator relies on it.
 
 use super::super::value::{Kind, Value};
 use super::row::plain;
 use super::{Acted, Fate, Key, Place, Set, Theme, Verdict, any_int, fine, prop_long};
 
-// The login to a key distribution centre, and what renews it.
-const KERBEROS: &str = "Kerberos, so clients cannot log in with it";
+/// Why nothing renews a ticket.
+const TICKETS: &str = "this server accepts clients with keys out of a key table, and gets no ticket that would have \
+                       to be renewed";
 const QUORUM_SASL: &str = "SASL between servers";
 
 /// The classes that this server knows by name.
@@ -26,9 +27,9 @@ const fn of_property(name: &'static str, kind: Kind, fate: Fate) -> Key {
     Key::new(Theme::Security, Place::Property, name, kind, fate)
 }
 
-/// A row that sets up Kerberos.
-const fn kerberos(name: &'static str, kind: Kind) -> Key {
-    of_property(name, kind, Fate::Unbuilt(KERBEROS))
+/// A row about the tickets of Kerberos.
+const fn of_tickets(name: &'static str, kind: Kind) -> Key {
+    of_property(name, kind, Fate::Meaningless(TICKETS))
 }
 
 /// A row that sets up SASL between servers.
@@ -78,8 +79,9 @@ pub(super) static KEYS: &[Key] = &[
                 c.security.sasl.login_config = (!v.is_empty()).then(|| v.to_owned());
             }),
             get: |c| c.security.sasl.login_config.clone().unwrap_or_default(),
-            about: "the JAAS file, whose section Server lists the users that may log in by SASL \
-                    (DIGEST-MD5); a section for Kerberos is refused",
+            about: "the JAAS file, whose section Server says how clients log in by SASL: the users and passwords of \
+                    DIGEST-MD5, or the principal and the key table of this server for Kerberos, which the program \
+                    must have been built with (feature gssapi)",
             verdict: fine,
         }),
     ),
@@ -240,10 +242,17 @@ pub(super) static KEYS: &[Key] = &[
     )
     .default("DEFAULT"),
     // ZooKeeper: QuorumPeer, Login and KerberosName.
-    kerberos("kerberos.canonicalizeHostNames", Kind::Bool).default("false"),
-    kerberos("kerberos.minReLoginTimeMs", prop_long(0)).default("60000").unit("ms"),
-    kerberos("requireKerberosConfig", Kind::Bool).default("false"),
-    kerberos("kinit", Kind::Text).default("/usr/bin/kinit"),
+    of_property("kerberos.canonicalizeHostNames", Kind::Bool, Fate::Unbuilt(QUORUM_SASL))
+        .default("false"),
+    of_tickets("kerberos.minReLoginTimeMs", prop_long(0)).default("60000").unit("ms"),
+    of_property(
+        "requireKerberosConfig",
+        Kind::Bool,
+        plain!(Bool, security.sasl.default_realm_required),
+    )
+    .default("false")
+    .about("with a JAAS file, the server does not start unless krb5.conf names a default realm"),
+    of_tickets("kinit", Kind::Text).default("/usr/bin/kinit"),
     // ZooKeeper: QuorumAuth reads the three switches, and what they ask for is set up by the rows behind them.
     switch_of_quorum("quorum.auth.enableSasl"),
     switch_of_quorum("quorum.auth.serverRequireSasl"),

@@ -23,6 +23,8 @@ pub struct Sasl {
     /// What a client is called that has logged in. Keys `security.auth_to_local`,
     /// `kerberos.removeHostFromPrincipal`, `kerberos.removeRealmFromPrincipal`.
     pub names: NameRules,
+    /// Whether krb5.conf must name a default realm. Default: false. Key `requireKerberosConfig`.
+    pub default_realm_required: bool,
     /// Names whose clients may do everything. Default: none. Keys `superUser`, `superUser.*`.
     pub super_users: BTreeSet<String>,
     /// Whether a client whose login has failed stays connected, without an identity. Default: false. Key
@@ -41,6 +43,7 @@ impl Default for Sasl {
             digest_md5_forbidden: false,
             scheme_enabled: false,
             names: NameRules::default(),
+            default_realm_required: false,
             super_users: BTreeSet::new(),
             allow_failed_clients: false,
             any_user: None,

@@ -103,6 +103,7 @@ impl Host {
         // An error that ends the process was handled above, before anything of this turn is said.
         // Before the answers: a client that ends the server must not overtake what it did.
         self.clients.audit(&mut self.output);
+        self.clients.log_in(&mut self.output);
         self.send();
         self.use_disk(now);
         // After the disk has got its operations: a reload waits for the disk, and is the last step of the turn.
@@ -150,6 +151,7 @@ impl Host {
             replica.handle_timeout(now);
             watch.mark(TurnPart::Timers);
         }
+        self.clients.hand_over_logins(now, &mut replica);
         replica.take_output(&mut self.output);
         let mut watch = watch.borrow_mut();
         watch.mark(TurnPart::Core);

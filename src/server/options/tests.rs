@@ -173,8 +173,9 @@ const TAKEN_BY_THE_START: &[&str] = &[
     "ringkeeper.filesReadableBy",
     "ringkeeper.logFormat",
     "ringkeeper.logLevel",
-    // It refuses a login, and changes none.
+    // They refuse a start, and change none.
     "fips-mode",
+    "requireKerberosConfig",
     // No debug text shows what it changes.
     "SASLAuthenticationProvider.superPassword",
 ];

@@ -17,6 +17,8 @@ mod command_line;
 mod ensembles;
 #[path = "config/every_key.rs"]
 mod every_key;
+#[path = "config/logins_between.rs"]
+mod logins_between;
 #[path = "config/random.rs"]
 mod random;
 #[path = "config/refusals.rs"]
@@ -382,15 +384,7 @@ fn what_would_weaken_security_is_refused_unless_it_is_switched_off() {
     let refused: Vec<&Key> =
         keys::all().filter(|key| matches!(key.fate, Fate::Refused { .. })).collect();
     let names: Vec<_> = refused.iter().map(|key| key.name).collect();
-    for expected in [
-        "sslQuorum",
-        "quorum.auth.enableSasl",
-        "quorum.auth.serverRequireSasl",
-        "quorum.auth.learnerRequireSasl",
-        "portUnification",
-        "ssl.crl",
-        "ssl.quorum.ocsp",
-    ] {
+    for expected in ["sslQuorum", "portUnification", "ssl.crl", "ssl.quorum.ocsp"] {
         assert!(names.contains(&expected), "{expected}");
     }
     for key in refused {

@@ -73,6 +73,11 @@ fn the_corpus_of_config_passes() {
 }
 
 #[test]
+fn the_corpus_of_quorum_login_passes() {
+    run("quorum_login", targets::quorum_login::seeds(), targets::quorum_login::run);
+}
+
+#[test]
 fn the_corpus_of_sasl_passes() {
     run("sasl", targets::sasl::seeds(), targets::sasl::run);
 }
@@ -167,6 +172,7 @@ fn run_one(target: &str, bytes: &[u8]) {
         "config" => targets::config::run(bytes),
         "election" => targets::election::run(bytes),
         "impossible" => targets::impossible::run(bytes),
+        "quorum_login" => targets::quorum_login::run(bytes),
         "quorum_packet" => targets::quorum_packet::run(bytes),
         "quorum_port" => targets::quorum_port::run(bytes),
         "sasl" => targets::sasl::run(bytes),

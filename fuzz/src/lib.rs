@@ -33,6 +33,7 @@ pub mod edge;
 pub mod election;
 pub mod impossible;
 pub mod meter;
+pub mod quorum_login;
 pub mod quorum_packet;
 pub mod quorum_port;
 pub mod requests;

@@ -23,6 +23,7 @@ mod finish;
 mod flags;
 mod kerberos;
 pub mod keys;
+mod logins_between;
 mod members;
 mod origin;
 pub mod properties;

@@ -1,5 +1,5 @@
-//! Values about authentication that depend on several keys and on the JAAS file: which schemes there are, who may
-//! log in by SASL, and which schemes a client must have.
+//! Values about authentication that depend on several keys and on the JAAS file: which schemes there are, which clients
+//! may log in by SASL, and which schemes a client must have.
 //!
 //! The rule that is easy to break: a server that is asked to let clients log in and cannot do it must not start,
 //! because it would serve them without; and no message shows a value of the JAAS file.
@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::kerberos;
 use super::keys::sasl::{ENSEMBLE_PROVIDER, KEY_PROVIDER, SASL_PROVIDER, X509_PROVIDER};
+use super::logins_between;
 use super::origin::{Level, Origin, Problem, printable};
 use super::read::{ReadFile, Reading};
 use super::settings::ClientAuth;
@@ -17,7 +18,7 @@ use crate::sasl::digest_md5::{Service, Users};
 use crate::sasl::jaas::{JaasFile, Section};
 use crate::sasl::kerberos::Rules;
 
-const LOGIN_CONFIG: &str = "java.security.auth.login.config";
+pub(super) const LOGIN_CONFIG: &str = "java.security.auth.login.config";
 const SECTION: &str = "sasl.serverconfig";
 const SUPER_PASSWORD: &str = "SASLAuthenticationProvider.superPassword";
 const REQUIRE: &str = "sessionRequireClientSASLAuth";
@@ -31,8 +32,11 @@ pub(super) fn finish(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>
     providers(reading);
     super_users(reading);
     name_rules(reading);
+    logins_between::switches(reading);
     if let Some(read_file) = read_file {
-        login(reading, read_file);
+        let file = file(reading, read_file);
+        login(reading, file.as_ref());
+        logins_between::finish(reading, file.as_ref());
     }
     enforced_schemes(reading, read_file.is_some());
 }
@@ -83,17 +87,28 @@ fn name_rules(reading: &mut Reading) {
     }
 }
 
-/// Reads the section of the JAAS file that is for clients.
-fn login(reading: &mut Reading, read_file: &mut ReadFile<'_>) {
+/// Reads the JAAS file, if one is named: its path, and its sections. `None`: there is none, or an error about it.
+fn file(reading: &mut Reading, read_file: &mut ReadFile<'_>) -> Option<(String, JaasFile)> {
     if reading.text(LOGIN_CONFIG).is_some_and(str::is_empty) {
         // ZooKeeper: the JDK finds no file of this name, and ServerCnxnFactory.configureSaslLogin ends the start.
         let text = "it names no file, so no client could log in by SASL: name the JAAS file, or remove the \
                     key"
             .to_owned();
         let origin = reading.origin(LOGIN_CONFIG);
-        return reading.error(Problem::Value, &origin, LOGIN_CONFIG, None, text);
+        reading.error(Problem::Value, &origin, LOGIN_CONFIG, None, text);
+        return None;
     }
-    let Some(named) = reading.config.security.sasl.login_config.clone() else {
+    let named = reading.config.security.sasl.login_config.clone()?;
+    jaas_file(reading, &named, read_file)
+}
+
+/// Reads the section of the JAAS file that is for clients.
+fn login(reading: &mut Reading, file: Option<&(String, JaasFile)>) {
+    if reading.config.security.sasl.login_config.is_none() {
+        if reading.text(LOGIN_CONFIG).is_some() {
+            // It is empty, and there is an error about that.
+            return;
+        }
         for key in [SECTION, SUPER_PASSWORD] {
             if reading.values.contains_key(key) {
                 warn(reading, key, format!("has no effect without {LOGIN_CONFIG}"));
@@ -106,13 +121,13 @@ fn login(reading: &mut Reading, read_file: &mut ReadFile<'_>) {
             warn(reading, &key, text);
         }
         return;
-    };
-    let Some((path, file)) = jaas_file(reading, &named, read_file) else { return };
+    }
+    let Some((path, file)) = file else { return };
     let name = reading.config.security.sasl.server_section.clone();
     let Some(section) = file.section(&name) else {
-        return no_section(reading, &file, &name);
+        return no_section(reading, file, &name);
     };
-    reading.config.security.sasl.mechanism = mechanism(reading, &path, &name, section);
+    reading.config.security.sasl.mechanism = mechanism(reading, path, &name, section);
     if !reading.config.security.sasl.scheme_enabled {
         let text = format!(
             "clients can log in, but ACLs of the scheme sasl are refused and grant nothing without \
@@ -161,17 +176,23 @@ fn jaas_file(
 }
 
 fn no_section(reading: &mut Reading, file: &JaasFile, name: &str) {
-    let others: Vec<String> = file.names().map(printable).collect();
-    let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
-    let text = format!("the JAAS file has no section {}; it has: {others}", printable(name));
+    let text = missing(file, name);
     if reading.values.contains_key(SECTION) {
         // ZooKeeper: ServerCnxnFactory.configureSaslLogin goes on, and nobody can log in.
         let origin = reading.origin(SECTION);
         reading.error(Problem::Missing, &origin, SECTION, None, text);
-    } else {
+    } else if !reading.config.security.logins_between.is_enabled {
+        // A file for logins between servers alone says nothing about clients.
         let text = format!("{text}; so no client can log in by SASL");
         warn(reading, LOGIN_CONFIG, text);
     }
+}
+
+/// That the JAAS file lacks a section, and which ones it has.
+pub(super) fn missing(file: &JaasFile, name: &str) -> String {
+    let others: Vec<String> = file.names().map(printable).collect();
+    let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+    format!("the JAAS file has no section {}; it has: {others}", printable(name))
 }
 
 /// How clients log in by this section. `None`: there is an error about it.
@@ -189,34 +210,7 @@ fn mechanism(
         }
         return kerberos::acceptor(reading, path, section, module).map(Mechanism::Gssapi);
     }
-    let mut modules = section.modules().iter();
-    if let Some(module) = modules.find(|module| module.class != DIGEST_MODULE) {
-        let class = printable(&module.class);
-        let text = match class.contains('.') {
-            // Without a dot it may be a piece of a password whose quotes were forgotten.
-            false => format!(
-                "the section {shown} does not name {DIGEST_MODULE} or {} here, the two classes that there are",
-                kerberos::MODULE
-            ),
-            true => format!(
-                "the section {shown} names {class}, and no class can be loaded here; there are \
-                 {DIGEST_MODULE} and {}",
-                kerberos::MODULE
-            ),
-        };
-        let origin = Origin::File { name: path.into(), line: module.line };
-        reading.error(Problem::Refused, &origin, "", None, text);
-        return None;
-    }
-    // ZooKeeper: 3.9.6 refuses each login then, and takes true for the default; 3.9.5 and older ones let clients
-    // log in.
-    if reading.config.security.sasl.digest_md5_forbidden {
-        let text = format!(
-            "it forbids DIGEST-MD5, which the section {shown} of the JAAS file asks for: no client could log \
-             in; remove one of the two"
-        );
-        let origin = reading.origin("fips-mode");
-        reading.error(Problem::Conflict, &origin, "fips-mode", None, text);
+    if !is_digest(reading, path, name, section, "no client could log in") {
         return None;
     }
     let mut users = Users::of_section(Service::CLIENTS, section);
@@ -242,6 +236,55 @@ fn mechanism(
         warn(reading, SUPER_PASSWORD, text);
     }
     Some(Mechanism::DigestMd5(users))
+}
+
+/// Whether a section asks for DIGEST-MD5, and DIGEST-MD5 may be used. If not, there is an error about it, which says
+/// what would follow (`harm`).
+pub(super) fn is_digest(
+    reading: &mut Reading,
+    path: &str,
+    name: &str,
+    section: &Section,
+    harm: &str,
+) -> bool {
+    let shown = printable(name);
+    let mut modules = section.modules().iter();
+    if let Some(module) = modules.find(|module| module.class != DIGEST_MODULE) {
+        let class = printable(&module.class);
+        let text = if kerberos::is_asked_for(module) {
+            format!(
+                "the section {shown} asks for Kerberos, which is built for clients and not yet between servers, so \
+                 {harm}: use {DIGEST_MODULE}"
+            )
+        } else if class.contains('.') {
+            format!(
+                "the section {shown} names {class}, and no class can be loaded here; there are {DIGEST_MODULE} and \
+                 {}",
+                kerberos::MODULE
+            )
+        } else {
+            // It may be a piece of a password whose quotes were forgotten.
+            format!(
+                "the section {shown} does not name {DIGEST_MODULE} or {} here, the two classes that there are",
+                kerberos::MODULE
+            )
+        };
+        let origin = Origin::File { name: path.into(), line: module.line };
+        reading.error(Problem::Refused, &origin, "", None, text);
+        return false;
+    }
+    // ZooKeeper: 3.9.6 refuses each login then, and takes true for the default; 3.9.5 and older ones let clients
+    // log in.
+    if reading.config.security.sasl.digest_md5_forbidden {
+        let text = format!(
+            "it forbids DIGEST-MD5, which the section {shown} of the JAAS file asks for: {harm}; remove one of \
+             the two"
+        );
+        let origin = reading.origin("fips-mode");
+        reading.error(Problem::Conflict, &origin, "fips-mode", None, text);
+        return false;
+    }
+    true
 }
 
 /// Schemes to be enforced count only with the switch; the switch without schemes would admit no client. `is_whole`:

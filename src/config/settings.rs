@@ -24,7 +24,7 @@ pub use audit::Audit;
 pub use listen::{Listen, ListenHost};
 pub(super) use own::REQUEST_BYTES_IN_FLIGHT_MAX;
 pub use own::{FilesReadableBy, LogFormat, LogLevel, Own};
-pub use sasl::Sasl;
+pub use sasl::{LoginsBetween, Sasl};
 pub use security::{DigestAlgorithm, Security};
 pub use tls::{ClientAuth, Password, Secret, StoreAt, Tls, TlsSide};
 

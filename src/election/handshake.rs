@@ -94,6 +94,26 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
     }
 }
 
+/// How a connection of the election port begins, for whoever has to know only where its handshake ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Too few bytes to tell.
+    Partial,
+    /// A handshake that takes this many bytes.
+    Handshake(usize),
+    /// No handshake: the election refuses the connection.
+    None,
+}
+
+/// How a connection begins that has brought these bytes.
+pub fn opening(bytes: &[u8]) -> Opening {
+    match read(bytes) {
+        Reading::Partial => Opening::Partial,
+        Reading::Whole(_, length) => Opening::Handshake(length),
+        Reading::Learner(_) | Reading::Refused(_) => Opening::None,
+    }
+}
+
 /// Whether these eight bytes are the type of a learner's first packet and the epoch that follows it. As the id of a
 /// server they would be above 2^35.
 fn is_learner(first: i64) -> bool {

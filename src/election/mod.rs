@@ -29,6 +29,7 @@ mod round;
 #[cfg(test)]
 mod tests;
 
+pub use handshake::{Opening, opening};
 pub use outcome::{Elected, ElectionOptions, Outcome, Vote};
 
 use std::collections::{BTreeMap, BTreeSet};

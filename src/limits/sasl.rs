@@ -28,6 +28,26 @@ const _: () = assert!(GSSAPI_LOGINS_MAX > GSSAPI_TOKENS_WAITING_MAX);
 /// Longest text of the library of Kerberos that goes to the log, in characters.
 pub const GSSAPI_TEXT_CHARS_MAX: usize = 400;
 
+/// Longest token of a login between servers, in bytes: the longest of a mechanism that is built.
+pub const LOGIN_TOKEN_BYTES_MAX: usize = SASL_TOKEN_BYTES_MAX;
+const _: () = assert!(SASL_CHALLENGE_BYTES_MAX <= LOGIN_TOKEN_BYTES_MAX);
+
+/// Links that other servers, or strangers, have opened and whose login is not over; the oldest makes room. Each holds a
+/// packet at most.
+pub const LOGINS_ACCEPTED_MAX: usize = 256;
+
+/// Links that this server has opened and whose login is not over; the oldest makes room. There are one or two for each
+/// member.
+pub const LOGINS_OPENED_MAX: usize = 1024;
+
+/// How long a server that has sent its id on the election port may be silent until it is taken for one that does not log
+/// in, where none has to, in ms. A server that logs in says so with its id; one that does not may have no vote to send.
+pub const LOGIN_SILENCE_MS: u64 = 1000;
+
+/// Lines about failed logins between servers that are written at once, and after how many seconds another one is: a
+/// server with a wrong password tries again for ever. Enough to see each reason once.
+pub const LOGIN_LINES: (u64, u64) = (20, 5);
+
 /// Random bytes of a nonce, as many as a Java server draws. The nonce has four characters for each three of them.
 pub const SASL_NONCE_BYTES: usize = 30;
 const _: () = assert!(SASL_NONCE_BYTES.is_multiple_of(3));

@@ -34,6 +34,11 @@ impl Limiter {
         Limiter::every_us(burst, SECOND_US / lines)
     }
 
+    /// Admits so many lines at once, and after that one line in each interval of so many seconds.
+    pub const fn burst_then_one_in_seconds(burst: u64, seconds: u64) -> Limiter {
+        Limiter::every_us(burst, seconds * SECOND_US)
+    }
+
     /// Admits one line in each interval of so many seconds.
     pub const fn one_in_seconds(seconds: u64) -> Limiter {
         Limiter::every_us(1, seconds * SECOND_US)

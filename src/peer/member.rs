@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::History;
+use super::gate::Gate;
 use crate::election::{Election, ElectionOptions};
 use crate::id::{ServerId, Zxid};
 use crate::link::{Endpoint, LinkId, LinkIds, LinkOp, MemberHosts, Port};
@@ -64,6 +65,8 @@ pub struct Member {
     held: HeldLinks,
     /// The owner of each link.
     links: LinkOwners,
+    /// Keeps links from their owners until the login on them is over. `None`: servers do not log in.
+    gate: Option<Box<Gate>>,
     /// The endpoints on which the network was last told to listen.
     listening: Vec<(Port, Endpoint)>,
     /// The hosts of the other members, as the network was last told.
@@ -199,6 +202,7 @@ impl Member {
         let mut election =
             Election::new(ElectionOptions::new(&options), config.clone(), ids.clone());
         election.set_config(config.clone(), last_seen.clone());
+        let gate = Gate::new(&options).map(Box::new);
         let recent = CommittedLog::new(history.last, history.recent, options.commit_log_txns)
             .with_digest(history.digest);
         let (config_now, last_seen_now) = (config.clone(), last_seen.clone());
@@ -214,6 +218,7 @@ impl Member {
             standing: Standing::Looking,
             held: HeldLinks::default(),
             links: LinkOwners::default(),
+            gate,
             listening: Vec::new(),
             hosts: Vec::new(),
             numbers: Numbers::default(),
@@ -270,6 +275,9 @@ impl Member {
         self.collect();
         self.role.lasting_mut().ready.take(ready);
         self.links.note(&ready.send);
+        if let Some(gate) = &mut self.gate {
+            gate.note(&ready.send);
+        }
         let cut = ready.truncate.or(ready.restore).map(Promise::Cut);
         let epochs = ready.epochs.map(Promise::Epochs);
         if cut.is_some() || epochs.is_some() {

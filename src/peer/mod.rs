@@ -12,6 +12,7 @@
 //! the decisions are in `standalone`, in `member`, and in the modules `election` and `zab` that a member uses.
 
 mod dispatch;
+mod gate;
 mod member;
 #[cfg(test)]
 mod scripted;

@@ -4,6 +4,7 @@
 use super::Config;
 use crate::id::ServerId;
 use crate::link::Endpoint;
+use crate::sasl::between::PeerLogins;
 
 /// The options of the agreement. Names in brackets are ZooKeeper's keys.
 #[derive(Clone, Debug)]
@@ -70,6 +71,8 @@ pub struct PeerOptions {
     pub last_seen: Option<Config>,
     /// Longest data of a packet from a learner, in bytes (`jute.maxbuffer` and its extra size).
     pub packet_bytes_max: usize,
+    /// How servers log in at each other (`quorum.auth.*`). `None`: they do not (`quorum.auth.enableSasl`).
+    pub logins: Option<PeerLogins>,
     /// A planted bug; only in a build for tests.
     pub planted: Option<crate::planted::PlantedBug>,
 }
@@ -106,6 +109,7 @@ impl Default for PeerOptions {
             last_seen: None,
             packet_bytes_max: (crate::limits::FRAME_BYTES_MAX + crate::limits::TXN_EXTRA_BYTES_MAX)
                 as usize,
+            logins: None,
             planted: None,
         }
     }

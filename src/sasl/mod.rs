@@ -1,4 +1,5 @@
-//! SASL: a client proves to this server who it is, by tokens that the two exchange (opcode 102).
+//! SASL: a client proves to this server who it is, by tokens that the two exchange (opcode 102), and servers prove it to
+//! each other ([`between`]).
 //!
 //! [`Mechanism`] is how a server lets clients log in, and an [`Exchange`] is one login under way. The module reads
 //! no file, draws no number and knows no connection: the JAAS file comes in as bytes ([`jaas`]), the nonce as an
@@ -7,6 +8,7 @@
 //!
 //! The tokens of Kerberos ([`gssapi`]) are checked by the edge, because that takes files: [`Step::Passed`].
 
+pub mod between;
 pub mod digest_md5;
 mod directives;
 pub mod gssapi;
@@ -20,7 +22,7 @@ use gssapi::Acceptor;
 
 pub use secret::{Nonce, NonceKey, Nonces, Secret};
 
-/// How the clients of a server log in.
+/// How clients, or other servers, log in at this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mechanism {
     /// DIGEST-MD5 with these users.

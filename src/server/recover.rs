@@ -147,7 +147,8 @@ pub fn replica(
         );
     }
     let ensemble = config.quorum.ensemble();
-    let peer = options::peer(config, me);
+    let mut peer = options::peer(config, me);
+    peer.logins = options::logins(config)?;
     Ok(Replica::member(options, peer, ensemble, recovered, now, seed))
 }
 

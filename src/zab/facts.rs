@@ -85,6 +85,15 @@ impl Durations {
     }
 }
 
+/// How logins between servers have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoginCounts {
+    /// With success.
+    pub passed: u64,
+    /// With a refusal, by either side.
+    pub failed: u64,
+}
+
 /// The counters of a member, by ZooKeeper's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerCounts {
@@ -116,4 +125,8 @@ pub struct PeerCounts {
     /// How often followers came back to this server, as a leader, with less than they had acknowledged: their disks
     /// lose synced data.
     pub acknowledged_lost: u64,
+    /// Logins of other servers on links that this server has accepted.
+    pub logins_accepted: LoginCounts,
+    /// Its own logins on links that it has opened.
+    pub logins_opened: LoginCounts,
 }

@@ -21,7 +21,7 @@ mod vouch;
 
 pub use committed_log::CommittedLog;
 pub use epochs::{EpochAck, Epochs, Origin, OriginFile};
-pub use facts::{Durations, PeerCounts, PeerFacts, PeerPhase, PeerState};
+pub use facts::{Durations, LoginCounts, PeerCounts, PeerFacts, PeerPhase, PeerState};
 pub use journal::{CommitError, Journal};
 pub use lasting::{Lasting, MajorChange};
 pub use leader::Leader;

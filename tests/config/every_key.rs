@@ -62,6 +62,9 @@ fn every_key_is_acted_on_passed_over_with_a_line_or_refused() {
                     "group.*",
                     "java.security.auth.login.config",
                     "sessionRequireClientSASLAuth",
+                    "quorum.auth.enableSasl",
+                    "quorum.auth.serverRequireSasl",
+                    "quorum.auth.learnerRequireSasl",
                 ]
                 .contains(&key.name) =>
             {

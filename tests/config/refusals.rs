@@ -177,7 +177,7 @@ fn advice_on_a_key_that_stands_where_it_does_not_count_is_no_way_into_a_refusal(
     let said =
         |lines: &str, flags: &[(&str, &str)]| notes(&good(cfg_with(lines, flags, &[]))).concat();
     for (lines, flag) in
-        [("", "-Dzookeeper.sslQuorum=true"), ("", "-Dzookeeper.quorum.auth.enableSasl=true")]
+        [("", "-Dzookeeper.sslQuorum=true"), ("", "-Dzookeeper.portUnification=true")]
     {
         let said = said(lines, &[("JVMFLAGS", flag)]);
         assert!(said.contains("has no effect"), "{lines}{flag}: {said}");

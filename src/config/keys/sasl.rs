@@ -1,7 +1,4 @@
 //! Rows about SASL, authentication providers, and the schemes that a client must have.
-//!
-//! SASL between servers is not built. A key that only *sets it up* is ignored with a line; a key that *switches it on*
-//! is refused, because its operator relies on it.
 
 use super::super::value::{Kind, Value};
 use super::row::plain;
@@ -10,7 +7,8 @@ use super::{Acted, Fate, Key, Place, Set, Theme, Verdict, any_int, fine, prop_lo
 /// Why nothing renews a ticket.
 const TICKETS: &str = "this server accepts clients with keys out of a key table, and gets no ticket that would have \
                        to be renewed";
-const QUORUM_SASL: &str = "SASL between servers";
+const QUORUM_KERBEROS: &str = "Kerberos between servers";
+const LOGIN_THREADS: &str = "a login between servers waits on no thread";
 
 /// The classes that this server knows by name.
 pub(in crate::config) const ENSEMBLE_PROVIDER: &str =
@@ -32,18 +30,9 @@ const fn of_tickets(name: &'static str, kind: Kind) -> Key {
     of_property(name, kind, Fate::Meaningless(TICKETS))
 }
 
-/// A row that sets up SASL between servers.
-const fn of_quorum(name: &'static str, kind: Kind) -> Key {
-    Key::new(Theme::Security, Place::File, name, kind, Fate::Unbuilt(QUORUM_SASL))
-}
-
-/// A row that demands SASL between servers.
-const fn switch_of_quorum(name: &'static str) -> Key {
-    let why = "SASL between servers is not built yet, and without it any server could join; set it to \
-               false to accept that";
-    let harmless = |value: &Value| *value == Value::Bool(false);
-    let fate = Fate::Refused { why, harmless };
-    Key::new(Theme::Security, Place::File, name, Kind::Bool, fate).default("false")
+/// A row about logins of servers at each other, which ZooKeeper reads from the file alone.
+const fn of_quorum(name: &'static str, kind: Kind, fate: Fate) -> Key {
+    Key::new(Theme::Security, Place::File, name, kind, fate)
 }
 
 /// Of `authProvider.N`: which scheme the class adds. None is refused: an unknown scheme grants nothing, so the
@@ -242,7 +231,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .default("DEFAULT"),
     // ZooKeeper: QuorumPeer, Login and KerberosName.
-    of_property("kerberos.canonicalizeHostNames", Kind::Bool, Fate::Unbuilt(QUORUM_SASL))
+    of_property("kerberos.canonicalizeHostNames", Kind::Bool, Fate::Unbuilt(QUORUM_KERBEROS))
         .default("false"),
     of_tickets("kerberos.minReLoginTimeMs", prop_long(0)).default("60000").unit("ms"),
     of_property(
@@ -253,12 +242,59 @@ pub(super) static KEYS: &[Key] = &[
     .default("false")
     .about("with a JAAS file, the server does not start unless krb5.conf names a default realm"),
     of_tickets("kinit", Kind::Text).default("/usr/bin/kinit"),
-    // ZooKeeper: QuorumAuth reads the three switches, and what they ask for is set up by the rows behind them.
-    switch_of_quorum("quorum.auth.enableSasl"),
-    switch_of_quorum("quorum.auth.serverRequireSasl"),
-    switch_of_quorum("quorum.auth.learnerRequireSasl"),
-    of_quorum("quorum.auth.kerberos.servicePrincipal", Kind::Text).default("zkquorum/localhost"),
-    of_quorum("quorum.auth.learner.saslLoginContext", Kind::Text).default("QuorumLearner"),
-    of_quorum("quorum.auth.server.saslLoginContext", Kind::Text).default("QuorumServer"),
-    of_quorum("quorum.cnxn.threads.size", any_int()).default("20"),
+    // ZooKeeper: QuorumAuth and QuorumPeerConfig; config::logins_between reads the sections.
+    of_quorum(
+        "quorum.auth.enableSasl",
+        Kind::Bool,
+        plain!(Bool, security.logins_between.is_enabled),
+    )
+    .default("false")
+    .about("other servers can log in at this one by SASL (DIGEST-MD5)"),
+    of_quorum(
+        "quorum.auth.serverRequireSasl",
+        Kind::Bool,
+        plain!(Bool, security.logins_between.is_demanded),
+    )
+    .default("false")
+    .about("a server that has not logged in is refused on the ports between servers"),
+    of_quorum(
+        "quorum.auth.learnerRequireSasl",
+        Kind::Bool,
+        plain!(Bool, security.logins_between.logs_in),
+    )
+    .default("false")
+    .about(
+        "this server logs in at each server that it connects to, and talks to none that has not proved that it knows \
+         the password",
+    ),
+    of_quorum(
+        "quorum.auth.kerberos.servicePrincipal",
+        Kind::Text,
+        Fate::Unbuilt(QUORUM_KERBEROS),
+    )
+    .default("zkquorum/localhost"),
+    of_quorum(
+        "quorum.auth.learner.saslLoginContext",
+        Kind::Text,
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| v.clone_into(&mut c.security.logins_between.learner_section)),
+            get: |c| c.security.logins_between.learner_section.clone(),
+            about: "the section of the JAAS file with the name and the password of this server",
+            verdict: fine,
+        }),
+    )
+    .default("QuorumLearner"),
+    of_quorum(
+        "quorum.auth.server.saslLoginContext",
+        Kind::Text,
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| v.clone_into(&mut c.security.logins_between.server_section)),
+            get: |c| c.security.logins_between.server_section.clone(),
+            about: "the section of the JAAS file that lists who may log in as a server",
+            verdict: fine,
+        }),
+    )
+    .default("QuorumServer"),
+    of_quorum("quorum.cnxn.threads.size", any_int(), Fate::Meaningless(LOGIN_THREADS))
+        .default("20"),
 ];

@@ -1,8 +1,9 @@
-//! How clients log in by SASL.
+//! How clients, and other servers, log in by SASL.
 
 use std::collections::BTreeSet;
 
 use crate::sasl::Mechanism;
+use crate::sasl::between::Account;
 use crate::sasl::kerberos::NameRules;
 
 /// SASL of clients.
@@ -47,6 +48,41 @@ impl Default for Sasl {
             super_users: BTreeSet::new(),
             allow_failed_clients: false,
             any_user: None,
+        }
+    }
+}
+
+/// Logins of servers at each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginsBetween {
+    /// Whether other servers can log in at this one. Default: false. Key `quorum.auth.enableSasl`.
+    pub is_enabled: bool,
+    /// Whether they must. Default: false. Key `quorum.auth.serverRequireSasl`.
+    pub is_demanded: bool,
+    /// Whether this server logs in at the others. Default: false. Key `quorum.auth.learnerRequireSasl`.
+    pub logs_in: bool,
+    /// The section of the JAAS file that lists who may log in. Default: `QuorumServer`. Key
+    /// `quorum.auth.server.saslLoginContext`.
+    pub server_section: String,
+    /// The section of the JAAS file that has this server's name and password. Default: `QuorumLearner`. Key
+    /// `quorum.auth.learner.saslLoginContext`.
+    pub learner_section: String,
+    /// How other servers log in, and who may. Default: none. The first section.
+    pub accepted: Option<Mechanism>,
+    /// As whom this server logs in. Default: none. The second section.
+    pub own: Option<Account>,
+}
+
+impl Default for LoginsBetween {
+    fn default() -> Self {
+        Self {
+            is_enabled: false,
+            is_demanded: false,
+            logs_in: false,
+            server_section: "QuorumServer".to_owned(),
+            learner_section: "QuorumLearner".to_owned(),
+            accepted: None,
+            own: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Sasl;
+use super::{LoginsBetween, Sasl};
 
 /// Access control.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Security {
     pub key_auth_enabled: bool,
     /// SASL of clients.
     pub sasl: Sasl,
+    /// SASL between servers.
+    pub logins_between: LoginsBetween,
     /// Names by which clients may call this ensemble; `None`: any. Default: none.
     /// Key `ensembleAuthName` (comma list).
     pub ensemble_auth_names: Option<BTreeSet<String>>,
@@ -113,6 +115,7 @@ impl Default for Security {
             x509_enabled: false,
             key_auth_enabled: false,
             sasl: Sasl::default(),
+            logins_between: LoginsBetween::default(),
             ensemble_auth_names: None,
         }
     }

@@ -7,6 +7,10 @@ impl Member {
     /// Does what is due at `now` in the election, in the role, for observers, and for links that are held.
     pub fn handle_timeout(&mut self, now: MonoUs) {
         self.now = now;
+        if let Some(gate) = &mut self.gate {
+            gate.handle_timeout(now);
+            self.carry_out_gate();
+        }
         self.election.handle_timeout(now);
         // The configuration came with a vote and has led to no leader: this server goes back to the one that it knows
         // itself.
@@ -58,7 +62,8 @@ impl Member {
             .saturating_mul(self.role.lasting().options.init_limit);
         let observers = self.role.lasting().observers.as_ref().map(|it| it.next_timeout());
         let held = self.held.next_timeout(hold_ms);
-        let times = [self.election.next_timeout(), role, observers, held, config];
+        let gate = self.gate.as_ref().and_then(|gate| gate.next_timeout());
+        let times = [self.election.next_timeout(), role, observers, held, config, gate];
         times.into_iter().flatten().min()
     }
 

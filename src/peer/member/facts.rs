@@ -84,6 +84,10 @@ impl Member {
     /// when the lead ends.
     fn counts(&self) -> PeerCounts {
         let mut counts = self.role.lasting().counts;
+        if let Some(gate) = &self.gate {
+            counts.logins_accepted = gate.accepted_counts;
+            counts.logins_opened = gate.opened_counts;
+        }
         if let Some(leader) = self.leader() {
             // The reign under way is added to a copy: it is added to the lasting counters once, when it ends.
             add_reign(&mut counts, &leader.facts());

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::{Member, MemberRole};
 use crate::link::{LinkEvent, LinkId, LinkOp, Port};
+use crate::peer::gate::Effect;
 use crate::time::MonoUs;
 
 /// The part that handles the events of a link.
@@ -50,6 +51,11 @@ impl LinkOwners {
         }
     }
 
+    /// Whether the election owns the link. `None`: nobody owns it.
+    fn is_of_election(&self, link: LinkId) -> Option<bool> {
+        self.0.get(&link).map(|owner| *owner == LinkOwner::Election)
+    }
+
     /// The owner of the link of this event; `None`: this server has closed it, and the network did not know that yet.
     fn owner_for(&mut self, event: &LinkEvent<'_>) -> Option<LinkOwner> {
         match event {
@@ -74,9 +80,88 @@ impl LinkOwners {
 }
 
 impl Member {
-    /// Handles an event of the network: the owner of its link gets it.
+    /// Handles an event of the network: the owner of its link gets it, where servers log in at each other as soon as
+    /// the login on the link is over.
     pub fn handle_link(&mut self, now: MonoUs, event: LinkEvent<'_>) {
         self.now = now;
+        match self.gate.is_some() {
+            true => self.pass_gate(event),
+            false => self.deliver(event),
+        }
+        self.settle();
+    }
+
+    fn pass_gate(&mut self, event: LinkEvent<'_>) {
+        let link = event.link();
+        let refuses = match event {
+            LinkEvent::Accepted { port, .. } => self.refuses(port),
+            _ => false,
+        };
+        let is_of_election = self.links.is_of_election(link);
+        // This server has closed the link, and the network did not know that yet.
+        let is_gone = is_of_election.is_none() && !link.is_accepted();
+        let now = self.now;
+        let event = match &mut self.gate {
+            Some(gate) if !refuses && !is_gone => {
+                gate.handle(now, is_of_election == Some(true), event)
+            }
+            Some(_) | None => Some(event),
+        };
+        self.carry_out_gate();
+        if let Some(event) = event {
+            self.deliver(event);
+            self.settle();
+        }
+        if let Some(gate) = &mut self.gate {
+            gate.on_event_handled(link);
+        }
+    }
+
+    /// Does what follows at the gate, and draws the consequences of each event for an owner before the next one.
+    pub(super) fn carry_out_gate(&mut self) {
+        // Without logins nothing follows.
+        let Some(gate) = &mut self.gate else { return };
+        for effect in gate.take() {
+            match effect {
+                Effect::Op(op) => self.role.lasting_mut().ready.send(op),
+                Effect::Accepted { link, port, remote, may_be } => {
+                    self.deliver(LinkEvent::Accepted {
+                        link,
+                        port,
+                        remote,
+                        may_be: may_be.as_deref(),
+                    });
+                }
+                Effect::Connected { link, remote } => {
+                    self.deliver(LinkEvent::Connected { link, remote });
+                }
+                Effect::Received { link, bytes } => {
+                    self.deliver(LinkEvent::Received { link, bytes: &bytes });
+                }
+                Effect::Closed { link, reason } => {
+                    self.deliver(LinkEvent::Closed { link, reason: &reason });
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// Whether a link that is accepted on this port now is refused at once, whoever opens it.
+    fn refuses(&self, port: Port) -> bool {
+        match port {
+            Port::Election => false,
+            Port::ObserverMaster => self.role.lasting().observers.is_none(),
+            Port::Quorum => match &self.role {
+                MemberRole::Looking(_) => !self.stands,
+                MemberRole::Learning(_) => true,
+                MemberRole::Waiting { .. } | MemberRole::Leading(_) => false,
+            },
+        }
+    }
+
+    /// The owner of its link gets an event.
+    fn deliver(&mut self, event: LinkEvent<'_>) {
+        let now = self.now;
         // A link keeps its owner when the role changes: an event for a role that has ended has no effect.
         match self.links.owner_for(&event) {
             Some(LinkOwner::Election) => self.election.handle_link(now, event),
@@ -94,7 +179,6 @@ impl Member {
             // This server has closed the link, and the network did not know that yet.
             None => {}
         }
-        self.settle();
     }
 
     /// A learner has come to this server, which may not know yet that it leads, or has said something.

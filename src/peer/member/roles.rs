@@ -69,7 +69,14 @@ impl Member {
     fn step(&mut self) -> bool {
         let outcome = self.election.take(&mut self.link_ops);
         // Whatever the election wants of the network waits for nothing on the disk.
+        let mut gated = Vec::new();
         for op in self.link_ops.drain(..) {
+            match &mut self.gate {
+                Some(gate) => gate.filter(op, &mut gated),
+                None => self.role.lasting_mut().ready.send(op),
+            }
+        }
+        for op in gated {
             self.role.lasting_mut().ready.send(op);
         }
         match outcome {

@@ -32,6 +32,11 @@ impl Service {
     // ZooKeeper: ZooKeeperSaslServer.createSaslServer and SecurityUtils.createSaslClient.
     pub const CLIENTS: Service = Service { protocol: "zookeeper", realm: "zk-sasl-md5" };
 
+    /// Servers log in at servers.
+    // ZooKeeper: QuorumAuth.QUORUM_SERVER_PROTOCOL_NAME and QUORUM_SERVER_SASL_DIGEST.
+    pub const SERVERS: Service =
+        Service { protocol: "zookeeper-quorum", realm: "zk-quorum-sasl-md5" };
+
     fn digest_uri(self) -> String {
         format!("{}/{}", self.protocol, self.realm)
     }

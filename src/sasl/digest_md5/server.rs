@@ -124,6 +124,13 @@ impl ServerExchange {
         let holds = is_same(&response, &login.response());
         let proof = [&b"rspauth="[..], &login.rspauth()].concat();
         match (known, holds) {
+            // ZooKeeper: SaslQuorumServerCallbackHandler.handleAuthorizeCallback lets no server be another one.
+            (Some(_), true)
+                if self.service == Service::SERVERS
+                    && authzid.is_some_and(|authzid| authzid != name.as_bytes()) =>
+            {
+                Err(Failure::Unfit("authzid"))
+            }
             (Some(_), true) => Ok((proof, name)),
             (Some(_), false) => Err(Failure::WrongPassword),
             (None, _) => Err(Failure::UnknownUser),

@@ -59,6 +59,8 @@ pub fn peer(config: &Config, me: ServerId) -> PeerOptions {
         last_seen: quorum.last_seen.clone(),
         packet_bytes_max: (config.network.jute_max_buffer as usize)
             .saturating_add(config.network.jute_max_buffer_extra as usize),
+        // They need a key from the system's generator: see `logins`.
+        logins: None,
         planted: None,
     }
 }

@@ -33,6 +33,7 @@ use crate::metrics::{HandshakeFigures, Held, Stalls};
 use crate::recovery::RecoveryOptions;
 use crate::replica::{ReplicaOptions, SaslOptions, ThrottleOptions};
 use crate::runtime::{self, DataFolder, LogDevice};
+use crate::sasl::between::PeerLogins;
 use crate::sasl::gssapi::Acceptor;
 use crate::sasl::{Mechanism, NonceKey};
 use crate::snapshot;
@@ -158,8 +159,7 @@ fn schemes(security: &config::Security) -> Schemes {
 /// How clients log in by SASL, with a key for nonces from the system's generator. `None`: the configuration lets nobody.
 fn sasl(sasl: &config::Sasl) -> Result<Option<SaslOptions>, String> {
     let Some(mechanism) = sasl.mechanism.clone() else { return Ok(None) };
-    let key = runtime::unforeseeable_bytes()
-        .map_err(|error| format!("the system gives no random bytes, which SASL needs: {error}"))?;
+    let nonce_key = nonce_key()?;
     let mut names = sasl.names.clone();
     names.rules = names.rules.in_realm(&realm(sasl)?);
     Ok(Some(SaslOptions {
@@ -167,7 +167,7 @@ fn sasl(sasl: &config::Sasl) -> Result<Option<SaslOptions>, String> {
         names,
         super_users: sasl.super_users.clone(),
         allow_failed_clients: sasl.allow_failed_clients,
-        nonce_key: NonceKey::new(key),
+        nonce_key,
     }))
 }
 
@@ -198,6 +198,32 @@ pub fn acceptor(config: &Config) -> Option<&Acceptor> {
         Some(Mechanism::Gssapi(acceptor)) => Some(acceptor),
         Some(Mechanism::DigestMd5(_)) | None => None,
     }
+}
+
+/// How servers log in at each other, with a key for nonces from the system's generator. `None`: they do not.
+///
+/// # Errors
+/// The system gives no random bytes, or the sections of the JAAS file were not read: a sentence for the operator.
+pub fn logins(config: &Config) -> Result<Option<PeerLogins>, String> {
+    let settings = &config.security.logins_between;
+    if !settings.is_enabled {
+        return Ok(None);
+    }
+    let unread = || "quorum.auth.enableSasl=true, and the JAAS file was not read".to_owned();
+    let accepted = settings.accepted.clone().ok_or_else(unread)?;
+    let own = match settings.logs_in {
+        true => Some(settings.own.clone().ok_or_else(unread)?),
+        false => None,
+    };
+    let (is_demanded, nonce_key) = (settings.is_demanded, nonce_key()?);
+    Ok(Some(PeerLogins { accepted, is_demanded, own, nonce_key }))
+}
+
+/// A key for nonces that nobody can foresee.
+fn nonce_key() -> Result<NonceKey, String> {
+    let key = runtime::unforeseeable_bytes()
+        .map_err(|error| format!("the system gives no random bytes, which SASL needs: {error}"))?;
+    Ok(NonceKey::new(key))
 }
 
 /// The options of the throttle on new connections (`BlueThrottle`). Without weights every connection costs one token.

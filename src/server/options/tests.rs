@@ -69,6 +69,11 @@ const TOLD: &[(&str, &str)] = &[
     ("kerberos.removeHostFromPrincipal=true", LOGIN),
     ("kerberos.removeRealmFromPrincipal=true", LOGIN),
     ("security.auth_to_local=RULE:[1:$1]", LOGIN),
+    ("quorum.auth.enableSasl=true", LOGIN),
+    ("quorum.auth.learnerRequireSasl=true", LOGINS_BETWEEN),
+    ("quorum.auth.serverRequireSasl=true", MUTUAL),
+    ("quorum.auth.learner.saslLoginContext=OtherLearner", MUTUAL),
+    ("quorum.auth.server.saslLoginContext=Other", MUTUAL),
     ("extendedTypesEnabled=true", ""),
     ("emulate353TTLNodes=true", ""),
     ("enforceQuota=true", ""),
@@ -135,13 +140,23 @@ const ENSEMBLE: &str = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n\
 
 const WEIGHED: &str = "connection_throttle_tokens=5\nconnection_throttle_weight_enabled=true";
 
+const LOGINS_BETWEEN: &str = "ringkeeper.java.security.auth.login.config=/jaas.conf\n\
+     authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\nquorum.auth.enableSasl=true";
+
+const MUTUAL: &str = "ringkeeper.java.security.auth.login.config=/jaas.conf\n\
+     authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\nquorum.auth.enableSasl=true\n\
+     quorum.auth.learnerRequireSasl=true";
+
 const LOGIN: &str = "ringkeeper.java.security.auth.login.config=/jaas.conf\n\
                      authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
 
 /// The file `/jaas.conf`.
 const JAAS: &[u8] =
     b"Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_bob=\"b\"; };
-    Other { org.apache.zookeeper.server.auth.DigestLoginModule required user_al=\"a\"; };";
+    Other { org.apache.zookeeper.server.auth.DigestLoginModule required user_al=\"a\"; };
+    QuorumServer { org.apache.zookeeper.server.auth.DigestLoginModule required user_s=\"s\"; };
+    QuorumLearner { org.apache.zookeeper.server.auth.DigestLoginModule required username=s password=s; };
+    OtherLearner { org.apache.zookeeper.server.auth.DigestLoginModule required username=t password=s; };";
 
 /// Keys that the start of the process takes from the configuration itself, or that decide between a standalone
 /// server and an ensemble.
@@ -198,9 +213,12 @@ fn told(lines: &str) -> String {
     let replica = replica(&config, device).expect("built in");
     let (net, census) = (net(&config, 1, &unbounded()), census(&config, 1000));
     let (peer, ensemble) = (peer(&config, ServerId(1)), config.quorum.ensemble());
+    let logins = logins(&config).expect("the sections are there");
     let between = between_servers(&config);
     let (recovery, audit) = (recovery(&config, 1), audit(&config));
-    format!("{replica:?}{net:?}{census:?}{recovery:?}{peer:?}{ensemble:?}{between:?}{audit:?}")
+    format!(
+        "{replica:?}{net:?}{census:?}{recovery:?}{peer:?}{ensemble:?}{between:?}{audit:?}{logins:?}"
+    )
 }
 
 #[test]

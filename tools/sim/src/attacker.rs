@@ -247,6 +247,7 @@ fn plan(setup: &Setup) -> Plan {
         local_sessions: false,
         observer_masters: setup.observer_masters,
         wild: Wild::default(),
+        logins: None,
         planted: None,
     }
 }

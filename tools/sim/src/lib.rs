@@ -28,6 +28,7 @@ mod disk;
 mod faults;
 mod forgetting;
 mod history;
+mod logins;
 mod looks;
 mod mistake;
 mod model;

@@ -47,6 +47,7 @@ enum Which {
     Standalone,
     Ensemble,
     Changing,
+    Guarded,
     Wild,
 }
 
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Which::Any => Shape::Any,
         Which::Steady => Shape::Steady,
         Which::Changing => Shape::Changing,
+        Which::Guarded => Shape::Guarded,
         Which::Wild => Shape::Wild,
         Which::Standalone => Shape::Standalone,
         Which::Ensemble => Shape::Ensemble,
@@ -80,6 +82,7 @@ fn replay(seed: u64, options: Options) -> String {
         Shape::Any => (),
         Shape::Steady => line.push_str(" --shape steady"),
         Shape::Changing => line.push_str(" --shape changing"),
+        Shape::Guarded => line.push_str(" --shape guarded"),
         Shape::Wild => line.push_str(" --shape wild"),
         Shape::Standalone => line.push_str(" --shape standalone"),
         Shape::Ensemble => line.push_str(" --shape ensemble"),

@@ -3,6 +3,7 @@
 use ringkeeper::planted::PlantedBug;
 
 use super::disk::Speed;
+use super::logins::Logins;
 use super::network::Latency;
 use super::rng::Rng;
 use super::wild::Wild;
@@ -27,6 +28,8 @@ pub enum Shape {
     /// As `Ensemble`, with an operator who adds and removes servers and changes their roles; often with local
     /// sessions, and with observers that learn from followers.
     Changing,
+    /// As `Ensemble` or `Changing`, with servers that log in at each other.
+    Guarded,
     /// As `Ensemble` or `Changing`, with faults that the other shapes do not have: see `wild.rs`.
     Wild,
 }
@@ -119,6 +122,8 @@ pub struct Plan {
     pub observer_masters: bool,
     /// The faults and options of wild ensembles only.
     pub wild: Wild,
+    /// How servers log in at each other, in guarded ensembles.
+    pub logins: Option<Logins>,
     /// The planted bug, if any.
     pub planted: Option<PlantedBug>,
 }
@@ -132,10 +137,12 @@ impl Plan {
         shape: Shape,
         planted: Option<PlantedBug>,
     ) -> Plan {
-        let is_wild = shape == Shape::Wild;
+        let (is_wild, is_guarded) = (shape == Shape::Wild, shape == Shape::Guarded);
         let shape = match shape {
             Shape::Wild if beside.one_in(3) => Shape::Changing,
             Shape::Wild => Shape::Ensemble,
+            Shape::Guarded if beside.one_in(3) => Shape::Changing,
+            Shape::Guarded => Shape::Ensemble,
             Shape::Any if beside.one_in(2) => Shape::Changing,
             Shape::Any => Shape::Steady,
             shape => shape,
@@ -146,6 +153,9 @@ impl Plan {
             plan.faults.reconfig = Some(*beside.pick(&[2, 4, 8]) * SECOND);
             plan.local_sessions = beside.one_in(3);
             plan.observer_masters = beside.one_in(2);
+        }
+        if is_guarded {
+            plan.logins = Some(Logins::draw(beside));
         }
         if is_wild {
             plan.wild = Wild::draw(beside, plan.voters, plan.chaos, plan.changes());
@@ -162,7 +172,7 @@ impl Plan {
         let standalone = match shape {
             Shape::Any | Shape::Steady => rng.one_in(8),
             Shape::Standalone => true,
-            Shape::Ensemble | Shape::Changing | Shape::Wild => false,
+            Shape::Ensemble | Shape::Changing | Shape::Guarded | Shape::Wild => false,
         };
         let voters = if standalone { 1 } else { *rng.pick(&[3, 3, 3, 3, 5, 5, 7]) };
         let observers = if standalone || !rng.one_in(3) { 0 } else { rng.index(2) + 1 };
@@ -206,6 +216,7 @@ impl Plan {
             local_sessions: false,
             observer_masters: false,
             wild: Wild::default(),
+            logins: None,
             planted,
         }
     }

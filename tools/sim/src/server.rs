@@ -177,6 +177,7 @@ impl Server {
         } else {
             let mut peer = peer_options(self.id, self.config.is_observer(self.id), plan);
             peer.last_seen = self.next.as_deref().cloned();
+            peer.logins = plan.logins.and_then(|logins| logins.of(self.id, self.life));
             let config = (*self.config).clone();
             Replica::member(options, peer, config, recovered, now, seed)
         };

@@ -110,6 +110,8 @@ const FIXED: u64 = 40;
 /// applied the end of the session. In 121 and 134, a server of another history was once cut to the leader's end, and
 /// served.
 const WILD: [u64; 12] = [1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 121, 134];
+/// The number of fixed seeds of guarded ensembles.
+const GUARDED: u64 = 12;
 /// The number of fresh seeds of one run of the tests.
 const FRESH: u64 = 50;
 
@@ -145,6 +147,7 @@ fn all(seeds: &[u64], options: Options) {
         Shape::Standalone => " --shape standalone",
         Shape::Ensemble => " --shape ensemble",
         Shape::Changing => " --shape changing",
+        Shape::Guarded => " --shape guarded",
         Shape::Wild => " --shape wild",
     };
     let failures: Vec<String> = outcomes
@@ -167,6 +170,12 @@ fn what_the_simulation_once_found_stays_found() {
         let seeds: Vec<u64> = of_shape.map(|(_, seed, _)| *seed).collect();
         all(&seeds, Options { shape, ..Options::default() });
     }
+}
+
+#[test]
+fn ensembles_whose_servers_log_in_at_each_other_keep_every_promise() {
+    let seeds: Vec<u64> = (1..=GUARDED).collect();
+    all(&seeds, Options { shape: Shape::Guarded, ..Options::default() });
 }
 
 #[test]

@@ -27,6 +27,8 @@ const PROCESSES: &[&str] = &[
     "--test",
     "ensemble",
     "--test",
+    "quorum_sasl",
+    "--test",
     "conformance",
     "--test",
     "bench",

@@ -5,6 +5,7 @@
 //! over, every server serves and has all of them.
 
 mod histories;
+mod logins;
 mod network;
 mod one_breath;
 mod scenarios;

@@ -7,6 +7,7 @@ use super::network::{Arrival, End, Network};
 use super::server::{Server, Turn};
 use super::*;
 use crate::proto::txn::SetDataTxn;
+use crate::sasl::between::PeerLogins;
 
 pub(super) struct Ensemble {
     pub seed: u64,
@@ -18,6 +19,8 @@ pub(super) struct Ensemble {
     pub config: Config,
     /// The configuration in the file of each server that does not start with `config`.
     pub own_configs: BTreeMap<usize, Config>,
+    /// How each server logs in at the others, and lets them log in, if it does.
+    pub logins: BTreeMap<usize, PeerLogins>,
     /// The server that led in each epoch.
     leaders: BTreeMap<Epoch, usize>,
     /// What leaders that served have committed.
@@ -56,6 +59,7 @@ impl Ensemble {
             options,
             config,
             own_configs: BTreeMap::new(),
+            logins: BTreeMap::new(),
             leaders: BTreeMap::new(),
             committed: BTreeMap::new(),
             content: 0,
@@ -71,7 +75,9 @@ impl Ensemble {
     pub fn start(&mut self, at: usize) {
         let seed = self.random.number();
         let config = self.own_configs.get(&at).unwrap_or(&self.config);
-        self.servers[at].start(self.now, &self.options, config, seed);
+        let logins = self.logins.get(&at).cloned();
+        let options = PeerOptions { logins, ..self.options.clone() };
+        self.servers[at].start(self.now, &options, config, seed);
         self.take_turn(at);
     }
 

@@ -15,6 +15,8 @@ mod kdc;
 mod raw;
 #[path = "kerberos/refusals.rs"]
 mod refusals;
+#[path = "kerberos/servers.rs"]
+mod servers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,9 +42,18 @@ struct Site {
 fn site() -> &'static Site {
     static SITE: OnceLock<Site> = OnceLock::new();
     SITE.get_or_init(|| {
-        let principals =
-            ["zookeeper/localhost", "other/localhost", "bob", "app/host.example", "brief"];
+        let principals = [
+            "zookeeper/localhost",
+            "other/localhost",
+            "bob",
+            "app/host.example",
+            "brief",
+            "zkquorum/127.0.0.1",
+            "zkquorum/elsewhere",
+        ];
         let kdc = Kdc::start("RINGKEEPER.TEST", &principals);
+        kdc.keytab("zkquorum/127.0.0.1", "quorum");
+        kdc.keytab("zkquorum/elsewhere", "elsewhere");
         let [server, bob, app] =
             [("zookeeper/localhost", "server"), ("bob", "bob"), ("app/host.example", "app")]
                 .map(|(principal, name)| kdc.keytab(principal, name));

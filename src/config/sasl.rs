@@ -251,12 +251,7 @@ pub(super) fn is_digest(
     let mut modules = section.modules().iter();
     if let Some(module) = modules.find(|module| module.class != DIGEST_MODULE) {
         let class = printable(&module.class);
-        let text = if kerberos::is_asked_for(module) {
-            format!(
-                "the section {shown} asks for Kerberos, which is built for clients and not yet between servers, so \
-                 {harm}: use {DIGEST_MODULE}"
-            )
-        } else if class.contains('.') {
+        let text = if class.contains('.') {
             format!(
                 "the section {shown} names {class}, and no class can be loaded here; there are {DIGEST_MODULE} and \
                  {}",

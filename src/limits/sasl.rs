@@ -29,8 +29,13 @@ const _: () = assert!(GSSAPI_LOGINS_MAX > GSSAPI_TOKENS_WAITING_MAX);
 pub const GSSAPI_TEXT_CHARS_MAX: usize = 400;
 
 /// Longest token of a login between servers, in bytes: the longest of a mechanism that is built.
-pub const LOGIN_TOKEN_BYTES_MAX: usize = SASL_TOKEN_BYTES_MAX;
+pub const LOGIN_TOKEN_BYTES_MAX: usize = GSSAPI_TOKEN_BYTES_MAX;
 const _: () = assert!(SASL_CHALLENGE_BYTES_MAX <= LOGIN_TOKEN_BYTES_MAX);
+const _: () = assert!(SASL_TOKEN_BYTES_MAX <= LOGIN_TOKEN_BYTES_MAX);
+
+/// Bytes that may follow a token of Kerberos on a link before it is checked, which nobody sends: the other side waits
+/// for the answer.
+pub const LOGIN_BYTES_AHEAD_MAX: usize = LOGIN_TOKEN_BYTES_MAX;
 
 /// Links that other servers, or strangers, have opened and whose login is not over; the oldest makes room. Each holds a
 /// packet at most.

@@ -1,13 +1,17 @@
 //! One login by Kerberos: the server's side of RFC 4752, which is drawn in [`crate::sasl::gssapi`].
 
-use crate::runtime::{Accepted, AcceptorContext, AcceptorKeys, GssError};
-use crate::sasl::gssapi::{OFFER, check_choice};
+use crate::runtime::{
+    Accepted, AcceptorContext, AcceptorKeys, GssError, InitiatorContext, InitiatorKeys,
+};
+use crate::sasl::gssapi::{CHOICE, OFFER, check_choice, check_offer};
 use crate::sasl::{Failure, Step};
 
 /// A login between two tokens of its client.
 pub(super) struct Exchange {
     context: AcceptorContext,
     stage: Stage,
+    /// Whether the client, which is a server, must not ask to be called by another name.
+    is_strict: bool,
 }
 
 /// What the next token of the client is.
@@ -22,7 +26,13 @@ enum Stage {
 
 impl Exchange {
     pub fn new(keys: &AcceptorKeys) -> Exchange {
-        Exchange { context: AcceptorContext::new(keys), stage: Stage::Context }
+        Exchange { context: AcceptorContext::new(keys), stage: Stage::Context, is_strict: false }
+    }
+
+    /// The same for a server that connects.
+    // ZooKeeper: SaslQuorumServerCallbackHandler.handleAuthorizeCallback.
+    pub fn between_servers(keys: &AcceptorKeys) -> Exchange {
+        Exchange { is_strict: true, ..Exchange::new(keys) }
     }
 
     /// Takes the next token. The login goes on only after [`Step::Challenge`].
@@ -45,7 +55,11 @@ impl Exchange {
             Stage::Confirmation(_) if !token.is_empty() => Err(Failure::NotEmpty),
             Stage::Confirmation(name) => self.offer(name.clone()),
             Stage::Choice(name) => {
-                check_choice(&self.context.unwrap(token)?)?;
+                let choice = self.context.unwrap(token)?;
+                let wanted = check_choice(&choice)?;
+                if self.is_strict && !wanted.is_empty() && wanted != name.as_bytes() {
+                    return Err(Failure::ActsAs);
+                }
                 Ok(Step::Done { token: None, name: name.clone() })
             }
         }
@@ -55,6 +69,43 @@ impl Exchange {
         let offer = self.context.wrap(&OFFER)?;
         self.stage = Stage::Choice(name);
         Ok(Step::Challenge(offer))
+    }
+}
+
+/// A login of this server at another one, between two tokens of that.
+pub(super) struct Opened {
+    context: InitiatorContext,
+    /// Whether the next token is the other server's offer.
+    is_made: bool,
+}
+
+impl Opened {
+    /// A login at the server that has this principal.
+    pub fn new(keys: &InitiatorKeys, service: &str) -> Result<Opened, GssError> {
+        Ok(Opened { context: InitiatorContext::new(keys, service)?, is_made: false })
+    }
+
+    /// Takes the next token of the other server, empty at first. `name`: the principal of this server. The login goes
+    /// on only after [`Step::Challenge`]; after [`Step::Done`] the other server has proved who it is, and is yet to say
+    /// that it lets this one in.
+    pub fn step(&mut self, keys: &InitiatorKeys, name: &str, token: &[u8]) -> Step {
+        self.try_step(keys, name, token).unwrap_or_else(Step::Failed)
+    }
+
+    fn try_step(
+        &mut self,
+        keys: &InitiatorKeys,
+        name: &str,
+        token: &[u8],
+    ) -> Result<Step, Failure> {
+        if self.is_made {
+            check_offer(&self.context.unwrap(token)?)?;
+            let choice = self.context.wrap(&CHOICE)?;
+            return Ok(Step::Done { token: Some(choice), name: name.to_owned() });
+        }
+        let (token, is_made) = self.context.step(keys, token)?;
+        self.is_made = is_made;
+        Ok(Step::Challenge(token))
     }
 }
 

@@ -8,9 +8,11 @@
 //!
 //! The rule that is easy to break: each token has exactly one answer, because its connection waits for it.
 
+mod between;
 mod exchange;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,13 +27,23 @@ use crate::sasl::{Failure, Step};
 
 use exchange::Exchange;
 
+pub use between::{LinkLogins, obstacle as obstacle_between};
+
 /// Why no client could log in.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// The server has no keys.
-    #[error("clients cannot log in by Kerberos as {principal}: {error}")]
+    #[error("nobody can log in by Kerberos at {principal}: {error}")]
     Keys {
         /// The principal of the server.
+        principal: String,
+        /// The reason.
+        error: GssError,
+    },
+    /// The server has no keys to log in at others.
+    #[error("this server cannot log in by Kerberos as {principal} at others: {error}")]
+    OwnKeys {
+        /// Its principal.
         principal: String,
         /// The reason.
         error: GssError,
@@ -136,26 +148,26 @@ fn keys(acceptor: &Acceptor) -> Result<AcceptorKeys, LoginError> {
         .map_err(|error| LoginError::Keys { principal: acceptor.principal.clone(), error })
 }
 
-/// The logins that wait for the next token of their client, by their connection.
-struct Desk<T> {
+/// The logins that wait for the next token of the other side, by their connection or link.
+struct Desk<K, T> {
     /// Each with its number.
-    logins: HashMap<ConnectionId, (u64, T)>,
+    logins: HashMap<K, (u64, T)>,
     /// The connections by the number of their login: the order in which the logins were put here.
     ///
     /// Invariant: has exactly the numbers that stand in `logins`.
-    order: BTreeMap<u64, ConnectionId>,
+    order: BTreeMap<u64, K>,
     next: u64,
     logins_max: usize,
 }
 
-impl<T> Desk<T> {
-    fn new(logins_max: usize) -> Desk<T> {
+impl<K: Copy + Eq + Hash, T> Desk<K, T> {
+    fn new(logins_max: usize) -> Desk<K, T> {
         Desk { logins: HashMap::new(), order: BTreeMap::new(), next: 0, logins_max }
     }
 
     /// Takes the login of a connection, to go on with it: a new one, or the one that waits. `None`: it was given up.
-    fn take(&mut self, conn: ConnectionId, is_first: bool, new: impl FnOnce() -> T) -> Option<T> {
-        let found = self.logins.remove(&conn).map(|(number, login)| {
+    fn take(&mut self, key: K, is_first: bool, new: impl FnOnce() -> T) -> Option<T> {
+        let found = self.logins.remove(&key).map(|(number, login)| {
             self.order.remove(&number);
             login
         });
@@ -163,10 +175,10 @@ impl<T> Desk<T> {
     }
 
     /// Puts a login back. If there are too many, the oldest is given up.
-    fn put(&mut self, conn: ConnectionId, login: T) {
-        let before = self.logins.insert(conn, (self.next, login));
+    fn put(&mut self, key: K, login: T) {
+        let before = self.logins.insert(key, (self.next, login));
         assert!(before.is_none(), "a login was taken before it is put back");
-        self.order.insert(self.next, conn);
+        self.order.insert(self.next, key);
         self.next += 1;
         if self.logins.len() > self.logins_max
             && let Some((_, oldest)) = self.order.pop_first()
@@ -176,8 +188,8 @@ impl<T> Desk<T> {
         assert_eq!(self.logins.len(), self.order.len(), "each login has its place in the order");
     }
 
-    fn forget(&mut self, conn: ConnectionId) {
-        if let Some((number, _)) = self.logins.remove(&conn) {
+    fn forget(&mut self, key: K) {
+        if let Some((number, _)) = self.logins.remove(&key) {
             self.order.remove(&number);
         }
     }
@@ -235,6 +247,6 @@ mod tests {
         let keytab = Some("/nowhere/keytab".to_owned());
         let acceptor = Acceptor { principal: "zookeeper/localhost@NOWHERE".to_owned(), keytab };
         let error = obstacle(&acceptor).unwrap().to_string();
-        assert!(error.starts_with("clients cannot log in by Kerberos as zookeeper/localhost@NO"));
+        assert!(error.starts_with("nobody can log in by Kerberos at zookeeper/localhost@NO"));
     }
 }

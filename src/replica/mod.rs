@@ -304,6 +304,9 @@ impl Replica {
         }
         // A connection that was closed just now leaves its login behind.
         out.logins.append(&mut self.service.clients.logins);
+        if let Peer::Member(member) = &mut self.service.ensemble.peer {
+            out.link_logins.append(&mut member.take_logins());
+        }
         dirty.append(&mut withheld);
         assert!(self.service.clients.dirty.is_empty(), "handing bytes out makes no new bytes");
         self.service.clients.dirty = dirty;

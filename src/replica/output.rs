@@ -6,7 +6,7 @@ use super::audit::AuditRecords;
 use super::sasl::LoginOp;
 use crate::id::{ConnectionId, Zxid};
 use crate::io;
-use crate::link::LinkOp;
+use crate::link::{LinkLogin, LinkOp};
 use crate::recovery::{Recovered, RecoveryError};
 use crate::zab::{ConfigChange, LogRead};
 
@@ -30,6 +30,8 @@ pub struct Output {
     pub configs: Vec<ConfigChange>,
     /// What the edge is to do for logins, in this order.
     pub logins: Vec<LoginOp>,
+    /// The same for logins between servers.
+    pub link_logins: Vec<LinkLogin>,
     /// What the audit log is to tell of this turn.
     pub audit: AuditRecords,
     /// Why the process must stop. If set, nothing else of the output may be carried out.
@@ -150,6 +152,7 @@ impl Output {
             && self.reload.is_none()
             && self.configs.is_empty()
             && self.logins.is_empty()
+            && self.link_logins.is_empty()
             && self.audit.is_empty()
             && self.fatal.is_none()
     }

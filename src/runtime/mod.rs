@@ -43,7 +43,8 @@ pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, syn
 pub use doorbell::Doorbell;
 pub use file_folder::FileFolder;
 pub use gssapi::{
-    Accepted, AcceptorContext, AcceptorKeys, GSSAPI_IS_BUILT, GssError, default_realm,
+    Accepted, AcceptorContext, AcceptorKeys, GSSAPI_IS_BUILT, GssError, InitiatorContext,
+    InitiatorKeys, default_realm,
 };
 pub use limits_of_process::{
     CLIENTS_MIN, Needs, StartError, limit_warnings, locked_memory_advice, obstacles,

@@ -132,6 +132,12 @@ pub enum Failure {
     /// The client wants its session to be protected by the mechanism.
     #[error("the client asks for a security layer, and only auth is offered")]
     Layer,
+    /// A server asks to be called by another name than that of its ticket.
+    #[error("it asks to act as another principal")]
+    ActsAs,
+    /// The principal of a server names no host of the ensemble.
+    #[error("its principal {0} has no host of a server of this ensemble")]
+    Host(String),
     /// A token stands where the client has nothing to say.
     #[error("an empty token was expected")]
     NotEmpty,

@@ -17,7 +17,7 @@ use super::{options, oracle};
 use crate::audit::AuditLog;
 use crate::config::Config;
 use crate::config::dynamic::Keeper;
-use crate::logins::Logins;
+use crate::logins::{LinkLogins, Logins};
 use crate::net::links::{LinkOptions, Links};
 use crate::net::{Budget, Census, Handshakes};
 use crate::runtime::{
@@ -88,6 +88,10 @@ impl HostMaker {
             .map(|acceptor| Logins::start(acceptor, bell.clone()))
             .transpose()
             .map_err(|error| error.to_string())?;
+        let link_logins = options::logins(&config)?
+            .map(|logins| LinkLogins::start(&logins, &bell))
+            .transpose()
+            .map_err(|error| error.to_string())?;
         // Kept by the host: a leader may make this server go back, and it then reads its state again.
         let opener = Opener::new(&config, &folder.folders, seed, reading);
         let recovered = opener.open().map_err(|error| Failure {
@@ -135,6 +139,7 @@ impl HostMaker {
                 client_port,
                 (audit, logins),
             ),
+            link_logins,
             links,
             keeper,
             teller,

@@ -137,7 +137,7 @@ fn a_server_without_its_keys_does_not_start() {
         let mut server = Server::prepare(ringkeeper(), config);
         let (status, output) = server.run_to_exit(Duration::from_secs(20));
         assert!(!status.success());
-        let said = "clients cannot log in by Kerberos as zookeeper/localhost@RINGKEEPER.TEST: ";
+        let said = "nobody can log in by Kerberos at zookeeper/localhost@RINGKEEPER.TEST: ";
         assert!(output.contains(said) && output.contains(expected), "{output}");
     }
 }

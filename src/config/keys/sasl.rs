@@ -5,9 +5,10 @@ use super::row::plain;
 use super::{Acted, Fate, Key, Place, Set, Theme, Verdict, any_int, fine, prop_long};
 
 /// Why nothing renews a ticket.
-const TICKETS: &str = "this server accepts clients with keys out of a key table, and gets no ticket that would have \
-                       to be renewed";
-const QUORUM_KERBEROS: &str = "Kerberos between servers";
+const TICKETS: &str =
+    "the keys are in a key table, and the library gets a ticket when it needs one";
+const CANONICAL: &str =
+    "no name is looked up for Kerberos: write canonical names in server.N lines";
 const LOGIN_THREADS: &str = "a login between servers waits on no thread";
 
 /// The classes that this server knows by name.
@@ -231,7 +232,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .default("DEFAULT"),
     // ZooKeeper: QuorumPeer, Login and KerberosName.
-    of_property("kerberos.canonicalizeHostNames", Kind::Bool, Fate::Unbuilt(QUORUM_KERBEROS))
+    of_property("kerberos.canonicalizeHostNames", Kind::Bool, Fate::Meaningless(CANONICAL))
         .default("false"),
     of_tickets("kerberos.minReLoginTimeMs", prop_long(0)).default("60000").unit("ms"),
     of_property(
@@ -249,7 +250,7 @@ pub(super) static KEYS: &[Key] = &[
         plain!(Bool, security.logins_between.is_enabled),
     )
     .default("false")
-    .about("other servers can log in at this one by SASL (DIGEST-MD5)"),
+    .about("other servers can log in at this one by SASL (DIGEST-MD5 or Kerberos)"),
     of_quorum(
         "quorum.auth.serverRequireSasl",
         Kind::Bool,
@@ -270,7 +271,13 @@ pub(super) static KEYS: &[Key] = &[
     of_quorum(
         "quorum.auth.kerberos.servicePrincipal",
         Kind::Text,
-        Fate::Unbuilt(QUORUM_KERBEROS),
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| v.clone_into(&mut c.security.logins_between.service_principal)),
+            get: |c| c.security.logins_between.service_principal.clone(),
+            about: "the principal of the servers at which this one logs in by Kerberos: service/host, where the host \
+                    _HOST stands for the host in the server.N line of each",
+            verdict: fine,
+        }),
     )
     .default("zkquorum/localhost"),
     of_quorum(

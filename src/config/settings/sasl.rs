@@ -67,6 +67,9 @@ pub struct LoginsBetween {
     /// The section of the JAAS file that has this server's name and password. Default: `QuorumLearner`. Key
     /// `quorum.auth.learner.saslLoginContext`.
     pub learner_section: String,
+    /// The principal of the other servers, for logins by Kerberos. Default: `zkquorum/localhost`. Key
+    /// `quorum.auth.kerberos.servicePrincipal`.
+    pub service_principal: String,
     /// How other servers log in, and who may. Default: none. The first section.
     pub accepted: Option<Mechanism>,
     /// As whom this server logs in. Default: none. The second section.
@@ -81,6 +84,7 @@ impl Default for LoginsBetween {
             logs_in: false,
             server_section: "QuorumServer".to_owned(),
             learner_section: "QuorumLearner".to_owned(),
+            service_principal: "zkquorum/localhost".to_owned(),
             accepted: None,
             own: None,
         }

@@ -1,4 +1,4 @@
-//! The functions of MIT Kerberos that accept clients, and the C types that they take (RFC 2744, and `gssapi_ext.h` and
+//! The functions of MIT Kerberos that accept clients and log servers in, and the C types that they take (RFC 2744, and `gssapi_ext.h` and
 //! `krb5.h` of MIT Kerberos).
 //!
 //! The library is opened while the server runs, so that one program serves machines with Kerberos and without, and a
@@ -103,6 +103,10 @@ functions! {
     gss_accept_sec_context(
         *mut u32, *mut Handle, Handle, *const Buffer, *const c_void, *mut Handle, *mut *mut Oid, *mut Buffer,
         *mut u32, *mut u32, *mut Handle
+    ) -> u32;
+    gss_init_sec_context(
+        *mut u32, Handle, *mut Handle, Handle, *const Oid, u32, u32, *const c_void, *const Buffer, *mut *mut Oid,
+        *mut Buffer, *mut u32, *mut u32
     ) -> u32;
     gss_delete_sec_context(*mut u32, *mut Handle, *mut Buffer) -> u32;
     gss_wrap(*mut u32, Handle, c_int, u32, *const Buffer, *mut c_int, *mut Buffer) -> u32;

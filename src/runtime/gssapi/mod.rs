@@ -1,4 +1,5 @@
-//! Accepts clients by Kerberos: the server's side of GSS-API (RFC 2743, RFC 4121), by the library of MIT Kerberos.
+//! Kerberos (GSS-API: RFC 2743, RFC 4121) by the library of MIT Kerberos: accepts clients and other servers, and logs
+//! this server in at others.
 //!
 //! [`AcceptorKeys`] are the keys of this server, and an [`AcceptorContext`] is what it shares with one client. Each
 //! call may read the key table and write the replay cache, so it belongs on a thread that may wait. The functions are
@@ -7,12 +8,15 @@
 //! The rule that is easy to break: whatever the library hands out is released by the function that belongs to it, also
 //! on the way of an error.
 
+mod initiator;
 mod library;
 
 use std::ffi::{CString, c_int};
 use std::ptr;
 
 use crate::limits::GSSAPI_TEXT_CHARS_MAX;
+pub use initiator::{InitiatorContext, InitiatorKeys};
+
 use library::{Buffer, Functions, Handle, KeyValue, KeyValueSet, Oid, OidSet, functions};
 
 /// Whether the program was built with Kerberos.
@@ -105,6 +109,28 @@ fn loaded() -> Result<&'static Functions, GssError> {
     functions().map_err(|why| GssError(format!("the library of MIT Kerberos is missing: {why}")))
 }
 
+/// The name of a principal, which is to be released.
+///
+/// # Errors
+/// It is malformed.
+fn principal(functions: &Functions, text: &str) -> Result<Handle, GssError> {
+    let (mut minor, mut name) = (0, ptr::null_mut());
+    let (text, form) = (Buffer::over(text.as_bytes()), Oid::over(PRINCIPAL));
+    // SAFETY: all pointers lead to live values of their types; the text is read, not kept.
+    let major = unsafe {
+        let import = functions.gss_import_name;
+        import(&raw mut minor, &raw const text, &raw const form, &raw mut name)
+    };
+    if major & GSS_ERRORS == 0 { Ok(name) } else { Err(GssError::of(functions, major, minor)) }
+}
+
+/// Releases a name, of which nothing knows any more.
+fn release_name(functions: &Functions, mut name: Handle) {
+    let mut minor = 0;
+    // SAFETY: the library has made the name, and those who have used it have copies. A null is let alone.
+    unsafe { (functions.gss_release_name)(&raw mut minor, &raw mut name) };
+}
+
 /// The realm of this machine (`default_realm` in krb5.conf). `None`: it has none.
 pub fn default_realm() -> Option<String> {
     let functions = loaded().ok()?;
@@ -144,20 +170,9 @@ impl AcceptorKeys {
     /// The library is not there, the name is malformed, or the table cannot be read or has no key of this principal.
     pub fn of(principal: &str, keytab: Option<&str>) -> Result<AcceptorKeys, GssError> {
         let functions = loaded()?;
-        let mut minor = 0;
-        let (mut name, text) = (ptr::null_mut(), Buffer::over(principal.as_bytes()));
-        let form = Oid::over(PRINCIPAL);
-        // SAFETY: all pointers lead to live values of their types; the text is read, not kept.
-        let major = unsafe {
-            let import = functions.gss_import_name;
-            import(&raw mut minor, &raw const text, &raw const form, &raw mut name)
-        };
-        if major & GSS_ERRORS != 0 {
-            return Err(GssError::of(functions, major, minor));
-        }
+        let name = self::principal(functions, principal)?;
         let found = AcceptorKeys::of_name(functions, name, keytab);
-        // SAFETY: the name was imported above, and the credential has a copy.
-        unsafe { (functions.gss_release_name)(&raw mut minor, &raw mut name) };
+        release_name(functions, name);
         found
     }
 
@@ -205,15 +220,18 @@ impl Drop for AcceptorKeys {
     }
 }
 
-/// What this server shares with a client: first it is being made, token by token, then it wraps messages.
-pub struct AcceptorContext {
+/// What two sides share: first it is being made, token by token, then it wraps messages.
+struct Context {
     functions: &'static Functions,
     /// A `gss_ctx_id_t`; null before the first token and after an error.
     context: Handle,
 }
 
 // SAFETY: a context of MIT Kerberos may be used by one thread after the other, and this object is not shared.
-unsafe impl Send for AcceptorContext {}
+unsafe impl Send for Context {}
+
+/// What this server shares with a client that it accepts.
+pub struct AcceptorContext(Context);
 
 /// What a token of a client leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -227,7 +245,7 @@ pub struct Accepted {
 impl AcceptorContext {
     /// A context that is yet to be made.
     pub fn new(keys: &AcceptorKeys) -> AcceptorContext {
-        AcceptorContext { functions: keys.functions, context: ptr::null_mut() }
+        AcceptorContext(Context::new(keys.functions))
     }
 
     /// Takes a token of the client, until [`Accepted::client`] says who it is.
@@ -235,7 +253,7 @@ impl AcceptorContext {
     /// # Errors
     /// The token is not for this server, was used before, has expired, or is malformed.
     pub fn accept(&mut self, keys: &AcceptorKeys, token: &[u8]) -> Result<Accepted, GssError> {
-        let functions = self.functions;
+        let functions = self.0.functions;
         let (input, mut output) = (Buffer::over(token), Buffer::EMPTY);
         let (mut minor, mut client) = (0, ptr::null_mut());
         // SAFETY: all pointers lead to live values of their types, or are null where the caller does not care. The
@@ -243,7 +261,7 @@ impl AcceptorContext {
         let major = unsafe {
             (functions.gss_accept_sec_context)(
                 &raw mut minor,
-                &raw mut self.context,
+                &raw mut self.0.context,
                 keys.credentials,
                 &raw const input,
                 ptr::null(),
@@ -262,10 +280,7 @@ impl AcceptorContext {
             // The token tells the client why, and is dropped: the reason is for the log of this server.
             _ => Err(GssError::of(functions, major, minor)),
         };
-        if !client.is_null() {
-            // SAFETY: the library has made the name, and nothing refers to it any more.
-            unsafe { (functions.gss_release_name)(&raw mut minor, &raw mut client) };
-        }
+        release_name(functions, client);
         result
     }
 
@@ -274,6 +289,25 @@ impl AcceptorContext {
     /// # Errors
     /// The context is not made yet, or has expired.
     pub fn wrap(&mut self, message: &[u8]) -> Result<Vec<u8>, GssError> {
+        self.0.wrap(message)
+    }
+
+    /// The message that a client has wrapped.
+    ///
+    /// # Errors
+    /// It is not from this client, was changed, or was sent before.
+    pub fn unwrap(&mut self, token: &[u8]) -> Result<Vec<u8>, GssError> {
+        self.0.unwrap(token)
+    }
+}
+
+impl Context {
+    /// One that is yet to be made.
+    fn new(functions: &'static Functions) -> Context {
+        Context { functions, context: ptr::null_mut() }
+    }
+
+    fn wrap(&mut self, message: &[u8]) -> Result<Vec<u8>, GssError> {
         let (input, mut output) = (Buffer::over(message), Buffer::EMPTY);
         let (functions, mut minor) = (self.functions, 0);
         self.is_made()?;
@@ -286,11 +320,7 @@ impl AcceptorContext {
         self.message(major, minor, output)
     }
 
-    /// The message that a client has wrapped.
-    ///
-    /// # Errors
-    /// It is not from this client, was changed, or was sent before.
-    pub fn unwrap(&mut self, token: &[u8]) -> Result<Vec<u8>, GssError> {
+    fn unwrap(&mut self, token: &[u8]) -> Result<Vec<u8>, GssError> {
         let (input, mut output) = (Buffer::over(token), Buffer::EMPTY);
         let (functions, mut minor) = (self.functions, 0);
         self.is_made()?;
@@ -318,7 +348,7 @@ impl AcceptorContext {
     }
 }
 
-impl Drop for AcceptorContext {
+impl Drop for Context {
     fn drop(&mut self) {
         if self.context.is_null() {
             return;

@@ -1,7 +1,6 @@
 //! Ensembles whose servers log in at each other (`quorum.auth.*`).
 
 use super::servers::Ensemble;
-use super::*;
 use crate::sasl::between::{Account, PeerLogins};
 use crate::sasl::digest_md5::{Service, Users};
 use crate::sasl::jaas::JaasFile;
@@ -53,7 +52,7 @@ fn serving(seed: u64, voters: usize, observers: usize, step: impl Fn(usize) -> S
 fn servers_of_two_steps_of_the_change_form_an_ensemble() {
     for (seed, steps) in (1..).zip(STEPS.windows(2)) {
         for turned in [false, true] {
-            let step = |at: usize| steps[usize::from((at % 2 == 0) != turned)];
+            let step = |at: usize| steps[usize::from(at.is_multiple_of(2) != turned)];
             let mut it = serving(seed, 3, 2, step);
             for _ in 0..5 {
                 it.write();

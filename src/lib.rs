@@ -76,6 +76,7 @@ pub mod admin;
 pub mod audit;
 pub mod config;
 pub mod inspect;
+pub mod logins;
 pub mod metrics;
 pub mod net;
 pub mod runtime;

@@ -138,6 +138,52 @@ pub enum LinkOp {
     },
 }
 
+/// What the edge is to do for a login between servers whose tokens it makes and checks. Each but `Forget` is answered
+/// with a step of the login; a link has one under way at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkLogin {
+    /// Check a token of a server that has opened the link.
+    Check {
+        /// The link.
+        link: LinkId,
+        /// Whether a login begins with it.
+        is_first: bool,
+        /// The token.
+        token: Vec<u8>,
+    },
+    /// Make the first token of this server, for a link that it has opened.
+    Begin {
+        /// The link.
+        link: LinkId,
+        /// The principal of the other server, without its realm.
+        service: String,
+    },
+    /// Make the answer to a token of the other server.
+    Respond {
+        /// The link.
+        link: LinkId,
+        /// That token.
+        token: Vec<u8>,
+    },
+    /// Forget the login on a link. The edge may have forgotten it already.
+    Forget {
+        /// The link.
+        link: LinkId,
+    },
+}
+
+impl LinkLogin {
+    /// The link.
+    pub fn link(&self) -> LinkId {
+        match *self {
+            LinkLogin::Check { link, .. }
+            | LinkLogin::Begin { link, .. }
+            | LinkLogin::Respond { link, .. }
+            | LinkLogin::Forget { link } => link,
+        }
+    }
+}
+
 /// An event on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkEvent<'a> {

@@ -3,6 +3,7 @@
 //! The rule that is easy to break: a server that is asked to demand logins and cannot do it must not start, because any
 //! host could join its ensemble.
 
+use super::kerberos;
 use super::origin::{Level, Origin, Problem, printable};
 use super::read::Reading;
 use super::sasl::{LOGIN_CONFIG, is_digest, missing};
@@ -14,6 +15,7 @@ use crate::sasl::jaas::{JaasFile, Section};
 const ENABLE: &str = "quorum.auth.enableSasl";
 const SERVER_REQUIRES: &str = "quorum.auth.serverRequireSasl";
 const LEARNER_REQUIRES: &str = "quorum.auth.learnerRequireSasl";
+const SERVICE: &str = "quorum.auth.kerberos.servicePrincipal";
 const SERVER_SECTION: &str = "quorum.auth.server.saslLoginContext";
 const LEARNER_SECTION: &str = "quorum.auth.learner.saslLoginContext";
 
@@ -64,9 +66,23 @@ pub(super) fn finish(reading: &mut Reading, file: Option<&(String, JaasFile)>) {
         .try_into()
         .expect("two sections");
     if let Some(section) = server {
-        reading.config.security.logins_between.accepted = Some(accepted(reading, path, section));
+        let accepted = accepted(reading, path, section);
+        reading.config.security.logins_between.accepted = accepted;
     }
     if let Some(section) = learner {
+        let service = reading.config.security.logins_between.service_principal.clone();
+        let kerberos = section.modules().iter().find(|module| kerberos::is_asked_for(module));
+        if let Some(module) = kerberos {
+            let keys = kerberos::acceptor(reading, path, section, module);
+            if !service.contains('/') || service.contains('@') {
+                let origin = reading.origin(SERVICE);
+                let text = "it must be service/host, without a realm".to_owned();
+                return reading.error(Problem::Value, &origin, SERVICE, Some(service), text);
+            }
+            let own = keys.map(|keys| Account::Kerberos { keys, service });
+            reading.config.security.logins_between.own = own;
+            return;
+        }
         match Account::of_section(section) {
             Ok(account) => reading.config.security.logins_between.own = Some(account),
             // It is needed only where this server logs in.
@@ -96,10 +112,16 @@ fn section<'f>(
         reading.error(Problem::Missing, &origin, key, None, text);
         return None;
     };
-    is_digest(reading, path, name, section, "no server could log in").then_some(section)
+    let is_known = section.modules().iter().any(kerberos::is_asked_for)
+        || is_digest(reading, path, name, section, "no server could log in");
+    is_known.then_some(section)
 }
 
-fn accepted(reading: &mut Reading, path: &str, section: &Section) -> Mechanism {
+/// How other servers log in by a section. `None`: there is an error about it.
+fn accepted(reading: &mut Reading, path: &str, section: &Section) -> Option<Mechanism> {
+    if let Some(module) = section.modules().iter().find(|module| kerberos::is_asked_for(module)) {
+        return kerberos::acceptor(reading, path, section, module).map(Mechanism::Gssapi);
+    }
     let users = Users::of_section(Service::SERVERS, section);
     if users.count() == 0 {
         let text = "the section for servers has no user_NAME=\"password\", so no other server can log in at this one"
@@ -107,5 +129,5 @@ fn accepted(reading: &mut Reading, path: &str, section: &Section) -> Mechanism {
         let origin = Origin::File { name: path.into(), line: section.line };
         reading.note(Level::Warn, &origin, "", text);
     }
-    Mechanism::DigestMd5(users)
+    Some(Mechanism::DigestMd5(users))
 }

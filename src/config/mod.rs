@@ -21,6 +21,7 @@ pub mod document;
 pub mod dynamic;
 mod finish;
 mod flags;
+mod kerberos;
 pub mod keys;
 mod logins_between;
 mod members;

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use super::kerberos;
 use super::keys::sasl::{ENSEMBLE_PROVIDER, KEY_PROVIDER, SASL_PROVIDER, X509_PROVIDER};
 use super::logins_between;
 use super::origin::{Level, Origin, Problem, printable};
@@ -75,7 +76,7 @@ fn super_users(reading: &mut Reading) {
 
 fn name_rules(reading: &mut Reading) {
     let Some(text) = reading.text(RULES).map(str::to_owned) else { return };
-    // Without Kerberos the machine has no default realm.
+    // The server puts in the realm of its machine, if clients log in by Kerberos.
     // ZooKeeper: KerberosName takes an empty one where there is no configuration of Kerberos.
     match Rules::parse(&text, "") {
         Ok(rules) => reading.config.security.sasl.names.rules = rules,
@@ -202,6 +203,13 @@ fn mechanism(
     section: &Section,
 ) -> Option<Mechanism> {
     let shown = printable(name);
+    if let Some(module) = section.modules().iter().find(|module| kerberos::is_asked_for(module)) {
+        if reading.values.contains_key(SUPER_PASSWORD) {
+            let text = format!("has no effect, because the section {shown} is for Kerberos");
+            warn(reading, SUPER_PASSWORD, text);
+        }
+        return kerberos::acceptor(reading, path, section, module).map(Mechanism::Gssapi);
+    }
     if !is_digest(reading, path, name, section, "no client could log in") {
         return None;
     }
@@ -243,21 +251,18 @@ pub(super) fn is_digest(
     let mut modules = section.modules().iter();
     if let Some(module) = modules.find(|module| module.class != DIGEST_MODULE) {
         let class = printable(&module.class);
-        let text = match module.class.rsplit('.').next() {
-            Some("Krb5LoginModule") => format!(
-                "the section {shown} asks for Kerberos, which is not built yet, so {harm}: \
-                 use {DIGEST_MODULE} with user_NAME=\"password\""
-            ),
-            // Without a dot it may be a piece of a password whose quotes were forgotten.
-            _ if !class.contains('.') => {
-                format!(
-                    "the section {shown} does not name {DIGEST_MODULE} here, the one class that there is"
-                )
-            }
-            _ => format!(
-                "the section {shown} names {class}, and no class can be loaded here; there is \
-                 {DIGEST_MODULE}"
-            ),
+        let text = if class.contains('.') {
+            format!(
+                "the section {shown} names {class}, and no class can be loaded here; there are {DIGEST_MODULE} and \
+                 {}",
+                kerberos::MODULE
+            )
+        } else {
+            // It may be a piece of a password whose quotes were forgotten.
+            format!(
+                "the section {shown} does not name {DIGEST_MODULE} or {} here, the two classes that there are",
+                kerberos::MODULE
+            )
         };
         let origin = Origin::File { name: path.into(), line: module.line };
         reading.error(Problem::Refused, &origin, "", None, text);

@@ -7,9 +7,35 @@ pub const SASL_TOKEN_BYTES_MAX: usize = 4096;
 /// Longest challenge of DIGEST-MD5 that a client side reads, in bytes, as RFC 2831 demands.
 pub const SASL_CHALLENGE_BYTES_MAX: usize = 2048;
 
+/// Longest token of Kerberos that a server reads, in bytes. A ticket that lists a user's groups, as those of Active
+/// Directory do, takes up to 48 KB.
+pub const GSSAPI_TOKEN_BYTES_MAX: usize = 64 * 1024;
+const _: () = assert!(GSSAPI_TOKEN_BYTES_MAX > SASL_TOKEN_BYTES_MAX);
+
+/// Tokens of Kerberos that wait to be checked; a connection has one at most. A check takes a fraction of a
+/// millisecond, so a client behind so many waits for less than a second.
+pub const GSSAPI_TOKENS_WAITING_MAX: usize = 1024;
+
+/// Bytes of the tokens of Kerberos that wait to be checked.
+pub const GSSAPI_BYTES_WAITING_MAX: usize = 8 << 20;
+const _: () = assert!(GSSAPI_BYTES_WAITING_MAX >= 2 * GSSAPI_TOKEN_BYTES_MAX);
+
+/// Logins by Kerberos under way, between two tokens of their client. Each takes some tens of KB in the library, a
+/// guess. A login takes as long as two exchanges; beyond this number the oldest is given up.
+pub const GSSAPI_LOGINS_MAX: usize = 2048;
+const _: () = assert!(GSSAPI_LOGINS_MAX > GSSAPI_TOKENS_WAITING_MAX);
+
+/// Longest text of the library of Kerberos that goes to the log, in characters.
+pub const GSSAPI_TEXT_CHARS_MAX: usize = 400;
+
 /// Longest token of a login between servers, in bytes: the longest of a mechanism that is built.
-pub const LOGIN_TOKEN_BYTES_MAX: usize = SASL_TOKEN_BYTES_MAX;
+pub const LOGIN_TOKEN_BYTES_MAX: usize = GSSAPI_TOKEN_BYTES_MAX;
 const _: () = assert!(SASL_CHALLENGE_BYTES_MAX <= LOGIN_TOKEN_BYTES_MAX);
+const _: () = assert!(SASL_TOKEN_BYTES_MAX <= LOGIN_TOKEN_BYTES_MAX);
+
+/// Bytes that may follow a token of Kerberos on a link before it is checked, which nobody sends: the other side waits
+/// for the answer.
+pub const LOGIN_BYTES_AHEAD_MAX: usize = LOGIN_TOKEN_BYTES_MAX;
 
 /// Links that other servers, or strangers, have opened and whose login is not over; the oldest makes room. Each holds a
 /// packet at most.

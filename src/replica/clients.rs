@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use super::ReplicaOptions;
 use super::connection::Slot;
 use super::memory::Memory;
+use super::sasl::LoginOp;
 use super::silence::Silence;
 use super::throttle::Throttle;
 use crate::acl::Authentication;
@@ -25,6 +26,8 @@ pub(super) struct Clients {
     pub authentication: Authentication,
     /// The nonces of logins by SASL. `None`: clients cannot log in so.
     pub nonces: Option<Nonces>,
+    /// What the edge is to do for logins, until the next output takes it.
+    pub logins: Vec<LoginOp>,
     /// The connection of each session that has one here: whom the reply to a transaction of the session is for.
     ///
     /// Invariant: if the connection at that slot is still there, it has this session and is not closed.
@@ -70,6 +73,7 @@ impl Clients {
             options: Rc::clone(options),
             authentication: Authentication::new(options.authentication.clone()),
             nonces: options.sasl.as_ref().map(|sasl| Nonces::new(sasl.nonce_key.clone())),
+            logins: Vec::new(),
             by_session: HashMap::new(),
             dirty: Vec::new(),
             resumable: Vec::new(),

@@ -71,6 +71,7 @@ impl Service {
         }
         connection.state = State::Closed;
         connection.early = Early::default();
+        self.clients.give_up_login(connection);
         self.clients.release_queue(connection, &mut self.ensemble);
         let is_looking = self.ensemble.role == ReplicaRole::Looking;
         if connection.parked.take().is_some() && is_looking {

@@ -220,6 +220,11 @@ pub(super) struct Connection {
     pub read_only: Option<bool>,
     /// Its client is logging in by SASL.
     pub login: Option<Box<Exchange>>,
+    /// The xid of a token of its login that the edge checks; frames behind it wait in `early`. `None`: the edge checks
+    /// none.
+    ///
+    /// Invariant: the edge owes the answer, which `Replica::handle_login` takes; `login` is there.
+    pub awaits_login: Option<i32>,
     /// The identities that its client has proved, and its address: permissions are checked with them.
     pub identities: Vec<Identity>,
     /// What the audit log says of its client while it has so many identities. `None`: nothing was told yet.
@@ -311,6 +316,7 @@ impl Connection {
             epoch: Epoch(-1),
             read_only: None,
             login: None,
+            awaits_login: None,
             // ZooKeeper: every connection has its address as an identity from the start.
             identities: vec![ip_identity(remote.ip())],
             audited: None,
@@ -363,7 +369,16 @@ impl Connection {
     /// Whether everything that its client asked for is answered.
     pub fn is_done(&self) -> bool {
         let settled = matches!(self.state, State::Ready | State::Ending);
-        settled && self.queue.is_empty() && self.early.is_empty() && self.parked.is_none()
+        settled
+            && self.queue.is_empty()
+            && self.early.is_empty()
+            && self.parked.is_none()
+            && self.awaits_login.is_none()
+    }
+
+    /// Whether its frames wait, whatever they are, or are of no use any more.
+    pub fn takes_no_frames(&self) -> bool {
+        self.parked.is_some() || self.awaits_login.is_some() || self.state == State::Closed
     }
 
     /// Counts the reply to the oldest request.

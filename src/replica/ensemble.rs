@@ -20,13 +20,14 @@ use super::unlogged::Unlogged;
 use super::{Replica, ReplicaOptions};
 use crate::database::Database;
 use crate::id::{Epoch, ServerId, SessionId, Zxid};
-use crate::link::{LinkEvent, LinkOp};
+use crate::link::{LinkEvent, LinkId, LinkOp};
 use crate::peer::{History, Peer};
 use crate::planted::{self, PlantedBug};
 use crate::proto::txn::Txn;
 use crate::quorum::Config;
 use crate::quorum::PeerOptions;
 use crate::recovery::Recovered;
+use crate::sasl::Step;
 use crate::snapshot::{StreamReader, StreamWriter};
 use crate::time::{MonoUs, Now};
 use crate::zab::Epochs;
@@ -311,6 +312,18 @@ impl Replica {
             self.service.ensemble.questions.forget(link);
         }
         self.service.ensemble.peer.handle_link(now.mono, event);
+        self.follow_peer(now);
+    }
+
+    /// The edge has done what it was to do for the login on a link, which leads to this step.
+    pub fn handle_link_login(&mut self, now: Now, link: LinkId, step: Step) {
+        self.service.now = now;
+        if self.service.pipeline.stopped {
+            return;
+        }
+        if let Peer::Member(member) = &mut self.service.ensemble.peer {
+            member.handle_login(now.mono, link, step);
+        }
         self.follow_peer(now);
     }
 

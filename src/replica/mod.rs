@@ -76,7 +76,7 @@ pub use audit::{AuditClient, AuditOperation, AuditRecord, AuditRecords, AuditRes
 pub use memory::Held;
 pub use options::ReplicaOptions;
 pub use output::{Fatal, Outgoing, Output, Reload, Reloaded};
-pub use sasl::SaslOptions;
+pub use sasl::{LoginOp, SaslOptions};
 pub use stats::{ConnectionFacts, Latency, Stats};
 pub use throttle::ThrottleOptions;
 
@@ -150,6 +150,7 @@ impl Replica {
         // The replica has closed the connection itself, and forgotten it.
         let Some(slot) = self.connections.find(conn) else { return };
         if let Some(connection) = self.connections.get_mut(slot) {
+            self.service.clients.give_up_login(connection);
             self.service.clients.release_queue(connection, &mut self.service.ensemble);
             self.service.clients.forget(slot, connection.session, &mut self.service.database);
             assert!(connection.queue.is_empty(), "a connection that goes leaves no claims behind");
@@ -300,6 +301,11 @@ impl Replica {
             {
                 self.service.clients.resumable.push(slot);
             }
+        }
+        // A connection that was closed just now leaves its login behind.
+        out.logins.append(&mut self.service.clients.logins);
+        if let Peer::Member(member) = &mut self.service.ensemble.peer {
+            out.link_logins.append(&mut member.take_logins());
         }
         dirty.append(&mut withheld);
         assert!(self.service.clients.dirty.is_empty(), "handing bytes out makes no new bytes");

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::audit::AuditRecords;
+use super::sasl::LoginOp;
 use crate::id::{ConnectionId, Zxid};
 use crate::io;
-use crate::link::LinkOp;
+use crate::link::{LinkLogin, LinkOp};
 use crate::recovery::{Recovered, RecoveryError};
 use crate::zab::{ConfigChange, LogRead};
 
@@ -27,6 +28,10 @@ pub struct Output {
     pub reload: Option<Reload>,
     /// The files of the configuration to be written, in this order.
     pub configs: Vec<ConfigChange>,
+    /// What the edge is to do for logins, in this order.
+    pub logins: Vec<LoginOp>,
+    /// The same for logins between servers.
+    pub link_logins: Vec<LinkLogin>,
     /// What the audit log is to tell of this turn.
     pub audit: AuditRecords,
     /// Why the process must stop. If set, nothing else of the output may be carried out.
@@ -146,6 +151,8 @@ impl Output {
             && self.log_reads.is_empty()
             && self.reload.is_none()
             && self.configs.is_empty()
+            && self.logins.is_empty()
+            && self.link_logins.is_empty()
             && self.audit.is_empty()
             && self.fatal.is_none()
     }

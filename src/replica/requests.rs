@@ -543,7 +543,7 @@ impl Service {
     ) -> Option<&'f [u8]> {
         let mut warmed: usize = 0;
         while !frames.is_empty() {
-            if connection.parked.is_some() || connection.state == State::Closed {
+            if connection.takes_no_frames() {
                 return None;
             }
             if warmed == 0 {

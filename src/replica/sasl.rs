@@ -1,21 +1,44 @@
 //! SASL of clients (opcode 102): rounds of tokens, and the identities of whoever has logged in.
 //!
+//! The tokens of Kerberos are checked by the edge, on a thread of its own ([`LoginOp`]). Meanwhile the frames behind
+//! such a token wait in [`Connection::early`], because they are to be carried out with the identity that it may bring.
+//!
 //! The rule that is easy to break: the reason for a refusal goes to the log, and no part of it to the client.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::Replica;
+use super::clients::Clients;
 use super::connection::{Connection, Slot};
 use super::service::Service;
 use crate::acl::{Identity, add_identities};
 use crate::error::ErrorCode;
+use crate::id::ConnectionId;
 use crate::jute::Jute;
 use crate::proto::request::SaslRequest;
 use crate::sasl::kerberos::NameRules;
-use crate::sasl::{Mechanism, NonceKey, Step};
+use crate::sasl::{Exchange, Mechanism, NonceKey, Step};
+use crate::time::Now;
 
 /// The scheme of the identities of clients that have logged in by SASL.
 const SCHEME: &str = "sasl";
+
+/// What the edge is to do for the logins whose tokens it checks.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LoginOp {
+    /// Check a token, and answer with [`Replica::handle_login`]. A connection has one such token under way at most.
+    Token {
+        /// The connection of the client, of which there is one login at a time.
+        conn: ConnectionId,
+        /// Whether a login begins with it.
+        is_first: bool,
+        /// The token, at most [`GSSAPI_TOKEN_BYTES_MAX`](crate::limits::GSSAPI_TOKEN_BYTES_MAX) bytes.
+        token: Vec<u8>,
+    },
+    /// Forget the login of a connection that is gone. The edge may have forgotten it already.
+    Forget(ConnectionId),
+}
 
 /// How clients log in by SASL.
 #[derive(Clone, Debug)]
@@ -68,6 +91,25 @@ impl Service {
         let login =
             connection.login.get_or_insert_with(|| Box::new(sasl.mechanism.begin(nonces.draw())));
         match sasl.mechanism.step(login, token) {
+            Step::Passed { is_first } => {
+                connection.awaits_login = Some(xid);
+                let token = token.to_vec();
+                self.clients.logins.push(LoginOp::Token { conn: slot.id, is_first, token });
+            }
+            step => self.on_login_step(slot, connection, xid, sasl, step),
+        }
+    }
+
+    /// Answers the token that has led to this.
+    fn on_login_step(
+        &mut self,
+        slot: Slot,
+        connection: &mut Connection,
+        xid: i32,
+        sasl: &SaslOptions,
+        step: Step,
+    ) {
+        match step {
             Step::Challenge(token) => self.answer_token(slot, connection, xid, 0, Some(&token)),
             Step::Done { token, name } => {
                 connection.login = None;
@@ -77,7 +119,7 @@ impl Service {
                     add_identities(shown, identities).map_err(|_| "it has too many identities")
                 });
                 match proved {
-                    Ok(()) => self.answer_token(slot, connection, xid, 0, Some(&token)),
+                    Ok(()) => self.answer_token(slot, connection, xid, 0, token.as_deref()),
                     Err(reason) => {
                         // Of a failed login nothing stays, not even the identities that fitted.
                         connection.identities = earlier;
@@ -89,6 +131,7 @@ impl Service {
                 connection.login = None;
                 self.on_login_failed(slot, connection, xid, sasl, &failure.to_string());
             }
+            Step::Passed { .. } => unreachable!("the edge passes no token on"),
         }
     }
 
@@ -131,5 +174,44 @@ impl Service {
         token: Option<&[u8]>,
     ) {
         self.clients.reply_at_once(slot, connection, xid, err, Some(token), &mut self.stats);
+    }
+}
+
+impl Clients {
+    /// Lets the edge forget the login of a connection that is gone.
+    pub(super) fn give_up_login(&mut self, connection: &mut Connection) {
+        connection.awaits_login = None;
+        if let Some(Exchange::Gssapi { is_begun: true }) = connection.login.take().as_deref() {
+            self.logins.push(LoginOp::Forget(connection.id));
+        }
+    }
+}
+
+impl Replica {
+    /// The edge has checked the token of a [`LoginOp::Token`], which leads to this step. `None`: it has no room for the
+    /// token, and the client may connect again. It is never [`Step::Passed`].
+    pub fn handle_login(&mut self, now: Now, conn: ConnectionId, step: Option<Step>) {
+        self.service.now = now;
+        // The connection is gone since it was asked for.
+        let Some(slot) = self.connections.find(conn) else { return };
+        let Some((connection, service)) = self.one(slot) else { return };
+        let options = Rc::clone(&service.options);
+        let sasl = options.sasl.as_ref();
+        let (Some(xid), Some(sasl)) = (connection.awaits_login.take(), sasl) else { return };
+        match step {
+            Some(step) => service.on_login_step(slot, connection, xid, sasl, step),
+            // Not AUTHFAILED, after which a client does not try again.
+            None => service.reject(slot, connection, "too many logins wait"),
+        }
+        self.go_on_behind_login(now, slot);
+    }
+
+    /// Handles the frames that waited for a login.
+    fn go_on_behind_login(&mut self, now: Now, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if !connection.early.is_empty() && !connection.waits_to_be_read {
+            connection.waits_to_be_read = true;
+            self.go_on_with(now, slot);
+        }
     }
 }

@@ -11,6 +11,7 @@ mod data_folder;
 mod disk_worker;
 mod doorbell;
 mod file_folder;
+mod gssapi;
 mod limits_of_process;
 mod listener;
 mod log_ahead;
@@ -41,6 +42,10 @@ pub use data_folder::{
 pub use disk_worker::{DiskWorker, Folders, OpenedSegment, WorkDone, replace, sync_folder};
 pub use doorbell::Doorbell;
 pub use file_folder::FileFolder;
+pub use gssapi::{
+    Accepted, AcceptorContext, AcceptorKeys, GSSAPI_IS_BUILT, GssError, InitiatorContext,
+    InitiatorKeys, default_realm,
+};
 pub use limits_of_process::{
     CLIENTS_MIN, Needs, StartError, limit_warnings, locked_memory_advice, obstacles,
     raise_open_files,

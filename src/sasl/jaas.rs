@@ -93,7 +93,19 @@ impl JaasFile {
     }
 }
 
+impl LoginModule {
+    /// Its options, as they stand in the file.
+    pub fn options(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.options.iter().map(|(name, value)| (&**name, value))
+    }
+}
+
 impl Section {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its login modules.
     pub fn modules(&self) -> &[LoginModule] {
         &self.modules
@@ -101,8 +113,7 @@ impl Section {
 
     /// The options of all its modules.
     pub fn options(&self) -> impl Iterator<Item = (&str, &Secret)> {
-        let options = self.modules.iter().flat_map(|module| &module.options);
-        options.map(|(name, value)| (&**name, value))
+        self.modules.iter().flat_map(LoginModule::options)
     }
 }
 

@@ -6,18 +6,19 @@
 //! argument. The rule that is easy to break: no password, hash, nonce or token may get into an error or into a
 //! `Debug` output, and nothing may tell a stranger whether it was the name or the password that was wrong.
 //!
-//! Kerberos (GSSAPI) is not built yet. It will be a variant of [`Mechanism`] and of [`Exchange`]; what is already
-//! here of it are the names ([`kerberos`]), which DIGEST-MD5 needs as well. Between servers it will be a variant of
-//! [`between::Account`], too.
+//! The tokens of Kerberos ([`gssapi`]) are checked by the edge, because that takes files: [`Step::Passed`].
 
 pub mod between;
 pub mod digest_md5;
 mod directives;
+pub mod gssapi;
 pub mod jaas;
 pub mod kerberos;
 mod secret;
 
+use crate::limits::GSSAPI_TOKEN_BYTES_MAX;
 use digest_md5::{ServerExchange, Users};
+use gssapi::Acceptor;
 
 pub use secret::{Nonce, NonceKey, Nonces, Secret};
 
@@ -26,6 +27,8 @@ pub use secret::{Nonce, NonceKey, Nonces, Secret};
 pub enum Mechanism {
     /// DIGEST-MD5 with these users.
     DigestMd5(Users),
+    /// Kerberos: every principal that the realm vouches for may log in.
+    Gssapi(Acceptor),
 }
 
 impl Mechanism {
@@ -35,14 +38,28 @@ impl Mechanism {
             Mechanism::DigestMd5(users) => {
                 Exchange::DigestMd5(ServerExchange::new(users.service(), nonce))
             }
+            Mechanism::Gssapi(_) => Exchange::Gssapi { is_begun: false },
         }
     }
 
     /// Goes on with a login that this mechanism has begun. After [`Step::Done`] and [`Step::Failed`] it is over.
+    ///
+    /// # Panics
+    /// If another mechanism has begun it.
     pub fn step(&self, exchange: &mut Exchange, token: &[u8]) -> Step {
         match (self, exchange) {
             (Mechanism::DigestMd5(users), Exchange::DigestMd5(exchange)) => {
                 exchange.step(users, token)
+            }
+            (Mechanism::Gssapi(_), Exchange::Gssapi { is_begun }) => {
+                if token.len() > GSSAPI_TOKEN_BYTES_MAX {
+                    return Step::Failed(Failure::TooLong(GSSAPI_TOKEN_BYTES_MAX));
+                }
+                Step::Passed { is_first: !std::mem::replace(is_begun, true) }
+            }
+            (Mechanism::DigestMd5(_), Exchange::Gssapi { .. })
+            | (Mechanism::Gssapi(_), Exchange::DigestMd5(_)) => {
+                panic!("a login goes on as it has begun")
             }
         }
     }
@@ -53,6 +70,11 @@ impl Mechanism {
 pub enum Exchange {
     /// By DIGEST-MD5.
     DigestMd5(ServerExchange),
+    /// By Kerberos. The edge has the rest of it.
+    Gssapi {
+        /// Whether the edge has got a token.
+        is_begun: bool,
+    },
 }
 
 /// What a token of the client leads to.
@@ -62,17 +84,23 @@ pub enum Step {
     Challenge(Vec<u8>),
     /// The client is who it says.
     Done {
-        /// The last token for the client, by which it sees that the server knows its password.
-        token: Vec<u8>,
+        /// The last token for the client, by which it sees that the server knows its password. `None`: the mechanism
+        /// has none, and the client gets a null.
+        token: Option<Vec<u8>>,
         /// The name under which the client has logged in.
         name: String,
     },
     /// The login has failed.
     Failed(Failure),
+    /// The edge checks the token, and says what it leads to.
+    Passed {
+        /// Whether it is the first token of its login.
+        is_first: bool,
+    },
 }
 
 /// Why a login failed. It is for the log of this server: the other side is told only that it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The token is longer than its mechanism allows.
     #[error("the token is longer than {0} bytes")]
@@ -101,4 +129,22 @@ pub enum Failure {
     /// The name is no name of a Kerberos principal, although it has an `@`.
     #[error("the name is malformed")]
     MalformedName,
+    /// The client wants its session to be protected by the mechanism.
+    #[error("the client asks for a security layer, and only auth is offered")]
+    Layer,
+    /// A server asks to be called by another name than that of its ticket.
+    #[error("it asks to act as another principal")]
+    ActsAs,
+    /// The principal of a server names no host of the ensemble.
+    #[error("its principal {0} has no host of a server of this ensemble")]
+    Host(String),
+    /// A token stands where the client has nothing to say.
+    #[error("an empty token was expected")]
+    NotEmpty,
+    /// So many others log in that this login was given up.
+    #[error("too many logins are under way, and this is the oldest")]
+    Crowded,
+    /// The library of Kerberos says why, in its words, which hold no key.
+    #[error("{0}")]
+    Kerberos(String),
 }

@@ -17,6 +17,7 @@ use crate::audit;
 use crate::config::report::Here;
 use crate::config::{Config, PeerType};
 use crate::link::Endpoint;
+use crate::logins;
 use crate::net;
 use crate::net::links::{self, Obstacle};
 use crate::runtime::{self, CLIENTS_MIN, Needs, Process};
@@ -49,6 +50,12 @@ pub fn look(config: &Config) -> Here {
     }
     let file = config.audit.file.as_deref().filter(|_| config.audit.is_enabled);
     here.denied.extend(file.and_then(audit::obstacle));
+    here.denied.extend(options::realm(&config.security.sasl).err());
+    let logins = options::acceptor(config).and_then(logins::obstacle);
+    here.denied.extend(logins.map(|obstacle| obstacle.to_string()));
+    let between = options::logins(config).ok().flatten();
+    let between = between.as_ref().and_then(logins::obstacle_between);
+    here.denied.extend(between.map(|obstacle| obstacle.to_string()));
     // While a server runs here, its ports would all seem taken.
     let held = folders.iter().find_map(|folder| Some((folder, runtime::holder(folder)?)));
     here.held = held.is_some();

@@ -18,6 +18,7 @@ use super::{options, oracle};
 use crate::audit::AuditLog;
 use crate::config::Config;
 use crate::config::dynamic::Keeper;
+use crate::logins::{LinkLogins, Logins};
 use crate::net::links::{LinkOptions, LinkTls, Links};
 use crate::net::{Budget, Census, Handshakes};
 use crate::runtime::{
@@ -86,6 +87,15 @@ impl HostMaker {
         // equal on all servers.
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let options = options::replica(&config, device)?;
+        // Before the recovery, which may take minutes: a key table that cannot be read ends the start.
+        let logins = options::acceptor(&config)
+            .map(|acceptor| Logins::start(acceptor, bell.clone()))
+            .transpose()
+            .map_err(|error| error.to_string())?;
+        let link_logins = options::logins(&config)?
+            .map(|logins| LinkLogins::start(&logins, &bell))
+            .transpose()
+            .map_err(|error| error.to_string())?;
         // Kept by the host: a leader may make this server go back, and it then reads its state again.
         let opener = Opener::new(&config, &folder.folders, seed, reading);
         let recovered = opener.open().map_err(|error| Failure {
@@ -126,7 +136,16 @@ impl HostMaker {
         }
         let parts = Parts {
             disk: Disk::new(ring, worker, past, opener, folder),
-            clients: ClientSide::new(carrier, budget, census, handshakes, desk, client_port, audit),
+            clients: ClientSide::new(
+                carrier,
+                budget,
+                census,
+                handshakes,
+                desk,
+                client_port,
+                (audit, logins),
+            ),
+            link_logins,
             links,
             keeper,
             teller,

@@ -17,7 +17,7 @@ fn with(lines: &str, jaas: &str) -> Examination {
 fn users(config: &Config) -> usize {
     match &config.security.sasl.mechanism {
         Some(Mechanism::DigestMd5(users)) => users.count(),
-        None => 0,
+        Some(Mechanism::Gssapi(_)) | None => 0,
     }
 }
 
@@ -60,7 +60,14 @@ fn what_keeps_clients_from_logging_in_is_an_error_with_file_and_line() {
         (
             "",
             "Server {\n  com.sun.security.auth.module.Krb5LoginModule required\n useKeyTab=true;};",
-            "/jaas.conf:2: the section Server asks for Kerberos, which is not built yet",
+            match cfg!(feature = "gssapi") {
+                true => {
+                    "/jaas.conf:2: the section Server has no principal: it must be that of this server"
+                }
+                false => {
+                    "/jaas.conf:2: the section Server asks for Kerberos, and this program was built without"
+                }
+            },
         ),
         ("", "Server { com.x.Own required; };", "/jaas.conf:1: the section Server names com.x.Own"),
         (
@@ -149,4 +156,85 @@ fn users_may_be_super_users_by_any_number_of_keys() {
     let config = good(cfg("superUser=al\nsuperUser.1=bob\nsuperUser.x.y=carl\nsuperUser.2=\n"));
     let names: Vec<_> = config.security.sasl.super_users.iter().collect();
     assert_eq!(names, ["al", "bob", "carl"]);
+}
+
+#[cfg(feature = "gssapi")]
+mod kerberos {
+    use super::*;
+    use ringkeeper::sasl::gssapi::Acceptor;
+
+    const MODULE: &str = "com.sun.security.auth.module.Krb5LoginModule";
+    const PRINCIPAL: &str = "principal=\"zookeeper/h.x@R\"";
+
+    fn section(options: &str) -> String {
+        format!("Server {{\n  {MODULE} required\n  {options};\n}};\n")
+    }
+
+    #[test]
+    fn the_section_of_kerberos_names_principal_and_key_table() {
+        let options = format!(
+            "useKeyTab=true storeKey=true {PRINCIPAL} useTicketCache=false isInitiator=false debug=true \
+             doNotPrompt=true"
+        );
+        for (keytab, expected) in [
+            ("", None),
+            (" keyTab=\"/etc/zk.keytab\"", Some("/etc/zk.keytab")),
+            (" keyTab=\"FILE:/k\"", Some("/k")),
+            (" keyTab=\"file:/k\"", Some("/k")),
+        ] {
+            let config = good(with(PROVIDER, &section(&format!("{options}{keytab}"))));
+            let (principal, keytab) = ("zookeeper/h.x@R".to_owned(), expected.map(str::to_owned));
+            let expected = Mechanism::Gssapi(Acceptor { principal, keytab });
+            assert_eq!(config.security.sasl.mechanism, Some(expected));
+            assert_eq!(notes(&config), Vec::<String>::new());
+        }
+        // fips-mode is about DIGEST-MD5 alone, and the demand for SASL can be fulfilled.
+        let lines = format!("{PROVIDER}fips-mode=true\nsessionRequireClientSASLAuth=true\n");
+        assert_eq!(good(with(&lines, &section(&options))).security.enforced_auth_schemes, ["sasl"]);
+    }
+
+    #[test]
+    fn a_section_without_keys_or_principal_is_refused() {
+        let keys = "useKeyTab=true storeKey=true";
+        let other = format!("{keys} {PRINCIPAL}; a.b.C optional");
+        for (options, expected) in [
+            ("useTicketCache=true", "lacks useKeyTab=true"),
+            ("useKeyTab=false", "lacks useKeyTab=true"),
+            (
+                &*format!("{keys} {PRINCIPAL} useFirstPass=true"),
+                "has useFirstPass=true, and there is no",
+            ),
+            (keys, "has no principal: it must be"),
+            (&*format!("{keys} principal=\"*\""), "has the principal *: it must be"),
+            (
+                &*format!("{keys} principal=\"zookeeper@R\""),
+                "has the principal zookeeper@R: it must",
+            ),
+            (&*format!("{keys} principal=\"zookeeper/h@\""), "has the principal zookeeper/h@: it"),
+            (&*format!("{keys} {PRINCIPAL} keyTab=\"\""), "has a keyTab that names no file"),
+            (&*other, "names another class beside"),
+        ] {
+            let error = error(with(PROVIDER, &section(options))).to_string();
+            assert!(error.starts_with("/jaas.conf:2: the section Server "), "{error}");
+            assert!(error.contains(expected), "{error}");
+        }
+        let ibm = section(keys).replace("com.sun", "com.ibm");
+        let error = error(with(PROVIDER, &ibm)).to_string();
+        assert!(error.contains("names com.ibm.security.auth.module.Krb5LoginModule;"), "{error}");
+    }
+
+    #[test]
+    fn an_option_that_does_not_mean_what_it_seems_is_warned_of() {
+        let password = "SASLAuthenticationProvider.superPassword=x\n";
+        for (lines, options, expected) in [
+            ("", "useKeyTab=true", "storeKey is not true"),
+            ("", "useKeyTab=true storeKey=true keytab=\"/k\"", "there is no option keytab"),
+            (password, "useKeyTab=true storeKey=true", "superPassword: has no effect"),
+        ] {
+            let jaas = section(&format!("{options} {PRINCIPAL}"));
+            let notes = notes(&good(with(&format!("{PROVIDER}{lines}"), &jaas)));
+            assert_eq!(notes.len(), 1, "{notes:#?}");
+            assert!(notes[0].contains(expected), "{notes:#?}");
+        }
+    }
 }

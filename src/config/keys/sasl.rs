@@ -1,15 +1,14 @@
 //! Rows about SASL, authentication providers, and the schemes that a client must have.
-//!
-//! Kerberos is not built. A key that only *sets it up* is ignored with a line; a section of the JAAS file that asks for
-//! it is refused (`config::sasl`), because its operator relies on it.
 
 use super::super::value::{Kind, Value};
 use super::row::plain;
 use super::{Acted, Fate, Key, Place, Set, Theme, Verdict, any_int, fine, prop_long};
 
-// The login to a key distribution centre, and what renews it.
-const KERBEROS: &str = "Kerberos, so clients cannot log in with it";
-const QUORUM_KERBEROS: &str = "Kerberos between servers";
+/// Why nothing renews a ticket.
+const TICKETS: &str =
+    "the keys are in a key table, and the library gets a ticket when it needs one";
+const CANONICAL: &str =
+    "no name is looked up for Kerberos: write canonical names in server.N lines";
 const LOGIN_THREADS: &str = "a login between servers waits on no thread";
 
 /// The classes that this server knows by name.
@@ -27,9 +26,9 @@ const fn of_property(name: &'static str, kind: Kind, fate: Fate) -> Key {
     Key::new(Theme::Security, Place::Property, name, kind, fate)
 }
 
-/// A row that sets up Kerberos.
-const fn kerberos(name: &'static str, kind: Kind) -> Key {
-    of_property(name, kind, Fate::Unbuilt(KERBEROS))
+/// A row about the tickets of Kerberos.
+const fn of_tickets(name: &'static str, kind: Kind) -> Key {
+    of_property(name, kind, Fate::Meaningless(TICKETS))
 }
 
 /// A row about logins of servers at each other, which ZooKeeper reads from the file alone.
@@ -70,8 +69,9 @@ pub(super) static KEYS: &[Key] = &[
                 c.security.sasl.login_config = (!v.is_empty()).then(|| v.to_owned());
             }),
             get: |c| c.security.sasl.login_config.clone().unwrap_or_default(),
-            about: "the JAAS file, whose section Server lists the users that may log in by SASL \
-                    (DIGEST-MD5); a section for Kerberos is refused",
+            about: "the JAAS file, whose section Server says how clients log in by SASL: the users and passwords of \
+                    DIGEST-MD5, or the principal and the key table of this server for Kerberos, which the program \
+                    must have been built with (feature gssapi)",
             verdict: fine,
         }),
     ),
@@ -232,10 +232,17 @@ pub(super) static KEYS: &[Key] = &[
     )
     .default("DEFAULT"),
     // ZooKeeper: QuorumPeer, Login and KerberosName.
-    kerberos("kerberos.canonicalizeHostNames", Kind::Bool).default("false"),
-    kerberos("kerberos.minReLoginTimeMs", prop_long(0)).default("60000").unit("ms"),
-    kerberos("requireKerberosConfig", Kind::Bool).default("false"),
-    kerberos("kinit", Kind::Text).default("/usr/bin/kinit"),
+    of_property("kerberos.canonicalizeHostNames", Kind::Bool, Fate::Meaningless(CANONICAL))
+        .default("false"),
+    of_tickets("kerberos.minReLoginTimeMs", prop_long(0)).default("60000").unit("ms"),
+    of_property(
+        "requireKerberosConfig",
+        Kind::Bool,
+        plain!(Bool, security.sasl.default_realm_required),
+    )
+    .default("false")
+    .about("with a JAAS file, the server does not start unless krb5.conf names a default realm"),
+    of_tickets("kinit", Kind::Text).default("/usr/bin/kinit"),
     // ZooKeeper: QuorumAuth and QuorumPeerConfig; config::logins_between reads the sections.
     of_quorum(
         "quorum.auth.enableSasl",
@@ -243,7 +250,7 @@ pub(super) static KEYS: &[Key] = &[
         plain!(Bool, security.logins_between.is_enabled),
     )
     .default("false")
-    .about("other servers can log in at this one by SASL (DIGEST-MD5)"),
+    .about("other servers can log in at this one by SASL (DIGEST-MD5 or Kerberos)"),
     of_quorum(
         "quorum.auth.serverRequireSasl",
         Kind::Bool,
@@ -264,7 +271,13 @@ pub(super) static KEYS: &[Key] = &[
     of_quorum(
         "quorum.auth.kerberos.servicePrincipal",
         Kind::Text,
-        Fate::Unbuilt(QUORUM_KERBEROS),
+        Fate::Acted(Acted {
+            set: Set::Text(|c, v| v.clone_into(&mut c.security.logins_between.service_principal)),
+            get: |c| c.security.logins_between.service_principal.clone(),
+            about: "the principal of the servers at which this one logs in by Kerberos: service/host, where the host \
+                    _HOST stands for the host in the server.N line of each",
+            verdict: fine,
+        }),
     )
     .default("zkquorum/localhost"),
     of_quorum(

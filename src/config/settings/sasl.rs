@@ -24,6 +24,8 @@ pub struct Sasl {
     /// What a client is called that has logged in. Keys `security.auth_to_local`,
     /// `kerberos.removeHostFromPrincipal`, `kerberos.removeRealmFromPrincipal`.
     pub names: NameRules,
+    /// Whether krb5.conf must name a default realm. Default: false. Key `requireKerberosConfig`.
+    pub default_realm_required: bool,
     /// Names whose clients may do everything. Default: none. Keys `superUser`, `superUser.*`.
     pub super_users: BTreeSet<String>,
     /// Whether a client whose login has failed stays connected, without an identity. Default: false. Key
@@ -42,6 +44,7 @@ impl Default for Sasl {
             digest_md5_forbidden: false,
             scheme_enabled: false,
             names: NameRules::default(),
+            default_realm_required: false,
             super_users: BTreeSet::new(),
             allow_failed_clients: false,
             any_user: None,
@@ -64,6 +67,9 @@ pub struct LoginsBetween {
     /// The section of the JAAS file that has this server's name and password. Default: `QuorumLearner`. Key
     /// `quorum.auth.learner.saslLoginContext`.
     pub learner_section: String,
+    /// The principal of the other servers, for logins by Kerberos. Default: `zkquorum/localhost`. Key
+    /// `quorum.auth.kerberos.servicePrincipal`.
+    pub service_principal: String,
     /// How other servers log in, and who may. Default: none. The first section.
     pub accepted: Option<Mechanism>,
     /// As whom this server logs in. Default: none. The second section.
@@ -78,6 +84,7 @@ impl Default for LoginsBetween {
             logs_in: false,
             server_section: "QuorumServer".to_owned(),
             learner_section: "QuorumLearner".to_owned(),
+            service_principal: "zkquorum/localhost".to_owned(),
             accepted: None,
             own: None,
         }

@@ -7,8 +7,9 @@ use super::{Effect, Gate, LoginBytes};
 use crate::election::{Opening, opening};
 use crate::id::ServerId;
 use crate::limits::{LOGIN_SILENCE_MS, LOGINS_ACCEPTED_MAX};
-use crate::link::{LinkEvent, LinkId, LinkOp, Port};
-use crate::sasl::between::{AcceptedLogin, Progress, Refusal};
+use crate::link::{LinkEvent, LinkId, LinkLogin, LinkOp, Port};
+use crate::sasl::between::{AcceptedLogin, Ask, Progress, Refusal};
+use crate::sasl::{Failure, Step};
 use crate::time::MonoUs;
 
 /// A link whose login is not over.
@@ -106,16 +107,42 @@ impl Gate {
         let mut answer = Vec::new();
         let progress = accepted.login.handle(&self.how, bytes, &mut answer);
         Self::send(&mut self.effects, link, answer, &mut accepted.sent);
+        let is_under_way = matches!(progress, Progress::Pending | Progress::Asks(_));
+        if is_under_way && was_silent && accepted.port == Port::Election {
+            // It has shown that it logs in, and gets the time for that.
+            accepted.until = now.plus_ms(self.election_ms);
+        }
+        self.on_accepted_progress(now, link, progress);
+    }
+
+    /// The edge has checked a token.
+    pub(super) fn on_accepted_login(&mut self, now: MonoUs, link: LinkId, step: Step) {
+        let refused = match &step {
+            Step::Done { name, .. } if !self.is_of_ensemble(name) => {
+                Some(Step::Failed(Failure::Host(name.clone())))
+            }
+            _ => None,
+        };
+        let accepted = self.accepted.get_mut(&link).expect("it is there");
+        let mut answer = Vec::new();
+        let progress = accepted.login.answered(&self.how, refused.unwrap_or(step), &mut answer);
+        Self::send(&mut self.effects, link, answer, &mut accepted.sent);
+        self.on_accepted_progress(now, link, progress);
+    }
+
+    fn on_accepted_progress(&mut self, now: MonoUs, link: LinkId, progress: Progress) {
         match progress {
-            Progress::Pending => {
-                // It has shown that it logs in, and gets the time for that.
-                if was_silent && accepted.port == Port::Election {
-                    accepted.until = now.plus_ms(self.election_ms);
-                }
+            Progress::Pending => {}
+            Progress::Asks(Ask::Check { is_first, token }) => {
+                self.logins.push(LinkLogin::Check { link, is_first, token });
+            }
+            Progress::Asks(Ask::Respond { .. }) => {
+                unreachable!("only the side that connects responds")
             }
             Progress::Passed { name, rest } => {
                 if let Some(name) = name {
                     self.accepted_counts.passed += 1;
+                    let accepted = &self.accepted[&link];
                     let (remote, port) = (accepted.remote, super::name(accepted.port));
                     tracing::info!(%remote, port, user = name, "a server has logged in");
                 }
@@ -143,6 +170,7 @@ impl Gate {
         let (remote, port) = (accepted.remote, accepted.port);
         self.log_accepted(now, remote, port, &Refusal::Closed);
         self.accepted.remove(&link);
+        self.forget(link);
     }
 
     pub(super) fn on_accepted_timeout(&mut self, now: MonoUs) {

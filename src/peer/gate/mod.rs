@@ -25,11 +25,12 @@ use bytes::Bytes;
 
 use crate::id::ServerId;
 use crate::limits::{LOGIN_LINES, LOGINS_ACCEPTED_MAX, LOGINS_OPENED_MAX};
-use crate::link::{LinkEvent, LinkId, LinkOp, Port};
+use crate::link::{LinkEvent, LinkId, LinkLogin, LinkOp, Port};
 use crate::log::Limiter;
 use crate::quorum::PeerOptions;
-use crate::sasl::Nonces;
-use crate::sasl::between::{PeerLogins, Refusal};
+use crate::sasl::between::{Account, PeerLogins, Refusal};
+use crate::sasl::kerberos::PrincipalName;
+use crate::sasl::{Mechanism, Nonces, Step};
 use crate::time::MonoUs;
 use crate::zab::LoginCounts;
 
@@ -73,6 +74,12 @@ pub(in crate::peer) struct Gate {
     sent: BTreeMap<LinkId, LoginBytes>,
     /// What was not taken yet.
     effects: Vec<Effect>,
+    /// What the edge is to do for logins, until the replica takes it.
+    logins: Vec<LinkLogin>,
+    /// The hosts of the links that this server is about to open, by which the other servers have principals.
+    targets: BTreeMap<LinkId, String>,
+    /// The hosts of the other members.
+    hosts: Vec<String>,
     /// Bounds the lines about refusals.
     lines: Limiter,
     /// Logins on accepted links.
@@ -94,6 +101,9 @@ impl Gate {
             opened: BTreeMap::new(),
             sent: BTreeMap::new(),
             effects: Vec::new(),
+            logins: Vec::new(),
+            targets: BTreeMap::new(),
+            hosts: Vec::new(),
             lines: Limiter::burst_then_one_in_seconds(LOGIN_LINES.0, LOGIN_LINES.1),
             accepted_counts: LoginCounts::default(),
             opened_counts: LoginCounts::default(),
@@ -148,6 +158,7 @@ impl Gate {
         }
         if let LinkEvent::Closed { .. } = event {
             self.sent.remove(&link);
+            self.targets.remove(&link);
         }
         Some(event)
     }
@@ -164,14 +175,60 @@ impl Gate {
         accepted.chain(self.opened.values().map(|it| it.until)).min()
     }
 
-    /// An owner has closed these links.
+    /// The owners of links want this of the network: to close links, to open some, or to know other members.
     pub(in crate::peer) fn note(&mut self, ops: &[LinkOp]) {
         for op in ops {
-            if let LinkOp::Close { link } = op {
-                self.opened.remove(link);
-                self.sent.remove(link);
+            match op {
+                LinkOp::Close { link } => {
+                    self.opened.remove(link);
+                    self.sent.remove(link);
+                    self.targets.remove(link);
+                    self.forget(*link);
+                }
+                // ZooKeeper: QuorumCnxManager and Learner log in with the host of the server's line.
+                LinkOp::Connect { link, to, .. } if self.how.own.is_some() => {
+                    let host = to.first().map_or_else(String::new, |to| to.host.clone());
+                    self.targets.insert(*link, host);
+                }
+                LinkOp::Members { hosts } => {
+                    self.hosts = hosts.iter().flat_map(|(_, hosts)| hosts.clone()).collect();
+                }
+                LinkOp::Connect { .. } | LinkOp::Listen { .. } | LinkOp::Send { .. } => {}
             }
         }
+    }
+
+    /// Takes what the edge is to do for logins.
+    pub(in crate::peer) fn take_logins(&mut self) -> Vec<LinkLogin> {
+        std::mem::take(&mut self.logins)
+    }
+
+    /// The edge has done what it was to do for the login on a link.
+    pub(in crate::peer) fn handle_login(&mut self, now: MonoUs, link: LinkId, step: Step) {
+        // The link may be gone meanwhile.
+        if self.accepted.contains_key(&link) {
+            self.on_accepted_login(now, link, step);
+        } else if self.opened.contains_key(&link) {
+            self.on_opened_login(now, link, step);
+        }
+        self.check(link);
+    }
+
+    /// Lets the edge forget the login on a link, if it has a part in logins.
+    fn forget(&mut self, link: LinkId) {
+        let accepts = matches!(self.how.accepted, Mechanism::Gssapi(_)) && link.is_accepted();
+        let opens = matches!(self.how.own, Some(Account::Kerberos { .. })) && !link.is_accepted();
+        if accepts || opens {
+            self.logins.push(LinkLogin::Forget { link });
+        }
+    }
+
+    /// Whether a server that has logged in under this name may be one of this ensemble.
+    // ZooKeeper: SaslQuorumServerCallbackHandler.handleAuthorizeCallback, where the hosts are those of the start.
+    fn is_of_ensemble(&self, name: &str) -> bool {
+        let host = PrincipalName::parse(name).and_then(|name| name.host());
+        matches!(self.how.accepted, Mechanism::DigestMd5(_))
+            || host.is_some_and(|host| self.hosts.iter().any(|known| known == host))
     }
 
     /// Takes what has followed from the last events.

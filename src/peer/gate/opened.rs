@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::{Effect, Gate, LoginBytes};
 use crate::limits::LOGINS_OPENED_MAX;
-use crate::link::{LinkEvent, LinkId, LinkOp};
-use crate::sasl::between::{OpenedLogin, Progress, Refusal};
+use crate::link::{LinkEvent, LinkId, LinkLogin, LinkOp};
+use crate::sasl::Step;
+use crate::sasl::between::{Ask, OpenedLogin, Progress, Refusal};
 use crate::time::MonoUs;
 
 /// A link whose login is not over.
@@ -72,18 +73,22 @@ impl Gate {
             return Some(LinkEvent::Connected { link, remote });
         }
         let first = self.begin_login(link);
-        self.effects.push(Effect::Op(first));
+        self.effects.extend(first.map(Effect::Op));
         None
     }
 
-    /// Begins the login on a link: what this server says first.
-    fn begin_login(&mut self, link: LinkId) -> LinkOp {
+    /// Begins the login on a link: what this server says first, unless the edge makes it.
+    fn begin_login(&mut self, link: LinkId) -> Option<LinkOp> {
         let own = self.how.own.as_ref().expect("this server logs in");
         let (login, first) = OpenedLogin::begin(own, self.nonces.draw());
         let opened = self.opened.get_mut(&link).expect("it is there");
         opened.login = Some(login);
         opened.sent.add(first.len());
-        LinkOp::Send { link, bytes: Bytes::from(first) }
+        let target = self.targets.remove(&link).unwrap_or_default();
+        if let Some(service) = own.service_at(&target) {
+            self.logins.push(LinkLogin::Begin { link, service });
+        }
+        (!first.is_empty()).then(|| LinkOp::Send { link, bytes: Bytes::from(first) })
     }
 
     /// Takes what the election wants of the network; what the network is to do at once goes to the end of `ops`. Its
@@ -102,12 +107,13 @@ impl Gate {
             LinkOp::Send { bytes, .. } if opened.login.is_none() => {
                 opened.sent = LoginBytes::begin_after(bytes.len());
                 ops.push(LinkOp::Send { link, bytes });
-                ops.push(self.begin_login(link));
+                ops.extend(self.begin_login(link));
             }
             LinkOp::Close { .. } if opened.login.is_some() && opened.is_new => {
                 opened.is_left = true;
             }
             LinkOp::Close { .. } => {
+                // Noted when it is handed out.
                 self.opened.remove(&link);
                 ops.push(op);
             }
@@ -131,6 +137,7 @@ impl Gate {
             LinkEvent::Received { bytes, .. } => self.on_opened_bytes(now, link, bytes),
             LinkEvent::Closed { .. } => {
                 let opened = self.opened.remove(&link).expect("it is there");
+                self.forget(link);
                 self.log_opened(now, opened.remote, opened.is_election, &Refusal::Closed);
                 self.effects.push(Effect::Closed { link, reason: Refusal::Closed.to_string() });
             }
@@ -151,8 +158,28 @@ impl Gate {
         let mut answer = Vec::new();
         let progress = login.handle(bytes, &mut answer);
         Self::send(&mut self.effects, link, answer, &mut opened.sent);
+        self.on_opened_progress(now, link, progress);
+    }
+
+    /// The edge has made a token.
+    pub(super) fn on_opened_login(&mut self, now: MonoUs, link: LinkId, step: Step) {
+        let opened = self.opened.get_mut(&link).expect("it is there");
+        let login = opened.login.as_mut().expect("the edge was asked for it");
+        let mut answer = Vec::new();
+        let progress = login.answered(step, &mut answer);
+        Self::send(&mut self.effects, link, answer, &mut opened.sent);
+        self.on_opened_progress(now, link, progress);
+    }
+
+    fn on_opened_progress(&mut self, now: MonoUs, link: LinkId, progress: Progress) {
         match progress {
             Progress::Pending => {}
+            Progress::Asks(Ask::Respond { token }) => {
+                self.logins.push(LinkLogin::Respond { link, token });
+            }
+            Progress::Asks(Ask::Check { .. }) => {
+                unreachable!("only the side that accepts checks")
+            }
             Progress::Refused(refusal) => self.refuse_opened(now, link, refusal),
             Progress::Passed { rest, .. } => self.pass_opened(link, rest),
         }

@@ -6,8 +6,9 @@
 use hashbrown::HashMap;
 
 use super::{Member, MemberRole};
-use crate::link::{LinkEvent, LinkId, LinkOp, Port};
+use crate::link::{LinkEvent, LinkId, LinkLogin, LinkOp, Port};
 use crate::peer::gate::Effect;
+use crate::sasl::Step;
 use crate::time::MonoUs;
 
 /// The part that handles the events of a link.
@@ -89,6 +90,21 @@ impl Member {
             false => self.deliver(event),
         }
         self.settle();
+    }
+
+    /// The edge has done what it was to do for the login on a link ([`Member::take_logins`]).
+    pub fn handle_login(&mut self, now: MonoUs, link: LinkId, step: Step) {
+        self.now = now;
+        if let Some(gate) = &mut self.gate {
+            gate.handle_login(now, link, step);
+        }
+        self.carry_out_gate();
+        self.settle();
+    }
+
+    /// Takes what the edge is to do for logins between servers.
+    pub fn take_logins(&mut self) -> Vec<LinkLogin> {
+        self.gate.as_mut().map_or_else(Vec::new, |gate| gate.take_logins())
     }
 
     fn pass_gate(&mut self, event: LinkEvent<'_>) {

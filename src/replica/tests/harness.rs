@@ -22,7 +22,9 @@ use crate::quorum::PeerOptions;
 use crate::recovery::{MemoryFolder, Recovered, RecoveryOptions, discard_after, recover, truncate};
 use crate::replica::ensemble::ReplicaRole;
 use crate::replica::service::Service;
-use crate::replica::{AuditRecords, Fatal, Output, Reload, Reloaded, Replica, ReplicaOptions};
+use crate::replica::{
+    AuditRecords, Fatal, LoginOp, Output, Reload, Reloaded, Replica, ReplicaOptions,
+};
 use crate::time::{MonoUs, Now, WallMs};
 use crate::watch::WatchBounds;
 use crate::zab::Ready;
@@ -387,6 +389,11 @@ impl Harness {
 
     pub fn last_zxid(&self) -> i64 {
         self.replica.last_processed().0
+    }
+
+    /// Takes what the edge is to do for logins.
+    pub fn take_logins(&mut self) -> Vec<LoginOp> {
+        std::mem::take(&mut self.output.logins)
     }
 
     /// Creates a node whose ACL allows everybody everything.

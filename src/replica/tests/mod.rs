@@ -11,6 +11,7 @@ mod forwarding;
 mod growth;
 mod harness;
 mod hostile_learners;
+mod logins;
 mod lost_leader;
 mod memory;
 mod moving;

@@ -19,7 +19,7 @@ use crate::sasl::{Mechanism, Nonce, NonceKey};
 
 const NONE: Option<Vec<u8>> = None;
 
-fn sasl() -> SaslOptions {
+pub(super) fn sasl() -> SaslOptions {
     let file = b"Server { org.apache.zookeeper.server.auth.DigestLoginModule required
         user_bob=\"bobsecret\" user_al=\"alsecret\" user_super=\"adminsecret\" \"user_z@k@R\"=\"z\"; };";
     let file = JaasFile::read(file).unwrap();
@@ -33,7 +33,7 @@ fn sasl() -> SaslOptions {
     }
 }
 
-fn options() -> ReplicaOptions {
+pub(super) fn options() -> ReplicaOptions {
     let schemes = Schemes { sasl: true, ..Schemes::default() };
     ReplicaOptions {
         sasl: Some(sasl()),
@@ -45,9 +45,14 @@ fn options() -> ReplicaOptions {
     }
 }
 
+/// Sends a token.
+pub(super) fn send_token(h: &mut Harness, conn: ConnectionId, token: &[u8]) {
+    h.send(conn, 9, OpCode::Sasl, &RequestBody::Sasl(SaslRequest { token: Some(token) }));
+}
+
 /// Sends a token; the error and the token of the answer.
 fn send(h: &mut Harness, conn: ConnectionId, token: &[u8]) -> (i32, Option<Vec<u8>>) {
-    h.send(conn, 9, OpCode::Sasl, &RequestBody::Sasl(SaslRequest { token: Some(token) }));
+    send_token(h, conn, token);
     let reply = h.replies(conn).remove(0);
     assert_eq!((reply.xid, reply.zxid), (9, 0));
     let token: Option<&[u8]> = reply.decode();
@@ -72,7 +77,7 @@ fn log_in(
     answer
 }
 
-fn identities(h: &mut Harness, conn: ConnectionId) -> Vec<String> {
+pub(super) fn identities(h: &mut Harness, conn: ConnectionId) -> Vec<String> {
     let reply = h.call(conn, 1, OpCode::WhoAmI, &RequestBody::Empty);
     let list: Vector<'_, ClientInfo<'_>> = reply.decode();
     list.iter().map(|it| format!("{}:{}", it.auth_scheme.unwrap(), it.user.unwrap())).collect()

@@ -1,7 +1,8 @@
 //! The side of a login that has accepted the link (`SaslQuorumAuthServer`).
 
 use super::packet::{self, Status};
-use super::{PeerLogins, Progress, Refusal};
+use super::{Ask, PeerLogins, Progress, Refusal};
+use crate::limits::LOGIN_BYTES_AHEAD_MAX;
 use crate::sasl::{Exchange, Failure, Nonce, Step};
 
 /// The login on one accepted link.
@@ -12,6 +13,8 @@ pub struct AcceptedLogin {
     /// Invariant: bounded by a packet, because a length is checked as soon as it has come, and by one piece of the
     /// stream.
     received: Vec<u8>,
+    /// Whether the edge checks a token.
+    is_asking: bool,
     state: State,
 }
 
@@ -28,7 +31,7 @@ enum State {
 impl AcceptedLogin {
     /// A login that has not begun. Nobody may be able to foresee the nonce, and no other login may have it.
     pub fn new(nonce: Nonce) -> AcceptedLogin {
-        AcceptedLogin { received: Vec::new(), state: State::New(nonce) }
+        AcceptedLogin { received: Vec::new(), is_asking: false, state: State::New(nonce) }
     }
 
     /// Whether the other side has sent nothing yet.
@@ -39,6 +42,10 @@ impl AcceptedLogin {
     /// Takes the next bytes of the link. Appends to `answer` what the other side is to get, also where it is refused.
     pub fn handle(&mut self, how: &PeerLogins, bytes: &[u8], answer: &mut Vec<u8>) -> Progress {
         self.received.extend_from_slice(bytes);
+        if self.is_asking {
+            let is_ahead = self.received.len() > LOGIN_BYTES_AHEAD_MAX;
+            return if is_ahead { self.refuse(Refusal::Ahead) } else { Progress::Pending };
+        }
         if let State::New(_) = self.state {
             match packet::begins(&self.received) {
                 None => return Progress::Pending,
@@ -64,16 +71,49 @@ impl AcceptedLogin {
                 return self.fail(Refusal::Token(Failure::Over), answer);
             };
             let step = how.accepted.step(exchange, token);
-            let length = packet.length;
+            let (length, token) = (packet.length, token.to_vec());
             self.received.drain(..length);
             match step {
-                Step::Challenge(token) => packet::put(answer, Status::InProgress, &token),
-                Step::Done { token, name } => {
-                    packet::put(answer, Status::Success, &token);
-                    return self.pass(Some(name));
+                Step::Passed { is_first } => {
+                    self.is_asking = true;
+                    return Progress::Asks(Ask::Check { is_first, token });
                 }
-                Step::Failed(failure) => return self.fail(Refusal::Token(failure), answer),
+                step => {
+                    if let Some(progress) = self.on_step(step, answer) {
+                        return progress;
+                    }
+                }
             }
+        }
+    }
+
+    /// Takes the step to which a token has led that the edge has checked ([`Ask::Check`]).
+    pub fn answered(&mut self, how: &PeerLogins, step: Step, answer: &mut Vec<u8>) -> Progress {
+        self.is_asking = false;
+        match self.on_step(step, answer) {
+            Some(progress) => progress,
+            // Perhaps the next packet has come.
+            None => self.handle(how, b"", answer),
+        }
+    }
+
+    /// `None`: the login goes on.
+    fn on_step(&mut self, step: Step, answer: &mut Vec<u8>) -> Option<Progress> {
+        match step {
+            Step::Challenge(token) => {
+                packet::put(answer, Status::InProgress, &token);
+                None
+            }
+            Step::Done { token, name } => {
+                // ZooKeeper: the last token of Kerberos is null, and the packet has none.
+                match token {
+                    Some(token) => packet::put(answer, Status::Success, &token),
+                    None => packet::put_without_token(answer, Status::Success),
+                }
+                Some(self.pass(Some(name)))
+            }
+            Step::Failed(failure) => Some(self.fail(Refusal::Token(failure), answer)),
+            Step::Passed { .. } => unreachable!("the edge passes no token on"),
         }
     }
 

@@ -21,6 +21,7 @@ mod packet;
 mod recorded;
 
 use super::digest_md5::{ClientExchange, Service};
+use super::gssapi::Acceptor;
 use super::jaas::Section;
 use super::{Failure, Mechanism, Nonce, NonceKey, Secret};
 use crate::limits::LOGIN_TOKEN_BYTES_MAX;
@@ -52,6 +53,13 @@ pub enum Account {
         /// Its password.
         password: Secret,
     },
+    /// By Kerberos.
+    Kerberos {
+        /// The principal of this server, and its keys.
+        keys: Acceptor,
+        /// The principal of the other servers: `service/host`, where the host `_HOST` stands for the name of each.
+        service: String,
+    },
 }
 
 impl Account {
@@ -73,17 +81,30 @@ impl Account {
     pub fn name(&self) -> &str {
         match self {
             Account::DigestMd5 { name, .. } => name,
+            Account::Kerberos { keys, .. } => &keys.principal,
         }
     }
 
-    /// Begins a login: what follows, and the first token.
-    fn begin(&self, nonce: Nonce) -> (Initiator, Vec<u8>) {
+    /// The principal of the server at a host, without its realm. `None`: this account is none of Kerberos.
+    // ZooKeeper: SecurityUtils.getServerPrincipal.
+    pub fn service_at(&self, host: &str) -> Option<String> {
+        let Account::Kerberos { service, .. } = self else { return None };
+        Some(match service.split_once('/') {
+            Some((first, "_HOST")) => format!("{first}/{}", host.to_lowercase()),
+            Some(_) | None => service.clone(),
+        })
+    }
+
+    /// Begins a login: what follows, and the first token. `None`: the edge makes it.
+    fn begin(&self, nonce: Nonce) -> (Initiator, Option<Vec<u8>>) {
         match self {
             Account::DigestMd5 { name, password } => {
                 let service = Service::SERVERS;
                 let exchange = ClientExchange::new(service, name, password.reveal(), nonce);
-                (Initiator::DigestMd5 { exchange, has_responded: false }, Vec::new())
+                let first = Some(Vec::new());
+                (Initiator::DigestMd5 { exchange, has_responded: false }, first)
             }
+            Account::Kerberos { .. } => (Initiator::Kerberos { is_done: false }, None),
         }
     }
 }
@@ -91,7 +112,14 @@ impl Account {
 /// The connecting side of a mechanism, in one login.
 #[derive(Debug)]
 enum Initiator {
-    DigestMd5 { exchange: ClientExchange, has_responded: bool },
+    DigestMd5 {
+        exchange: ClientExchange,
+        has_responded: bool,
+    },
+    /// The edge has the rest of it. `is_done`: both sides have proved who they are.
+    Kerberos {
+        is_done: bool,
+    },
 }
 
 /// What a token of the accepting side leads to.
@@ -101,6 +129,8 @@ enum InitiatorStep {
     Respond(Vec<u8>),
     /// The other side has proved who it is.
     Proved,
+    /// The edge makes the answer to this token.
+    Passed(Vec<u8>),
 }
 
 impl Initiator {
@@ -108,6 +138,7 @@ impl Initiator {
     fn awaits_proof(&self) -> bool {
         match self {
             Initiator::DigestMd5 { has_responded, .. } => *has_responded,
+            Initiator::Kerberos { is_done } => *is_done,
         }
     }
 
@@ -122,6 +153,9 @@ impl Initiator {
                 *has_responded = true;
                 Ok(InitiatorStep::Respond(response))
             }
+            // The last word of the other side has no token.
+            Initiator::Kerberos { is_done: true } => Ok(InitiatorStep::Proved),
+            Initiator::Kerberos { is_done: false } => Ok(InitiatorStep::Passed(token.to_vec())),
         }
     }
 }
@@ -141,6 +175,25 @@ pub enum Progress {
     },
     /// The link must be closed.
     Refused(Refusal),
+    /// The edge is to check a token, or to make one, and its step comes back.
+    Asks(Ask),
+}
+
+/// What the edge is to do for a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Check a token of the connecting side.
+    Check {
+        /// Whether a login begins with it.
+        is_first: bool,
+        /// The token.
+        token: Vec<u8>,
+    },
+    /// Make the answer to a token of the accepting side.
+    Respond {
+        /// That token.
+        token: Vec<u8>,
+    },
 }
 
 /// Why a login between servers has failed: for the log of this server.
@@ -173,6 +226,9 @@ pub enum Refusal {
     /// The other side has closed the link.
     #[error("it closed the connection during the login")]
     Closed,
+    /// The other side goes on without the answer to its token.
+    #[error("it does not wait for the answer to its token")]
+    Ahead,
     /// The login has taken too long.
     #[error("the login took longer than {0} ms")]
     Late(u64),
@@ -188,6 +244,13 @@ impl Refusal {
             Refusal::NoLogin => {
                 "if it is a server of this ensemble, set quorum.auth.learnerRequireSasl=true on it; in a rolling \
                  change, set serverRequireSasl last"
+            }
+            Refusal::Token(Failure::Kerberos(_)) => {
+                "compare quorum.auth.kerberos.servicePrincipal and krb5.conf of that server with the principal and \
+                 the key table in this server's section QuorumServer"
+            }
+            Refusal::Token(Failure::Host(_)) => {
+                "the host in the principal of its section QuorumLearner must stand in a server.N line"
             }
             Refusal::Token(Failure::WrongPassword | Failure::UnknownUser) => {
                 "compare username and password of its section QuorumLearner with the line user_NAME=\"password\" of \
@@ -205,6 +268,9 @@ impl Refusal {
             Refusal::Refused => {
                 "its log has the reason; compare username and password of this server's section QuorumLearner with \
                  the line user_NAME=\"password\" of its section QuorumServer"
+            }
+            Refusal::Token(Failure::Kerberos(_)) => {
+                "see quorum.auth.kerberos.servicePrincipal, this server's section QuorumLearner, and krb5.conf"
             }
             Refusal::Closed | Refusal::NoPacket | Refusal::Late(_) => {
                 "if it runs without quorum.auth.enableSasl=true, set that first on all servers, and \

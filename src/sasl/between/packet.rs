@@ -80,6 +80,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Packet<'_>>, Refusal> {
 /// If the token is longer than any.
 pub(super) fn put(out: &mut Vec<u8>, status: Status, token: &[u8]) {
     assert!(token.len() <= LOGIN_TOKEN_BYTES_MAX, "the other side would not read it");
+    put_head(out, status, i32::try_from(token.len()).expect("a small number"));
+    out.extend_from_slice(token);
+}
+
+/// Appends a packet that has no token.
+pub(super) fn put_without_token(out: &mut Vec<u8>, status: Status) {
+    put_head(out, status, -1);
+}
+
+/// Appends what stands before a token of a length.
+fn put_head(out: &mut Vec<u8>, status: Status, length: i32) {
     let status: i32 = match status {
         Status::InProgress => 0,
         Status::Success => 1,
@@ -87,8 +98,7 @@ pub(super) fn put(out: &mut Vec<u8>, status: Status, token: &[u8]) {
     };
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&status.to_be_bytes());
-    out.extend_from_slice(&i32::try_from(token.len()).expect("a small number").to_be_bytes());
-    out.extend_from_slice(token);
+    out.extend_from_slice(&length.to_be_bytes());
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl ServerExchange {
             State::Challenged => {
                 self.state = State::Over;
                 match self.check(users, token) {
-                    Ok((token, name)) => Step::Done { token, name },
+                    Ok((token, name)) => Step::Done { token: Some(token), name },
                     Err(failure) => Step::Failed(failure),
                 }
             }
@@ -186,7 +186,7 @@ mod tests {
             let (mut server, challenge) = challenged();
             let mut client = client(user, password);
             let response = client.respond(&challenge).unwrap();
-            let Step::Done { token, name } = server.step(&users(), &response) else {
+            let Step::Done { token: Some(token), name } = server.step(&users(), &response) else {
                 panic!("{user} is refused")
             };
             assert_eq!(name, user);
@@ -227,7 +227,9 @@ mod tests {
             let expected =
                 format!("realm=\"zk-sasl-md5\",nonce=\"{nonce}\",charset=utf-8,algorithm=md5-sess");
             assert_eq!(text(&challenge), expected);
-            let Step::Done { token, name } = server.step(&users(), response.as_bytes()) else {
+            let Step::Done { token: Some(token), name } =
+                server.step(&users(), response.as_bytes())
+            else {
                 panic!("{response} is refused")
             };
             assert_eq!((name.as_str(), text(&token).as_str()), ("bob", rspauth));
@@ -317,7 +319,9 @@ mod tests {
              digest-uri=ZOOKEEPER/zk-sasl-md5,response={}",
             text(&login.response())
         );
-        let Step::Done { name, token } = server.step(&users, token.as_bytes()) else { panic!() };
+        let Step::Done { name, token: Some(token) } = server.step(&users, token.as_bytes()) else {
+            panic!()
+        };
         assert_eq!(name, "bob");
         assert_eq!(text(&token), format!("rspauth={}", text(&login.rspauth())));
     }

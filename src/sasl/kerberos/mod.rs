@@ -34,6 +34,11 @@ impl<'a> PrincipalName<'a> {
         let is_whole = !host.is_some_and(|host| host.contains('/')) && !realm.contains(['/', '@']);
         is_whole.then_some(PrincipalName { service, host, realm: Some(realm) })
     }
+
+    /// What stands between a slash and the `@`.
+    pub fn host(&self) -> Option<&'a str> {
+        self.host
+    }
 }
 
 /// What a client is called that has logged in.

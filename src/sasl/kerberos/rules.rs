@@ -89,6 +89,11 @@ impl Rules {
         Ok(Rules { text: text.to_owned(), rules, default_realm: default_realm.to_owned() })
     }
 
+    /// The same rules on a machine of another realm.
+    pub fn in_realm(self, default_realm: &str) -> Rules {
+        Rules { default_realm: default_realm.to_owned(), ..self }
+    }
+
     /// As they were written.
     pub fn text(&self) -> &str {
         &self.text

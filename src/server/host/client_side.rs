@@ -10,6 +10,7 @@ use super::super::client_port::{ClientPort, Moved};
 use crate::admin::word::{FourLetterWord, TRACE_MASK_BYTES};
 use crate::admin::{Asking, Desk};
 use crate::audit::AuditLog;
+use crate::logins::Logins;
 use crate::metrics;
 use crate::net::{Budget, Census, Handshakes};
 use crate::quorum;
@@ -62,11 +63,13 @@ pub struct ClientSide {
     new_sockets: Option<Vec<TcpListener>>,
     /// The audit log, if there is one.
     audit: Option<AuditLog>,
+    /// Checks the tokens of clients that log in by Kerberos; `None`: clients cannot.
+    logins: Option<Logins>,
 }
 
 impl ClientSide {
     /// `carrier` carries bytes to clients, which connect at `port`. `handshakes` count those of clients, and those with
-    /// other servers. `audit`: the audit log, if there is one.
+    /// other servers. `audit`: the audit log, if there is one. `logins` checks tokens of Kerberos, if clients log in so.
     pub fn new(
         carrier: Box<dyn Deliver>,
         budget: Budget,
@@ -74,7 +77,7 @@ impl ClientSide {
         handshakes: (Handshakes, Handshakes),
         desk: Desk,
         port: ClientPort,
-        audit: Option<AuditLog>,
+        (audit, logins): (Option<AuditLog>, Option<Logins>),
     ) -> ClientSide {
         ClientSide {
             carrier,
@@ -86,6 +89,7 @@ impl ClientSide {
             port,
             new_sockets: None,
             audit,
+            logins,
         }
     }
 
@@ -99,6 +103,26 @@ impl ClientSide {
         if let Some(audit) = &self.audit {
             audit.put(&mut output.audit);
         }
+    }
+
+    /// Gives the replica what tokens of logins have led to.
+    pub fn hand_over_logins(&mut self, now: Now, replica: &mut Replica) {
+        let Some(logins) = &mut self.logins else { return };
+        while let Some((conn, step)) = logins.done() {
+            replica.handle_login(now, conn, step);
+        }
+    }
+
+    /// Passes on the tokens of logins.
+    pub fn log_in(&mut self, output: &mut Output) {
+        let Some(logins) = &mut self.logins else {
+            assert!(
+                output.logins.is_empty(),
+                "a replica that passes tokens on has an edge for them"
+            );
+            return;
+        };
+        output.logins.drain(..).for_each(|op| logins.put(op));
     }
 
     /// Sends the answers of the replica and those to four-letter words.

@@ -25,6 +25,7 @@ use super::again::{Failure, Lack};
 use super::membership::Teller;
 use super::stalls::TurnPart;
 use crate::config::dynamic::Keeper;
+use crate::logins::LinkLogins;
 use crate::net::links::Links;
 use crate::replica::{Fatal, Output, Replica};
 use crate::runtime::{Clock, Reactor};
@@ -43,6 +44,8 @@ pub struct Host {
     output: Output,
     /// The side of the clients.
     clients: ClientSide,
+    /// The edge's part of logins between servers.
+    link_logins: Option<LinkLogins>,
     /// The side of the disk.
     disk: Disk,
     /// Keeps the files of the ensemble's configuration.
@@ -59,6 +62,8 @@ pub struct Parts {
     pub clients: ClientSide,
     /// Connections to other servers.
     pub links: Links,
+    /// The edge's part of the logins on these connections. `None`: servers do not log in.
+    pub link_logins: Option<LinkLogins>,
     /// Keeps the files of the ensemble's configuration.
     pub keeper: Keeper,
     /// Logs the role of this server in its ensemble.
@@ -74,11 +79,12 @@ pub struct Parts {
 impl Host {
     /// Puts the parts together.
     pub fn new(mut replica: Replica, parts: Parts) -> Host {
-        let Parts { disk, clients, links, keeper, teller, clock, reactor, stall_ms } = parts;
+        let Parts { disk, clients, links, link_logins, keeper, teller, clock, reactor, stall_ms } =
+            parts;
         replica.set_output_room(clients.room());
         let watch = Watch::new(stall_ms, clock);
         let entrance = Entrance::open(replica, links, watch, reactor);
-        Host { entrance, output: Output::default(), clients, disk, keeper, teller }
+        Host { entrance, output: Output::default(), clients, link_logins, disk, keeper, teller }
     }
 
     /// One turn: completions and the time go in, bytes and operations come out. Returns the time of its end.
@@ -103,6 +109,12 @@ impl Host {
         // An error that ends the process was handled above, before anything of this turn is said.
         // Before the answers: a client that ends the server must not overtake what it did.
         self.clients.audit(&mut self.output);
+        self.clients.log_in(&mut self.output);
+        for op in self.output.link_logins.drain(..) {
+            if let Some(logins) = &self.link_logins {
+                logins.put(op);
+            }
+        }
         self.send();
         self.use_disk(now);
         // After the disk has got its operations: a reload waits for the disk, and is the last step of the turn.
@@ -149,6 +161,12 @@ impl Host {
             watch.mark(TurnPart::Core);
             replica.handle_timeout(now);
             watch.mark(TurnPart::Timers);
+        }
+        self.clients.hand_over_logins(now, &mut replica);
+        if let Some(logins) = &self.link_logins {
+            while let Some((link, step)) = logins.done() {
+                replica.handle_link_login(now, link, step);
+            }
         }
         replica.take_output(&mut self.output);
         let mut watch = watch.borrow_mut();

@@ -33,8 +33,9 @@ use crate::metrics::{HandshakeFigures, Held, Stalls};
 use crate::recovery::RecoveryOptions;
 use crate::replica::{ReplicaOptions, SaslOptions, ThrottleOptions};
 use crate::runtime::{self, DataFolder, LogDevice};
-use crate::sasl::NonceKey;
 use crate::sasl::between::PeerLogins;
+use crate::sasl::gssapi::Acceptor;
+use crate::sasl::{Mechanism, NonceKey};
 use crate::snapshot;
 use crate::txnlog::WriterOptions;
 use crate::watch::WatchBounds;
@@ -159,13 +160,44 @@ fn schemes(security: &config::Security) -> Schemes {
 fn sasl(sasl: &config::Sasl) -> Result<Option<SaslOptions>, String> {
     let Some(mechanism) = sasl.mechanism.clone() else { return Ok(None) };
     let nonce_key = nonce_key()?;
+    let mut names = sasl.names.clone();
+    names.rules = names.rules.in_realm(&realm(sasl)?);
     Ok(Some(SaslOptions {
         mechanism,
-        names: sasl.names.clone(),
+        names,
         super_users: sasl.super_users.clone(),
         allow_failed_clients: sasl.allow_failed_clients,
         nonce_key,
     }))
+}
+
+/// The realm of this machine, by which `DEFAULT` in `security.auth_to_local` shortens names; empty if it has none, or if
+/// clients do not log in by Kerberos.
+///
+/// # Errors
+/// It has none, and must have one (`requireKerberosConfig`).
+// ZooKeeper: KerberosName.
+pub fn realm(sasl: &config::Sasl) -> Result<String, String> {
+    let by_kerberos = matches!(sasl.mechanism, Some(Mechanism::Gssapi(_)));
+    if !by_kerberos && !sasl.default_realm_required {
+        return Ok(String::new());
+    }
+    match runtime::default_realm() {
+        None if sasl.default_realm_required && sasl.mechanism.is_some() => {
+            Err("requireKerberosConfig = true: krb5.conf names no default_realm, or this program was built without \
+                 Kerberos"
+                .to_owned())
+        }
+        realm => Ok(realm.filter(|_| by_kerberos).unwrap_or_default()),
+    }
+}
+
+/// As whom this server accepts clients by Kerberos. `None`: it does not.
+pub fn acceptor(config: &Config) -> Option<&Acceptor> {
+    match &config.security.sasl.mechanism {
+        Some(Mechanism::Gssapi(acceptor)) => Some(acceptor),
+        Some(Mechanism::DigestMd5(_)) | None => None,
+    }
 }
 
 /// How servers log in at each other, with a key for nonces from the system's generator. `None`: they do not.

@@ -190,8 +190,11 @@ const TAKEN_BY_THE_START: &[&str] = &[
     "ringkeeper.filesReadableBy",
     "ringkeeper.logFormat",
     "ringkeeper.logLevel",
-    // It refuses a login, and changes none.
+    // They refuse a start, and change none.
     "fips-mode",
+    "requireKerberosConfig",
+    // Only a section for Kerberos shows it, which a program without Kerberos refuses.
+    "quorum.auth.kerberos.servicePrincipal",
     // No debug text shows what it changes.
     "SASLAuthenticationProvider.superPassword",
 ];

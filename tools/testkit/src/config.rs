@@ -40,6 +40,7 @@ const EXTRA_LINES: &str = "RINGKEEPER_TEST_LINES";
 pub struct Config {
     lines: Vec<(String, String)>,
     flags: Vec<String>,
+    variables: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
     port: Option<u16>,
     host: Option<Ipv4Addr>,
@@ -88,6 +89,17 @@ impl Config {
         );
         self.flags.push(flag.to_owned());
         self
+    }
+
+    /// Sets a variable in the environment of the server.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn variables(&self) -> &[(String, String)] {
+        &self.variables
     }
 
     /// Uses a folder of the test's own as `dataDir` instead of `data` in the server's temporary

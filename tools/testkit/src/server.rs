@@ -231,6 +231,7 @@ impl Server {
             .expect("writing to the log");
         let mut command = self.program.command(&config_file, &self.config);
         command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command.envs(self.config.variables().iter().map(|(name, value)| (name, value)));
         command.stdout(log.try_clone().expect("a second handle of the log")).stderr(log);
         let child = match self.config.place() {
             None => command.spawn(),

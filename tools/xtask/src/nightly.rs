@@ -11,6 +11,8 @@ pub const LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
 const PROCESSES: &[&str] = &[
     "test",
     "--workspace",
+    "--features",
+    "gssapi",
     "--no-fail-fast",
     "--test",
     "server",

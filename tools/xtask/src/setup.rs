@@ -2,7 +2,8 @@
 //! does only what is missing, and where it may not install, names the packages to install by hand.
 //!
 //! What comes from where:
-//! * Debian: Java, ZooKeeper 3.8.0 with `zkCli.sh`, the C client's `cli_mt`, Python.
+//! * Debian: Java, ZooKeeper 3.8.0 with `zkCli.sh`, the C client's `cli_mt`, Python, a key distribution centre of MIT
+//!   Kerberos.
 //! * The Python package index: kazoo, and what its own test suite needs; and the jars of ZooKeeper 3.9.4 and Curator
 //!   5.9.0, which lie in the source archive of pyspark. They come through pip, so pip's own settings decide which
 //!   index that is.
@@ -55,6 +56,9 @@ const HAS_HEADERS: &str = "\
 import os, sysconfig
 open(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))";
 
+/// Fails where the library that Ringkeeper opens for Kerberos is missing.
+const HAS_GSSAPI: &str = "import ctypes; ctypes.CDLL('libgssapi_krb5.so.2')";
+
 /// Something that must be on the machine, how to see that it is, and the Debian package that brings
 /// it.
 struct Requirement {
@@ -79,6 +83,20 @@ const REQUIREMENTS: &[Requirement] = &[
     Requirement { package: "zookeeper-bin", present: || Environment::place().cli_mt().exists() },
     // A client of its own, in tests of TLS.
     Requirement { package: "openssl", present: || runs("openssl", &["version"]) },
+    // A realm of Kerberos, and clients that log in by it. The service that comes with it makes no realm and does not run.
+    Requirement { package: "krb5-kdc", present: || Path::new("/usr/sbin/krb5kdc").exists() },
+    Requirement {
+        package: "krb5-admin-server",
+        present: || Path::new("/usr/sbin/kadmin.local").exists(),
+    },
+    Requirement {
+        package: "python3-kerberos",
+        present: || runs("/usr/bin/python3", &["-c", "import kerberos"]),
+    },
+    Requirement {
+        package: "libgssapi-krb5-2",
+        present: || runs("/usr/bin/python3", &["-c", HAS_GSSAPI]),
+    },
     // Networks that tests make and break.
     Requirement { package: "iproute2", present: || runs("ip", &["-V"]) },
     // A part of kazoo's test suite comes as C.

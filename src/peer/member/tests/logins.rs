@@ -52,7 +52,7 @@ fn serving(seed: u64, voters: usize, observers: usize, step: impl Fn(usize) -> S
 fn servers_of_two_steps_of_the_change_form_an_ensemble() {
     for (seed, steps) in (1..).zip(STEPS.windows(2)) {
         for turned in [false, true] {
-            let step = |at: usize| steps[usize::from((at.is_multiple_of(2)) != turned)];
+            let step = |at: usize| steps[usize::from(at.is_multiple_of(2) != turned)];
             let mut it = serving(seed, 3, 2, step);
             for _ in 0..5 {
                 it.write();
@@ -121,12 +121,7 @@ fn a_server_with_a_wrong_password_or_without_a_login_stays_out() {
 fn links_that_break_during_logins_are_renewed() {
     for seed in 20..40 {
         let mut it =
-            serving(
-                seed,
-                3,
-                1,
-                |at| if at.is_multiple_of(2) { Step::Demands } else { Step::LogsIn },
-            );
+            serving(seed, 3, 1, |at| if at % 2 == 0 { Step::Demands } else { Step::LogsIn });
         for _ in 0..60 {
             let at = it.random.index(4);
             match it.random.below(6) {

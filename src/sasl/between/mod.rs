@@ -266,8 +266,8 @@ impl Refusal {
     pub fn advice_where_opened(&self) -> &'static str {
         match self {
             Refusal::Refused => {
-                "its log has the reason; compare username and password of this server's section QuorumLearner with \
-                 the line user_NAME=\"password\" of its section QuorumServer"
+                "its log has the reason; compare this server's section QuorumLearner with its section QuorumServer: \
+                 the user and the password, or the principal and its host"
             }
             Refusal::Token(Failure::Kerberos(_)) => {
                 "see quorum.auth.kerberos.servicePrincipal, this server's section QuorumLearner, and krb5.conf"

@@ -3,13 +3,13 @@
 //! The library gets tickets from the key distribution centre when it needs them, with the keys of this server, keeps
 //! them in memory, and gets new ones before they expire. So each call may take as long as the network lets it.
 
-use std::ffi::{CString, c_int};
+use std::ffi::c_int;
 use std::ptr;
 
-use super::library::{Buffer, Functions, Handle, KeyValue, KeyValueSet, Oid, OidSet};
+use super::library::{Buffer, Functions, Handle, Oid};
 use super::{
-    Context, GSS_C_INDEFINITE, GSS_ERRORS, GSS_ORDER, GSS_S_CONTINUE_NEEDED, GssError, KERBEROS,
-    loaded, principal, release_name, take,
+    Context, GSS_ERRORS, GSS_ORDER, GSS_S_CONTINUE_NEEDED, GssError, KERBEROS, acquire, loaded,
+    principal, release_name, take,
 };
 
 // RFC 2744, Appendix A.
@@ -36,51 +36,10 @@ impl InitiatorKeys {
     /// The library is not there, the name is malformed, or the table cannot be read or has no key of this principal.
     pub fn of(name: &str, keytab: Option<&str>, tickets: &str) -> Result<InitiatorKeys, GssError> {
         let functions = loaded()?;
-        let name = principal(functions, name)?;
-        let found = InitiatorKeys::of_name(functions, name, keytab, tickets);
-        release_name(functions, name);
-        found
-    }
-
-    fn of_name(
-        functions: &'static Functions,
-        name: Handle,
-        keytab: Option<&str>,
-        tickets: &str,
-    ) -> Result<InitiatorKeys, GssError> {
-        let text = |text: String| {
-            CString::new(text).map_err(|_| GssError("a path or a name has a 0".to_owned()))
-        };
-        let table = text(keytab.map_or(String::new(), |path| format!("FILE:{path}")))?;
-        let cache = text(format!("MEMORY:{tickets}"))?;
-        let mut places = [
-            KeyValue { key: c"ccache".as_ptr(), value: cache.as_ptr() },
-            KeyValue { key: c"client_keytab".as_ptr(), value: table.as_ptr() },
-        ];
-        let count = if keytab.is_some() { 2 } else { 1 };
-        let store = KeyValueSet { count, elements: places.as_mut_ptr() };
-        let mut kerberos = Oid::over(KERBEROS);
-        let mechanisms = OidSet { count: 1, elements: &raw mut kerberos };
-        let (mut minor, mut credentials) = (0, ptr::null_mut());
-        // SAFETY: all pointers lead to live values of their types, or are null where the caller does not care; what
-        // they lead to is read, not kept.
-        let major = unsafe {
-            (functions.gss_acquire_cred_from)(
-                &raw mut minor,
-                name,
-                GSS_C_INDEFINITE,
-                &raw const mechanisms,
-                GSS_C_INITIATE,
-                &raw const store,
-                &raw mut credentials,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        match major & GSS_ERRORS {
-            0 => Ok(InitiatorKeys { functions, credentials }),
-            _ => Err(GssError::of(functions, major, minor)),
-        }
+        let mut places = vec![(c"ccache", format!("MEMORY:{tickets}"))];
+        places.extend(keytab.map(|path| (c"client_keytab", format!("FILE:{path}"))));
+        let credentials = acquire(functions, name, GSS_C_INITIATE, places)?;
+        Ok(InitiatorKeys { functions, credentials })
     }
 }
 

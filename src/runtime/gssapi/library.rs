@@ -1,5 +1,5 @@
-//! The functions of MIT Kerberos that accept clients and log servers in, and the C types that they take (RFC 2744, and `gssapi_ext.h` and
-//! `krb5.h` of MIT Kerberos).
+//! The functions of MIT Kerberos that accept clients and log servers in, and the C types that they take (RFC 2744, and
+//! `gssapi_ext.h` and `krb5.h` of MIT Kerberos).
 //!
 //! The library is opened while the server runs, so that one program serves machines with Kerberos and without, and a
 //! build needs neither its headers nor a C compiler. Its name has the version of its binary interface, which has been

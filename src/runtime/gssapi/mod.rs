@@ -11,7 +11,7 @@
 mod initiator;
 mod library;
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::ptr;
 
 use crate::limits::GSSAPI_TEXT_CHARS_MAX;
@@ -131,6 +131,52 @@ fn release_name(functions: &Functions, mut name: Handle) {
     unsafe { (functions.gss_release_name)(&raw mut minor, &raw mut name) };
 }
 
+/// The credentials of a principal for one use (`gss_acquire_cred_from`), which are to be released. `places`: where its
+/// keys and tickets are, by the library's names; it knows places of its own for those that are left out.
+///
+/// # Errors
+/// The name is malformed, or the key table cannot be read or has no key of this principal.
+fn acquire(
+    functions: &Functions,
+    name: &str,
+    usage: c_int,
+    places: Vec<(&CStr, String)>,
+) -> Result<Handle, GssError> {
+    let (names, texts): (Vec<&CStr>, Vec<String>) = places.into_iter().unzip();
+    let texts = texts.into_iter().map(CString::new).collect::<Result<Vec<CString>, _>>();
+    let texts = texts.map_err(|_| GssError("the path of the key table has a 0".to_owned()))?;
+    let places = names.iter().zip(&texts);
+    let mut places: Vec<KeyValue> =
+        places.map(|(name, text)| KeyValue { key: name.as_ptr(), value: text.as_ptr() }).collect();
+    let count = u32::try_from(places.len()).expect("a few");
+    let store = KeyValueSet { count, elements: places.as_mut_ptr() };
+    let store = if count == 0 { ptr::null() } else { &raw const store };
+    let mut kerberos = Oid::over(KERBEROS);
+    let mechanisms = OidSet { count: 1, elements: &raw mut kerberos };
+    let name = principal(functions, name)?;
+    let (mut minor, mut credentials) = (0, ptr::null_mut());
+    // SAFETY: all pointers lead to live values of their types, or are null where the caller does not care; what they
+    // lead to is read, not kept.
+    let major = unsafe {
+        (functions.gss_acquire_cred_from)(
+            &raw mut minor,
+            name,
+            GSS_C_INDEFINITE,
+            &raw const mechanisms,
+            usage,
+            store,
+            &raw mut credentials,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
+    release_name(functions, name);
+    match major & GSS_ERRORS {
+        0 => Ok(credentials),
+        _ => Err(GssError::of(functions, major, minor)),
+    }
+}
+
 /// The realm of this machine (`default_realm` in krb5.conf). `None`: it has none.
 pub fn default_realm() -> Option<String> {
     let functions = loaded().ok()?;
@@ -143,7 +189,7 @@ pub fn default_realm() -> Option<String> {
     unsafe {
         let has_one = (functions.krb5_get_default_realm)(context, &raw mut realm) == 0;
         let text = (has_one && !realm.is_null())
-            .then(|| std::ffi::CStr::from_ptr(realm).to_string_lossy().into_owned());
+            .then(|| CStr::from_ptr(realm).to_string_lossy().into_owned());
         if text.is_some() {
             (functions.krb5_free_default_realm)(context, realm);
         }
@@ -170,45 +216,9 @@ impl AcceptorKeys {
     /// The library is not there, the name is malformed, or the table cannot be read or has no key of this principal.
     pub fn of(principal: &str, keytab: Option<&str>) -> Result<AcceptorKeys, GssError> {
         let functions = loaded()?;
-        let name = self::principal(functions, principal)?;
-        let found = AcceptorKeys::of_name(functions, name, keytab);
-        release_name(functions, name);
-        found
-    }
-
-    /// As [`AcceptorKeys::of`], for an imported name.
-    fn of_name(
-        functions: &'static Functions,
-        name: Handle,
-        keytab: Option<&str>,
-    ) -> Result<AcceptorKeys, GssError> {
-        let table = CString::new(keytab.map_or(String::new(), |path| format!("FILE:{path}")));
-        let table = table.map_err(|_| GssError("the path of the key table has a 0".to_owned()))?;
-        let mut places = [KeyValue { key: c"keytab".as_ptr(), value: table.as_ptr() }];
-        let store = KeyValueSet { count: 1, elements: places.as_mut_ptr() };
-        let store = if keytab.is_some() { &raw const store } else { ptr::null() };
-        let mut kerberos = Oid::over(KERBEROS);
-        let mechanisms = OidSet { count: 1, elements: &raw mut kerberos };
-        let (mut minor, mut credentials) = (0, ptr::null_mut());
-        // SAFETY: all pointers lead to live values of their types, or are null where the caller does not care; what
-        // they lead to is read, not kept.
-        let major = unsafe {
-            (functions.gss_acquire_cred_from)(
-                &raw mut minor,
-                name,
-                GSS_C_INDEFINITE,
-                &raw const mechanisms,
-                GSS_C_ACCEPT,
-                store,
-                &raw mut credentials,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        match major & GSS_ERRORS {
-            0 => Ok(AcceptorKeys { functions, credentials }),
-            _ => Err(GssError::of(functions, major, minor)),
-        }
+        let table = keytab.map(|path| (c"keytab", format!("FILE:{path}")));
+        let credentials = acquire(functions, principal, GSS_C_ACCEPT, table.into_iter().collect())?;
+        Ok(AcceptorKeys { functions, credentials })
     }
 }
 

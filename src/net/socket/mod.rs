@@ -2,8 +2,8 @@
 //! owner: nothing, or TLS.
 //!
 //! For a socket without TLS, reading and writing are the system calls and one branch. With TLS, ciphertext is read into
-//! a buffer that all connections, or all links, of an executor share (`Records`), and only what is incomplete is held; what is sent
-//! is encrypted into another such buffer, and only what the socket does not take is held.
+//! a buffer that all connections, or all links, of an executor share (`Records`), and only what is incomplete is held;
+//! what is sent is encrypted into another such buffer, and only what the socket does not take is held.
 //!
 //! The rules that are easy to break: the reactor reports input once; whoever gets `Input::Bytes` with `is_more` reads
 //! again, or asks to be called again. And bytes that `Socket::write` took may still be held here: nothing is out before

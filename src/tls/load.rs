@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -251,6 +252,13 @@ fn server(
         // Every link shows its certificate, so that one that is not trusted any more is refused from then on.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+    } else {
+        // The clients keep their sessions, in tickets under keys of this configuration: after a break of the network any
+        // number of them comes back without whole handshakes (a cache here would hold 256 sessions), and after new
+        // files none does.
+        config.ticketer = Ticketer::new().map_err(|error| {
+            side.error("keyStore.location", format!("no keys for TLS sessions: {error}"))
+        })?;
     }
     Ok(config)
 }

@@ -9,7 +9,7 @@ use rcgen::{
 };
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, ServerConnection, SignatureScheme};
+use rustls::{ClientConnection, HandshakeKind, ServerConnection, SignatureScheme};
 use tempfile::TempDir;
 
 use super::*;
@@ -97,6 +97,16 @@ fn handshake(
     server: &TlsContext,
     host: &str,
 ) -> Result<Vec<CertificateDer<'static>>, String> {
+    let (_, server) = connected(client, server, host)?;
+    Ok(server.peer_certificates().unwrap_or_default().to_vec())
+}
+
+/// Both ends after a handshake, or what one of the two says.
+fn connected(
+    client: &TlsContext,
+    server: &TlsContext,
+    host: &str,
+) -> Result<(ClientConnection, ServerConnection), String> {
     let name = ServerName::try_from(host.to_owned()).unwrap();
     let mut client = ClientConnection::new(client.client.clone().unwrap(), name).unwrap();
     let mut server = ServerConnection::new(server.server.clone()).unwrap();
@@ -122,7 +132,7 @@ fn handshake(
         }
     }
     assert!(!client.is_handshaking() && !server.is_handshaking());
-    Ok(server.peer_certificates().unwrap_or_default().to_vec())
+    Ok((client, server))
 }
 
 fn load(side: &TlsSide) -> TlsContext {
@@ -326,6 +336,34 @@ fn new_files_make_a_new_context_and_broken_ones_leave_the_old() {
     fs::remove_file(authority.trust()).unwrap();
     let Reload::Broken(error) = second.reload(&side) else { panic!("no file is no store") };
     assert!(error.to_string().contains("cannot be read"), "{error}");
+}
+
+#[test]
+fn any_number_of_clients_take_up_their_sessions_until_there_are_new_files() {
+    let authority = Authority::new();
+    let key = authority.issue("server", |_| {});
+    let side = TlsSide { prefix: TlsSide::of_clients().prefix, ..authority.side(key.clone()) };
+    let mut server = load(&side);
+    // Each keeps its own sessions, as programs do that share nothing.
+    let mut clients: Vec<TlsContext> = (0..300).map(|_| server.clone()).collect();
+    for client in &mut clients {
+        let mut config = ClientConfig::clone(client.client.as_ref().unwrap());
+        config.resumption = Resumption::in_memory_sessions(8);
+        client.client = Some(Arc::new(config));
+    }
+    let kinds = |server: &TlsContext| -> Vec<HandshakeKind> {
+        let of = |client| connected(client, server, HOST).unwrap().1.handshake_kind().unwrap();
+        clients.iter().map(of).collect()
+    };
+    let all = |of: Vec<HandshakeKind>, kind| of.iter().all(|it| *it == kind);
+    assert!(all(kinds(&server), HandshakeKind::Full));
+    assert!(all(kinds(&server), HandshakeKind::Resumed));
+    // Who they are is known without a certificate on the wire.
+    let (_, resumed) = connected(&clients[0], &server, HOST).unwrap();
+    assert_eq!(resumed.peer_certificates().unwrap().len(), 1);
+    authority.issue("server", |_| {});
+    let Reload::Changed(second) = server.reload(&side) else { panic!("a new file was not taken") };
+    assert!(all(kinds(&second), HandshakeKind::Full));
 }
 
 #[test]

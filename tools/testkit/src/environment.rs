@@ -136,8 +136,8 @@ impl Environment {
         self.folder.join("kazoo-suite")
     }
 
-    /// [`Environment::class_path_3_8`] for a client that uses TLS: Debian's manifest of ZooKeeper does not name all
-    /// parts of netty.
+    /// [`Environment::class_path_3_8`] for a program that uses TLS: Debian's manifest of ZooKeeper does not name all
+    /// parts of netty, of which servers need one between themselves, too.
     pub fn class_path_3_8_with_netty(&self) -> String {
         let parts = ["all", "codec", "handler", "buffer", "common", "transport", "resolver"];
         let netty = parts.map(|part| format!("/usr/share/java/netty-{part}.jar"));

@@ -57,7 +57,7 @@ impl Program {
                 return command;
             }
             Program::ZooKeeper39 => Environment::found().class_path_3_9(),
-            Program::ZooKeeper38 => Environment::found().class_path_3_8(),
+            Program::ZooKeeper38 => Environment::found().class_path_3_8_with_netty(),
         };
         let mut command = Command::new("java");
         command.args(config.java_flags()).args(["-cp", &class_path]);

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::process::Command;
+use std::sync::Once;
 
 use crate::cells::Visit;
 use crate::ground::run;
@@ -25,10 +26,22 @@ pub fn visit(visit: &Visit<'_>) -> String {
     run(&command, b"")
 }
 
-/// The program, through cargo, which has already built it if the whole workspace is tested.
+/// The program, through cargo. Cargo builds it first, unless the whole workspace is tested: that takes longer than a
+/// client may take.
 pub fn program() -> Command {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let built = cargo("build").status().unwrap();
+        assert!(built.success(), "client-crate-test does not build: {built}");
+    });
+    let mut command = cargo("run");
+    command.arg("--");
+    command
+}
+
+fn cargo(subcommand: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["run", "--quiet", "--package", "client-crate-test", "--"]);
+    command.args([subcommand, "--quiet", "--package", "client-crate-test"]);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     command
 }

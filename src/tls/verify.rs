@@ -89,6 +89,19 @@ impl Trust {
         Ok(Self { all, anchors, algorithms, hints })
     }
 
+    /// Checks the certificate of a client, or of a server that has connected.
+    ///
+    /// # Errors
+    /// The reason for which it is refused.
+    pub fn check_client(
+        &self,
+        bytes: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        self.check(bytes, intermediates, now, Purpose::Client)
+    }
+
     fn check(
         &self,
         bytes: &CertificateDer<'_>,
@@ -360,7 +373,7 @@ impl ClientCertVerifier for OfClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.trust.check(end_entity, intermediates, now, Purpose::Client)?;
+        self.trust.check_client(end_entity, intermediates, now)?;
         Ok(ClientCertVerified::assertion())
     }
 

@@ -104,7 +104,7 @@ impl LinkLogins {
                     Ok(exchange) => exchange,
                     Err(failure) => return Some((link, Step::Failed(failure))),
                 };
-                let step = exchange.step(&keys, &name, &token);
+                let step = exchange.step(&name, &token);
                 if let Step::Challenge(_) = step {
                     desk.put(link, exchange);
                 }

@@ -44,6 +44,9 @@ impl Door {
     }
 }
 
+/// Checks a certificate with those of its issuers; an error is the reason.
+type CheckAgain = dyn Fn(&[CertificateDer<'_>]) -> Result<(), String> + Send + Sync;
+
 /// How the ports with TLS greet their clients; the same for all session cores.
 pub struct TlsPort {
     /// Gives the certificate and the rules for a new connection: they change when their files do.
@@ -53,7 +56,7 @@ pub struct TlsPort {
     /// Checks again, under the rules for a new connection, the certificate that a client has shown in an earlier session,
     /// with those of its issuers; an error is the reason, for the log. A handshake that resumes a session checks none,
     /// and brings new tickets: one whose certificate has expired since could go on for ever.
-    pub check_again: Box<dyn Fn(&[CertificateDer<'_>]) -> Result<(), String> + Send + Sync>,
+    pub check_again: Box<CheckAgain>,
     /// How long a client may say nothing (`ssl.handshakeDetectionTimeoutMillis`).
     pub detection: Duration,
     /// The handshakes of the process.

@@ -14,7 +14,7 @@ fn a_session_goes_on_only_while_the_certificate_is_accepted_that_was_shown_in_it
         let (accepts, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU32::new(0)));
         let (answer, counter) = (accepts.clone(), asked.clone());
         let check_again = move |shown: &[CertificateDer<'_>]| {
-            assert_eq!(shown, [AUTHORITY.client.0.clone()]);
+            assert_eq!(shown, std::slice::from_ref(&AUTHORITY.client.0));
             counter.fetch_add(1, Ordering::Relaxed);
             answer.load(Ordering::Relaxed).then_some(()).ok_or("it has expired".to_owned())
         };

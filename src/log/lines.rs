@@ -113,8 +113,8 @@ where
     }
 }
 
-/// Message and `key=value` pairs. Text from a client may contain line ends, or turn what follows it around: such letters
-/// are escaped, so that a client cannot forge a line.
+/// Message and `key=value` pairs. Text from a client may contain line ends, or turn what follows it around: such
+/// letters are escaped, so that a client cannot forge a line.
 #[derive(Default)]
 struct TextFields {
     message: String,

@@ -26,8 +26,8 @@ pub(super) struct Room {
     pub tokens_max: usize,
     /// Bytes of the tokens.
     pub bytes_max: usize,
-    /// Logins that are to be forgotten. Beyond it some are not forgotten at once, which the [`Desk`](super::Desk) bears:
-    /// it gives up the oldest when it is full.
+    /// Logins that are to be forgotten. Beyond it some are not forgotten at once, which the [`Desk`](super::Desk)
+    /// bears: it gives up the oldest when it is full.
     pub ends_max: usize,
 }
 

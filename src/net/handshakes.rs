@@ -53,9 +53,9 @@ pub struct TlsPort {
     pub settings: Box<dyn Fn() -> Arc<ServerConfig> + Send + Sync>,
     /// The subject of a certificate (DER) in the form of RFC 2253.
     pub subject: fn(&[u8]) -> Result<String, String>,
-    /// Checks again, under the rules for a new connection, the certificate that a client has shown in an earlier session,
-    /// with those of its issuers; an error is the reason, for the log. A handshake that resumes a session checks none,
-    /// and brings new tickets: one whose certificate has expired since could go on for ever.
+    /// Checks again, under the rules for a new connection, the certificate that a client has shown in an earlier
+    /// session, with those of its issuers; an error is the reason, for the log. A handshake that resumes a session
+    /// checks none, and brings new tickets: one whose certificate has expired since could go on for ever.
     pub check_again: Box<CheckAgain>,
     /// How long a client may say nothing (`ssl.handshakeDetectionTimeoutMillis`).
     pub detection: Duration,

@@ -231,9 +231,9 @@ fn may_issue(certificate: &Certificate<'_>) -> bool {
             && extensions.key_usage.is_none_or(|usage| usage & KEY_CERT_SIGN != 0))
 }
 
-// Java: PKIXValidator.isTrusted; the same subject and key count as the same certificate. Here the alternative names must
-// be the same as well: whoever has the key can sign a certificate with any names, and they decide for whom the owner
-// passes.
+// Java: PKIXValidator.isTrusted; the same subject and key count as the same certificate. Here the alternative names
+// must be the same as well: whoever has the key can sign a certificate with any names, and they decide for whom the
+// owner passes.
 fn is_same(
     leaf: &Certificate<'_>,
     bytes: &CertificateDer<'_>,

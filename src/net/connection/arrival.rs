@@ -133,7 +133,8 @@ impl Connection {
         let checked = self.socket.with_shown_earlier(|shown| (port.check_again)(shown));
         checked.unwrap_or(Ok(())).map_err(|reason| {
             format!(
-                "it resumes an earlier session, and the certificate that it showed then is not accepted any more: {reason}"
+                "it resumes an earlier session, and the certificate that it showed then is not accepted any more: \
+                 {reason}"
             )
         })?;
         let subject = self.socket.with_certificate(|certificate| (port.subject)(certificate));

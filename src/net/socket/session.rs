@@ -244,8 +244,8 @@ impl Session {
         }
     }
 
-    /// The certificate of the other side (DER), which was verified in this session or in the one that it resumes; `None`:
-    /// it has shown none.
+    /// The certificate of the other side (DER), which was verified in this session or in the one that it resumes;
+    /// `None`: it has shown none.
     pub fn certificate(&self) -> Option<&[u8]> {
         self.chain()?.first().map(|certificate| &certificate[..])
     }

@@ -1,12 +1,12 @@
 //! The connecting side: this server shows a ticket of its own to another one.
 //!
-//! The library gets a ticket from the key distribution centre with the keys of this server, and with that one others for
-//! the servers to which this one connects, and keeps them in memory. So each call may take as long as the network lets
-//! it.
+//! The library gets a ticket from the key distribution centre with the keys of this server, and with that one others
+//! for the servers to which this one connects, and keeps them in memory. So each call may take as long as the network
+//! lets it.
 //!
-//! The rule that is easy to break: credentials of the library are as old as their first ticket. It gets a new one before
-//! that expires when credentials are acquired, and at no other time; so each context acquires its own, which costs no
-//! message while the ticket in memory is good.
+//! The rule that is easy to break: credentials of the library are as old as their first ticket. It gets a new one
+//! before that expires when credentials are acquired, and at no other time; so each context acquires its own, which
+//! costs no message while the ticket in memory is good.
 
 use std::ffi::c_int;
 use std::ptr;

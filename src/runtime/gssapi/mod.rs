@@ -151,8 +151,8 @@ impl Drop for Credentials {
     }
 }
 
-/// Gets the credentials of a principal for one use (`gss_acquire_cred_from`). `places`: where its keys and tickets are, by
-/// the library's names; it knows places of its own for those that are left out.
+/// Gets the credentials of a principal for one use (`gss_acquire_cred_from`). `places`: where its keys and tickets are,
+/// by the library's names; it knows places of its own for those that are left out.
 ///
 /// # Errors
 /// The name is malformed, the key table cannot be read or has no key of this principal, or, to get tickets, no key

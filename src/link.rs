@@ -87,10 +87,10 @@ pub fn is_forged(may_be: Option<&[ServerId]>, member: ServerId) -> bool {
 pub fn forgery(remote: SocketAddr, member: ServerId) -> String {
     format!(
         "it says that it is server {member}, and comes from {}, which is none of the addresses of server {member} \
-         in the configuration. If that is the server, it reaches this one through address translation or from an \
-         address that its server.{member} line does not name: add that address to the line \
-         (multiAddress.enabled), or set ringkeeper.peerAddressCheck=off behind a firewall. If not, a stranger \
-         reaches this port",
+         in the configuration, or shows a certificate that names none of the hosts of that line. If that is the \
+         server, it reaches this one through address translation or from an address that its server.{member} line does not \
+         name: add that address to the line (multiAddress.enabled), or set ringkeeper.peerAddressCheck=off behind a \
+         firewall; or it needs a certificate with its host. If not, a stranger reaches this port",
         remote.ip()
     )
 }

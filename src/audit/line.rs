@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use crate::acl::host_text;
 use crate::admin::text::civil;
 use crate::limits::{AUDIT_LINE_BYTES_MAX, AUDIT_VALUE_BYTES_MAX};
+use crate::log::is_harmless;
 use crate::replica::{AuditRecord, AuditResult};
 use crate::time::WallMs;
 
@@ -77,7 +78,8 @@ fn put_value(value: &str, out: &mut String) {
     let start = out.len();
     for letter in value.chars() {
         let before = out.len();
-        if is_harmless(letter) {
+        // A backslash begins an escape.
+        if letter != '\\' && is_harmless(letter) {
             out.push(letter);
         } else {
             out.extend(letter.escape_default());
@@ -88,14 +90,6 @@ fn put_value(value: &str, out: &mut String) {
             return;
         }
     }
-}
-
-/// Whether a letter stands for itself: it ends no line and no field, begins no escape, and turns no text around it.
-fn is_harmless(letter: char) -> bool {
-    let ends_a_line = matches!(letter, '\u{2028}' | '\u{2029}');
-    let turns_text = matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}')
-        || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    letter != '\\' && !letter.is_control() && !ends_a_line && !turns_text
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ pub const LOGIN_BYTES_AHEAD_MAX: usize = LOGIN_TOKEN_BYTES_MAX;
 /// packet at most.
 pub const LOGINS_ACCEPTED_MAX: usize = 256;
 
+/// Tokens of servers that wait to be checked: the links to which they belong may be gone. Each link has one at most.
+pub const LOGIN_TOKENS_WAITING_MAX: usize = 2 * LOGINS_ACCEPTED_MAX;
+
 /// Links that this server has opened and whose login is not over; the oldest makes room. There are one or two for each
 /// member.
 pub const LOGINS_OPENED_MAX: usize = 1024;

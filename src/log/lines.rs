@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::kinds::Kinds;
-use super::{LogFormat, Speaker};
+use super::{LogFormat, Speaker, is_harmless};
 use crate::limits::{LOG_SENTENCE_BYTES_MAX, LOG_VALUE_BYTES_MAX};
 
 /// The key of the number of omitted lines of a kind.
@@ -113,8 +113,8 @@ where
     }
 }
 
-/// Message and `key=value` pairs. Text from a client may contain line ends: they are escaped, so
-/// that a client cannot forge a line.
+/// Message and `key=value` pairs. Text from a client may contain line ends, or turn what follows it around: such
+/// letters are escaped, so that a client cannot forge a line.
 #[derive(Default)]
 struct TextFields {
     message: String,
@@ -123,7 +123,7 @@ struct TextFields {
 
 impl TextFields {
     fn push(&mut self, field: &Field, value: &str) {
-        let plain = |c: char| !c.is_control();
+        let plain = is_harmless;
         if field.name() == "message" {
             for c in value.chars() {
                 if plain(c) {

@@ -30,6 +30,15 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// Whether a letter of a text from outside may stand in a line as it is: it ends no line, moves nothing on a terminal,
+/// and does not turn the direction in which the text around it is read.
+pub fn is_harmless(letter: char) -> bool {
+    let ends_a_line = matches!(letter, '\u{2028}' | '\u{2029}');
+    let turns_text = matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !letter.is_control() && !ends_a_line && !turns_text
+}
+
 /// Lines that wait to be written.
 const LINES_WAITING_MAX: usize = 4096;
 

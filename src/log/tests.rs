@@ -53,6 +53,17 @@ fn nobody_can_smuggle_a_line_into_the_log() {
 }
 
 #[test]
+fn no_letter_from_outside_turns_a_line_around_or_ends_it_for_another_reader() {
+    for letter in "\u{85}\u{9b}\u{61c}\u{200f}\u{2028}\u{202e}\u{2067}\u{2069}".chars() {
+        let text = format!("a{letter}b");
+        let line = lines_of(LogFormat::Text, || {
+            tracing::info!(user = text, "refused {text}");
+        });
+        assert!(!line.contains(letter), "{line:?}");
+    }
+}
+
+#[test]
 fn a_json_line_is_one_flat_object() {
     let line = lines_of(LogFormat::Json, || {
         tracing::info!(bytes = 12, ok = true, path = "/a\"b", "read");

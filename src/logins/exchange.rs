@@ -80,7 +80,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// A login at the server that has this principal.
+    /// A login at the server that has this principal. May wait for a key distribution centre.
     pub fn new(keys: &InitiatorKeys, service: &str) -> Result<Opened, GssError> {
         Ok(Opened { context: InitiatorContext::new(keys, service)?, is_made: false })
     }
@@ -88,22 +88,17 @@ impl Opened {
     /// Takes the next token of the other server, empty at first. `name`: the principal of this server. The login goes
     /// on only after [`Step::Challenge`]; after [`Step::Done`] the other server has proved who it is, and is yet to say
     /// that it lets this one in.
-    pub fn step(&mut self, keys: &InitiatorKeys, name: &str, token: &[u8]) -> Step {
-        self.try_step(keys, name, token).unwrap_or_else(Step::Failed)
+    pub fn step(&mut self, name: &str, token: &[u8]) -> Step {
+        self.try_step(name, token).unwrap_or_else(Step::Failed)
     }
 
-    fn try_step(
-        &mut self,
-        keys: &InitiatorKeys,
-        name: &str,
-        token: &[u8],
-    ) -> Result<Step, Failure> {
+    fn try_step(&mut self, name: &str, token: &[u8]) -> Result<Step, Failure> {
         if self.is_made {
             check_offer(&self.context.unwrap(token)?)?;
             let choice = self.context.wrap(&CHOICE)?;
             return Ok(Step::Done { token: Some(choice), name: name.to_owned() });
         }
-        let (token, is_made) = self.context.step(keys, token)?;
+        let (token, is_made) = self.context.step(token)?;
         self.is_made = is_made;
         Ok(Step::Challenge(token))
     }

@@ -10,12 +10,11 @@
 
 mod between;
 mod exchange;
+mod waiting;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::id::ConnectionId;
@@ -26,6 +25,7 @@ use crate::sasl::gssapi::Acceptor;
 use crate::sasl::{Failure, Step};
 
 use exchange::Exchange;
+use waiting::{Room, Waiting};
 
 pub use between::{LinkLogins, obstacle as obstacle_between};
 
@@ -56,22 +56,22 @@ pub enum LoginError {
 /// The near end of the thread. It belongs to the replica's executor.
 #[derive(Debug)]
 pub struct Logins {
-    /// Bounded by `waiting`, and the ends of logins by the number of connections.
+    /// Bounded by `waiting`.
     ops: Sender<LoginOp>,
     /// What tokens lead to.
     steps: Receiver<(ConnectionId, Step)>,
     /// Connections whose tokens found no room, for the next turn.
     refused: VecDeque<ConnectionId>,
-    waiting: Arc<Waiting>,
+    waiting: Waiting,
     bell: Doorbell,
 }
 
-/// The tokens in the queue: how many, and their bytes. The near end adds, and the thread takes off.
-#[derive(Debug, Default)]
-struct Waiting {
-    tokens: AtomicUsize,
-    bytes: AtomicUsize,
-}
+/// How much may wait for the thread.
+const ROOM: Room = Room {
+    tokens_max: GSSAPI_TOKENS_WAITING_MAX,
+    bytes_max: GSSAPI_BYTES_WAITING_MAX,
+    ends_max: GSSAPI_LOGINS_MAX,
+};
 
 impl Logins {
     /// Gets the keys of the server, and starts the thread. `bell` wakes the replica's executor.
@@ -82,8 +82,8 @@ impl Logins {
         let keys = keys(acceptor)?;
         let (ops, asked) = channel();
         let (answer, steps) = channel();
-        let waiting = Arc::<Waiting>::default();
-        let (counted, ring) = (Arc::clone(&waiting), bell.clone());
+        let waiting = Waiting::default();
+        let (counted, ring) = (waiting.clone(), bell.clone());
         let mut desk = Desk::new(GSSAPI_LOGINS_MAX);
         let work = move || {
             for op in asked {
@@ -97,13 +97,15 @@ impl Logins {
                         if let (Step::Challenge(_), Some(exchange)) = (&step, exchange) {
                             desk.put(conn, exchange);
                         }
-                        counted.tokens.fetch_sub(1, Ordering::Relaxed);
-                        counted.bytes.fetch_sub(token.len(), Ordering::Relaxed);
+                        counted.take_token(token.len());
                         // The server may have ended meanwhile.
                         let _ = answer.send((conn, step));
                         ring.ring();
                     }
-                    LoginOp::Forget(conn) => desk.forget(conn),
+                    LoginOp::Forget(conn) => {
+                        counted.take_end();
+                        desk.forget(conn);
+                    }
                 }
             }
         };
@@ -114,17 +116,13 @@ impl Logins {
 
     /// Hands an operation to the thread. Never waits.
     pub fn put(&mut self, op: LoginOp) {
-        if let LoginOp::Token { conn, token, .. } = &op {
-            let (tokens, bytes) = (&self.waiting.tokens, &self.waiting.bytes);
-            // The thread only takes off meanwhile.
-            if tokens.load(Ordering::Relaxed) >= GSSAPI_TOKENS_WAITING_MAX
-                || bytes.load(Ordering::Relaxed) + token.len() > GSSAPI_BYTES_WAITING_MAX
-            {
+        match &op {
+            LoginOp::Token { conn, token, .. } if !self.waiting.add_token(token.len(), ROOM) => {
                 self.refused.push_back(*conn);
                 return self.bell.ring();
             }
-            tokens.fetch_add(1, Ordering::Relaxed);
-            bytes.fetch_add(token.len(), Ordering::Relaxed);
+            LoginOp::Forget(_) if !self.waiting.add_end(ROOM) => return,
+            LoginOp::Token { .. } | LoginOp::Forget(_) => {}
         }
         assert!(self.ops.send(op).is_ok(), "the thread lives as long as its queue");
     }
@@ -226,13 +224,11 @@ mod tests {
             (GSSAPI_TOKEN_BYTES_MAX, GSSAPI_BYTES_WAITING_MAX / GSSAPI_TOKEN_BYTES_MAX),
         ] {
             let ((ops, asked), (_, steps)) = (channel(), channel());
-            let (waiting, bell) = (Arc::default(), Doorbell::new().unwrap());
+            let (waiting, bell) = (Waiting::default(), Doorbell::new().unwrap());
             let mut logins = Logins { ops, steps, refused: VecDeque::new(), waiting, bell };
             let conns = 0..u64::try_from(room).unwrap() + 2;
             for conn in conns.clone().map(ConnectionId) {
                 logins.put(LoginOp::Token { conn, is_first: true, token: vec![0; length] });
-                // What is to be forgotten is never too much.
-                logins.put(LoginOp::Forget(conn));
             }
             let refused: Vec<_> = std::iter::from_fn(|| logins.done()).collect();
             let last = conns.end - 2..conns.end;
@@ -240,6 +236,17 @@ mod tests {
             let is_token = |op: &LoginOp| matches!(op, LoginOp::Token { .. });
             assert_eq!(asked.try_iter().filter(is_token).count(), room);
         }
+    }
+
+    #[test]
+    fn a_thread_that_stands_still_is_told_to_forget_a_bounded_number_of_logins() {
+        let ((ops, asked), (_, steps)) = (channel(), channel());
+        let (waiting, bell) = (Waiting::default(), Doorbell::new().unwrap());
+        let mut logins = Logins { ops, steps, refused: VecDeque::new(), waiting, bell };
+        for conn in 0..10 * GSSAPI_LOGINS_MAX as u64 {
+            logins.put(LoginOp::Forget(ConnectionId(conn)));
+        }
+        assert_eq!(asked.try_iter().count(), GSSAPI_LOGINS_MAX);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 
 use crate::limits;
 
@@ -43,12 +44,19 @@ impl Door {
     }
 }
 
+/// Checks a certificate with those of its issuers; an error is the reason.
+type CheckAgain = dyn Fn(&[CertificateDer<'_>]) -> Result<(), String> + Send + Sync;
+
 /// How the ports with TLS greet their clients; the same for all session cores.
 pub struct TlsPort {
     /// Gives the certificate and the rules for a new connection: they change when their files do.
     pub settings: Box<dyn Fn() -> Arc<ServerConfig> + Send + Sync>,
     /// The subject of a certificate (DER) in the form of RFC 2253.
     pub subject: fn(&[u8]) -> Result<String, String>,
+    /// Checks again, under the rules for a new connection, the certificate that a client has shown in an earlier
+    /// session, with those of its issuers; an error is the reason, for the log. A handshake that resumes a session
+    /// checks none, and brings new tickets: one whose certificate has expired since could go on for ever.
+    pub check_again: Box<CheckAgain>,
     /// How long a client may say nothing (`ssl.handshakeDetectionTimeoutMillis`).
     pub detection: Duration,
     /// The handshakes of the process.

@@ -76,7 +76,9 @@ pub fn obstacle(config: &Config) -> Option<String> {
 
 fn port(config: &Config, certificates: Certificates, handshakes: Handshakes) -> TlsPort {
     let detection = config.tls.client.handshake_detection_timeout_ms;
+    let current = certificates.clone();
     TlsPort {
+        check_again: Box::new(move |shown| current.get().check_client(shown)),
         settings: Box::new(move || certificates.get().server),
         subject: subject_of,
         detection: Duration::from_millis(detection.into()),

@@ -44,6 +44,8 @@ pub struct Extensions<'a> {
     pub purposes: Option<Vec<&'a [u8]>>,
     /// The content of `subjectAltName`.
     pub names: &'a [u8],
+    /// Whether `nameConstraints` is there, critical or not.
+    pub has_name_constraints: bool,
     /// Whether a critical extension is there that is not read.
     pub has_unknown_critical: bool,
 }
@@ -138,6 +140,10 @@ fn extensions<'a>(mut list: Der<'a>) -> Result<Extensions<'a>, Malformed> {
                 let mut constraints = Der::new(value).sequence()?;
                 found.is_authority =
                     constraints.optional(BOOLEAN)?.is_some_and(|value| value != [0]);
+            }
+            Some(&[30]) => {
+                found.has_name_constraints = true;
+                found.has_unknown_critical |= is_critical;
             }
             Some(&[37]) => {
                 let mut purposes = Der::new(value).sequence()?;

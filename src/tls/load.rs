@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
@@ -39,6 +39,8 @@ pub struct TlsContext {
     pub own: OwnCertificate,
     /// What deserves a warning, as sentences.
     pub warnings: Vec<String>,
+    /// Whose certificates `server` accepts.
+    trust: Option<Arc<Trust>>,
     /// SHA-256 of what was read.
     content: [u8; 32],
     /// The same of what was read later and could not be used.
@@ -138,6 +140,17 @@ impl TlsContext {
         }
     }
 
+    /// Checks the certificate of a client, with those of its issuers behind it, as a handshake does that begins now.
+    ///
+    /// # Errors
+    /// The reason, for the log.
+    pub fn check_client(&self, shown: &[CertificateDer<'_>]) -> Result<(), String> {
+        let (Some(trust), Some((own, issuers))) = (&self.trust, shown.split_first()) else {
+            return Err("no certificate is trusted".to_owned());
+        };
+        trust.check_client(own, issuers, UnixTime::now()).map_err(|error| error.to_string())
+    }
+
     fn build(side: &TlsSide, files: Files) -> Result<TlsContext, TlsError> {
         let content = files.content();
         let mut warnings = Vec::new();
@@ -160,12 +173,14 @@ impl TlsContext {
             None => None,
         };
         let server = server(side, &provider, &certified, trust.as_ref(), &mut warnings)?;
+        let of_server = trust.clone();
         let client = trust.map(|trust| client(side, &provider, certified, trust)).transpose()?;
         Ok(TlsContext {
             server: Arc::new(server),
             client: client.map(Arc::new),
             own,
             warnings,
+            trust: of_server,
             content,
             refused: None,
         })

@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod der;
 pub mod hostname;
+mod issuers;
 pub mod load;
 pub mod names;
 pub mod stores;

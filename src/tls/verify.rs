@@ -2,9 +2,10 @@
 //! built on it.
 //!
 //! A certificate of the trust store can do two things. It is accepted itself, when a peer shows it (or one with the same
-//! subject and key), even if it is an authority's, as `keytool -genkeypair -ext bc=ca:true` and `openssl req -x509` make
-//! them. And it can issue others, if it is an authority's. The rule that is easy to break: a certificate that is no
-//! authority's never becomes an anchor of webpki, which would let its owner issue certificates for any name.
+//! subject, key and names), even if it is an authority's, as `keytool -genkeypair -ext bc=ca:true` and
+//! `openssl req -x509` make them. And it can issue others, if it is an authority's. The rule that is easy to break: a
+//! certificate that is no authority's never becomes an anchor of webpki, which would let its owner issue certificates
+//! for any name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use rustls::{
 
 use super::certificate::{Certificate, DIGITAL_SIGNATURE, KEY_CERT_SIGN};
 use super::hostname::Names;
+use super::issuers;
 use crate::limits::{CHAIN_CERTIFICATES_MAX, ISSUER_HINTS_BYTES_MAX};
 
 /// What a peer does with its certificate.
@@ -87,6 +89,19 @@ impl Trust {
         Ok(Self { all, anchors, algorithms, hints })
     }
 
+    /// Checks the certificate of a client, or of a server that has connected.
+    ///
+    /// # Errors
+    /// The reason for which it is refused.
+    pub fn check_client(
+        &self,
+        bytes: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        self.check(bytes, intermediates, now, Purpose::Client)
+    }
+
     fn check(
         &self,
         bytes: &CertificateDer<'_>,
@@ -115,7 +130,7 @@ impl Trust {
         leaf.verify_for_usage(
             self.algorithms.all,
             &self.anchors,
-            intermediates,
+            &self.answered_for(intermediates),
             now,
             usage,
             None,
@@ -125,27 +140,32 @@ impl Trust {
         .map_err(refusal)
     }
 
+    /// Of the certificates that a peer sends along, those of real issuers.
+    fn answered_for<'c>(&self, sent: &'c [CertificateDer<'c>]) -> Vec<CertificateDer<'c>> {
+        if sent.is_empty() {
+            return Vec::new();
+        }
+        let authorities = self.all.iter().filter_map(|it| Certificate::parse(it).ok());
+        let authorities: Vec<_> = authorities.filter(may_issue).collect();
+        issuers::answered_for(&self.algorithms, &authorities, sent)
+    }
+
     /// A certificate of version 1, and one of an authority that is used like a client's: webpki knows neither form at
     /// the end of a chain, Java both. Here its issuer must stand in the trust store.
     fn check_odd_leaf(&self, leaf: &Certificate<'_>) -> Result<(), Error> {
         let mut names_match = false;
         for trusted in &self.all {
             let Ok(issuer) = Certificate::parse(trusted) else { continue };
-            // A name constraint is critical, and only webpki can apply it.
+            // Only webpki can apply a name constraint.
             if issuer.subject != leaf.issuer
                 || !may_issue(&issuer)
                 || issuer.extensions.has_unknown_critical
+                || issuer.extensions.has_name_constraints
             {
                 continue;
             }
             names_match = true;
-            let Ok((algorithm, key)) = issuer.key_parts() else { continue };
-            let is_signed = self.algorithms.all.iter().any(|it| {
-                it.public_key_alg_id().as_ref() == algorithm
-                    && it.signature_alg_id().as_ref() == leaf.algorithm
-                    && it.verify_signature(key, leaf.signed, leaf.signature).is_ok()
-            });
-            if is_signed {
+            if issuers::has_signed(&self.algorithms, &issuer, leaf) {
                 return Ok(());
             }
         }
@@ -211,15 +231,20 @@ fn may_issue(certificate: &Certificate<'_>) -> bool {
             && extensions.key_usage.is_none_or(|usage| usage & KEY_CERT_SIGN != 0))
 }
 
-// Java: PKIXValidator.isTrusted; the same subject and key count as the same certificate.
+// Java: PKIXValidator.isTrusted; the same subject and key count as the same certificate. Here the alternative names
+// must be the same as well: whoever has the key can sign a certificate with any names, and they decide for whom the
+// owner passes.
 fn is_same(
     leaf: &Certificate<'_>,
     bytes: &CertificateDer<'_>,
     trusted: &CertificateDer<'_>,
 ) -> bool {
     bytes == trusted
-        || Certificate::parse(trusted)
-            .is_ok_and(|trusted| trusted.subject == leaf.subject && trusted.key == leaf.key)
+        || Certificate::parse(trusted).is_ok_and(|trusted| {
+            trusted.subject == leaf.subject
+                && trusted.key == leaf.key
+                && trusted.extensions.names == leaf.extensions.names
+        })
 }
 
 fn check_time(leaf: &Certificate<'_>, now: UnixTime) -> Result<(), Error> {
@@ -348,7 +373,7 @@ impl ClientCertVerifier for OfClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.trust.check(end_entity, intermediates, now, Purpose::Client)?;
+        self.trust.check_client(end_entity, intermediates, now)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -432,3 +457,6 @@ impl ServerCertVerifier for OfServers {
         self.trust.algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,11 @@
 //! Servers that log in at each other by Kerberos, alone and with Apache ZooKeeper 3.9.4.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use ringkeeper_rawclient::{OPEN_ACL, Roaming};
-use ringkeeper_testkit::{Config, Ensemble, PeerType, Program};
+use ringkeeper_testkit::{Config, Ensemble, PeerType, Program, free_port};
 use tempfile::TempDir;
 
 use super::{ringkeeper, site};
@@ -17,6 +18,11 @@ const SERVER: &str = "zkquorum/127.0.0.1";
 /// The configuration of members that demand logins by Kerberos, with the folder of their JAAS file, which has a section
 /// `Elsewhere` for a server on a host that none of them has.
 fn members() -> (Config, TempDir) {
+    members_with(&site().kdc.config())
+}
+
+/// The same, on machines with this krb5.conf.
+fn members_with(machine: &Path) -> (Config, TempDir) {
     let site = site();
     let folder = tempfile::tempdir().unwrap();
     let section = |section: &str, principal: &str, keytab: &str| {
@@ -35,7 +41,7 @@ fn members() -> (Config, TempDir) {
         section("Elsewhere", "zkquorum/elsewhere", "elsewhere"),
     ];
     fs::write(&file, sections.concat()).unwrap();
-    let machine = site.kdc.config().display().to_string();
+    let machine = machine.display().to_string();
     let config = Config::new()
         .line("initLimit=20")
         .line("syncLimit=10")
@@ -111,4 +117,36 @@ fn a_server_with_the_principal_of_another_host_is_refused() {
         assert!(begun.elapsed() < LIMIT, "{}", ensemble.tails(40));
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn servers_start_while_no_centre_answers_and_get_new_tickets_when_theirs_have_expired() {
+    /// Longer than a ticket is good for, and the clocks may differ.
+    const LIFETIME: Duration = Duration::from_secs(6);
+    let folder = tempfile::tempdir().unwrap();
+    let machine = folder.path().join("krb5.conf");
+    let usual = fs::read_to_string(site().kdc.strict_config()).unwrap();
+    let short = usual.replacen("[libdefaults]\n", "[libdefaults]\n ticket_lifetime = 5s\n", 1);
+    let nobody = format!("kdc = 127.0.0.1:{}\n", free_port());
+    let line = short.lines().find(|line| line.contains("kdc = 127.0.0.1")).unwrap().trim_start();
+    fs::write(&machine, short.replace(&format!("{line}\n"), &nobody)).unwrap();
+    let (config, _folder) = members_with(&machine);
+    let programs = [ringkeeper(), ringkeeper(), ringkeeper()];
+    let mut ensemble = Ensemble::prepare(&programs.map(|it| (it, PeerType::Participant)), config);
+    for id in ensemble.ids() {
+        ensemble.spawn(id);
+    }
+    let begun = std::time::Instant::now();
+    while ensemble.ids().any(|id| !log(&ensemble, id).contains("Cannot contact any KDC")) {
+        assert!(begun.elapsed() < LIMIT, "{}", ensemble.tails(40));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    fs::write(&machine, &short).unwrap();
+    let leader = ensemble.wait_leader_among(&[1, 2, 3], LIMIT);
+    write_and_read(&mut ensemble, "/the-centre-is-back");
+    std::thread::sleep(LIFETIME);
+    ensemble.kill(leader);
+    let others: Vec<usize> = ensemble.ids().filter(|id| *id != leader).collect();
+    ensemble.wait_leader_among(&others, LIMIT);
+    write_and_read(&mut ensemble, "/with-new-tickets");
 }

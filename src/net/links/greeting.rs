@@ -189,18 +189,24 @@ impl Link {
     }
 
     /// Compares the certificate of whoever has connected with the hosts of the members. The members that it names are
-    /// those that the link may be of.
+    /// those that the link may be of; one that only names its own address is of no member that has another.
     // ZooKeeper: ZKTrustManager.checkClientTrusted compares it with the address, and up to 3.9.4 with what the reverse
     // zone of DNS says about that.
     fn check_caller(&self) -> Result<(), String> {
         let Some(names) = self.checked_names() else { return Ok(()) };
         let names = names.map_err(|error| format!("its certificate cannot be read: {error}"))?;
-        let named = self.links.shared.members.borrow().named(&names);
+        let members = self.links.shared.members.borrow();
+        let named = members.named(&names);
+        let mut may_be = self.may_be.borrow_mut();
         if named.is_empty() {
             let address = self.remote.ip().to_string();
-            return if names.include(&address) { Ok(()) } else { Err(unnamed(&names, &address)) };
+            if !names.include(&address) {
+                return Err(unnamed(&names, &address));
+            }
+            // Where addresses are not checked, it could say otherwise that it is any member.
+            may_be.get_or_insert_with(|| members.at(self.remote.ip()));
+            return Ok(());
         }
-        let mut may_be = self.may_be.borrow_mut();
         let is_one = |id: &ServerId| may_be.as_ref().is_none_or(|ids| ids.contains(id));
         let both: Vec<ServerId> = named.iter().copied().filter(is_one).collect();
         // A member whose address has changed has its certificate still.

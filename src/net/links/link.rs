@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use super::greeting::{Greeting, Stage};
 use super::members::Members;
-use super::{Links, Shared};
+use super::{Links, PeerAddressCheck, Shared};
 use crate::id::ServerId;
 use crate::limits;
 use crate::link::{LinkId, Port};
@@ -170,7 +170,13 @@ impl Link {
         let mut may_be = self.may_be.borrow_mut();
         let known = may_be.as_mut()?;
         let named = self.named(members);
-        for id in if named.is_empty() { members.may_be(from) } else { named } {
+        let possible = match members.check() {
+            _ if !named.is_empty() => named,
+            // Only its certificate is known of it, and names its address.
+            PeerAddressCheck::Off => members.at(from),
+            PeerAddressCheck::Members | PeerAddressCheck::Strict => members.may_be(from),
+        };
+        for id in possible {
             if !known.contains(&id) {
                 known.push(id);
             }

@@ -176,7 +176,7 @@ fn bytes_arrive_in_order_whatever_their_sizes_and_are_told_to_have_left() {
         assert_eq!(server.heard.bytes.borrow()[&accepted], sent);
         until(&[&server, &client], "the last", || client.heard.sent.get() == sent.len() as u64);
         assert_eq!(server.heard.sent.get(), 70_000);
-        assert_eq!(server.heard.events(), ["accepted Quorum"]);
+        assert_eq!(server.heard.events(), ["accepted Quorum of []"]);
         assert_eq!((failed(&server), outstanding(&server), outstanding(&client)), (0, 0, 0));
     }
 }
@@ -223,7 +223,7 @@ fn what_was_sent_before_a_close_arrives_and_the_other_side_hears_of_it() {
     until(&[&server, &client], "the end", || client.heard.events().len() > 1);
     assert_eq!(client.received(opened), 3 << 20);
     assert_eq!(client.heard.events(), ["connected", "closed: closed by the other side"]);
-    assert_eq!(server.heard.events(), ["accepted Quorum"], "no event after its own close");
+    assert_eq!(server.heard.events(), ["accepted Quorum of []"], "no event after its own close");
 }
 
 #[test]
@@ -328,6 +328,13 @@ fn a_certificate_is_of_the_members_whose_hosts_it_names() {
         let joiner = side(Some(tls(&here, Uses::Alone)), &reactor);
         assert_eq!(call(&server, &joiner, &at), "connected");
         until(&[&server, &joiner], "accepted", || server.heard.links.borrow().len() == 2);
+        if check == PeerAddressCheck::Off {
+            // It is no member, whatever it says, and none that is added with another host.
+            assert_eq!(server.heard.events()[2], "accepted Quorum of []");
+            server.links.perform(members(&[(8, "10.255.255.1"), (10, "zk10.invalid")]));
+            until(&[&server, &joiner], "identified", || server.heard.events().len() == 5);
+            assert!(server.heard.events()[3..].contains(&"may be []".to_owned()));
+        }
     }
     // Names do not count.
     let careless = TlsSide { client_hostname_verification: false, ..here };
@@ -441,7 +448,7 @@ fn half_handshakes_are_bounded_and_keep_nobody_out() {
     until(&[&server], "the bound", || outstanding(&server) <= most);
     let client = side(Some(tls(&settings, Uses::Alone)), &reactor);
     assert_eq!(call(&server, &client, &at), "connected");
-    until(&[&server, &client], "accepted", || server.heard.events() == ["accepted Quorum"]);
+    until(&[&server, &client], "accepted", || server.heard.events() == ["accepted Quorum of []"]);
 }
 
 #[test]

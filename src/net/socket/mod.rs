@@ -20,6 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 
 use super::input::{self, Farewell, Input};
@@ -175,6 +176,14 @@ impl Socket {
     /// Calls `then` with the certificate (DER) of the other side, if it has shown one.
     pub fn with_certificate<T>(&self, then: impl FnOnce(&[u8]) -> T) -> Option<T> {
         self.secure.borrow().as_ref().and_then(|secure| secure.session.certificate().map(then))
+    }
+
+    /// Calls `then` with the certificates that the other side has shown in an earlier session, if this one resumes it.
+    pub fn with_shown_earlier<T>(
+        &self,
+        then: impl FnOnce(&[CertificateDer<'_>]) -> T,
+    ) -> Option<T> {
+        self.secure.borrow().as_ref().and_then(|secure| secure.session.shown_earlier().map(then))
     }
 
     /// The first bytes that have arrived, which stay where they are. `None`: there are none yet; empty: the other side

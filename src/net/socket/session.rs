@@ -9,6 +9,7 @@
 //! part of a record, or of a message of the handshake that spans several; so [`Session::send`], which has to show it to
 //! rustls again, finds nothing new in it.
 
+use rustls::HandshakeKind;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -243,13 +244,27 @@ impl Session {
         }
     }
 
-    /// The certificate of the other side (DER), which was verified; `None`: it has shown none.
+    /// The certificate of the other side (DER), which was verified in this session or in the one that it resumes;
+    /// `None`: it has shown none.
     pub fn certificate(&self) -> Option<&[u8]> {
-        let chain: Option<&[CertificateDer<'_>]> = match &self.side {
+        self.chain()?.first().map(|certificate| &certificate[..])
+    }
+
+    /// The certificates of the other side, its own first, if it has shown them in an earlier session, which this one
+    /// resumes: they were verified then.
+    pub fn shown_earlier(&self) -> Option<&[CertificateDer<'static>]> {
+        let kind = match &self.side {
+            Side::Server(side) => side.handshake_kind(),
+            Side::Client(side) => side.handshake_kind(),
+        };
+        self.chain().filter(|_| kind == Some(HandshakeKind::Resumed))
+    }
+
+    fn chain(&self) -> Option<&[CertificateDer<'static>]> {
+        match &self.side {
             Side::Server(side) => side.peer_certificates(),
             Side::Client(side) => side.peer_certificates(),
-        };
-        chain?.first().map(|certificate| &certificate[..])
+        }
     }
 
     /// Bytes of memory for ciphertext.

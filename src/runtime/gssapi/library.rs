@@ -116,6 +116,7 @@ functions! {
     krb5_init_context(*mut Handle) -> i32;
     krb5_get_default_realm(Handle, *mut *mut c_char) -> i32;
     krb5_free_default_realm(Handle, *mut c_char);
+    krb5_kt_default_name(Handle, *mut c_char, c_int) -> i32;
     krb5_free_context(Handle);
 }
 

@@ -27,6 +27,9 @@ const KERBEROS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02];
 /// The form of a principal's name, `service/host@REALM` (1.2.840.113554.1.2.2.1).
 const PRINCIPAL: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02, 0x01];
 
+/// Room for the name of a key table, in bytes: longer than the longest path.
+const KEY_TABLE_NAME_BYTES: usize = 8192;
+
 // RFC 2744, Appendix A.
 const GSS_C_ACCEPT: c_int = 2;
 const GSS_C_INDEFINITE: u32 = u32::MAX;
@@ -131,17 +134,35 @@ fn release_name(functions: &Functions, mut name: Handle) {
     unsafe { (functions.gss_release_name)(&raw mut minor, &raw mut name) };
 }
 
-/// The credentials of a principal for one use (`gss_acquire_cred_from`), which are to be released. `places`: where its
-/// keys and tickets are, by the library's names; it knows places of its own for those that are left out.
+/// Credentials of a principal, a `gss_cred_id_t`.
+struct Credentials {
+    functions: &'static Functions,
+    handle: Handle,
+}
+
+// SAFETY: a credential of MIT Kerberos has a lock of its own, and belongs to no thread.
+unsafe impl Send for Credentials {}
+
+impl Drop for Credentials {
+    fn drop(&mut self) {
+        let mut minor = 0;
+        // SAFETY: the credential is this object's alone, and no call with it is under way.
+        unsafe { (self.functions.gss_release_cred)(&raw mut minor, &raw mut self.handle) };
+    }
+}
+
+/// Gets the credentials of a principal for one use (`gss_acquire_cred_from`). `places`: where its keys and tickets are,
+/// by the library's names; it knows places of its own for those that are left out.
 ///
 /// # Errors
-/// The name is malformed, or the key table cannot be read or has no key of this principal.
+/// The name is malformed, the key table cannot be read or has no key of this principal, or, to get tickets, no key
+/// distribution centre gives one.
 fn acquire(
-    functions: &Functions,
+    functions: &'static Functions,
     name: &str,
     usage: c_int,
     places: Vec<(&CStr, String)>,
-) -> Result<Handle, GssError> {
+) -> Result<Credentials, GssError> {
     let (names, texts): (Vec<&CStr>, Vec<String>) = places.into_iter().unzip();
     let texts = texts.into_iter().map(CString::new).collect::<Result<Vec<CString>, _>>();
     let texts = texts.map_err(|_| GssError("the path of the key table has a 0".to_owned()))?;
@@ -154,7 +175,7 @@ fn acquire(
     let mut kerberos = Oid::over(KERBEROS);
     let mechanisms = OidSet { count: 1, elements: &raw mut kerberos };
     let name = principal(functions, name)?;
-    let (mut minor, mut credentials) = (0, ptr::null_mut());
+    let (mut minor, mut handle) = (0, ptr::null_mut());
     // SAFETY: all pointers lead to live values of their types, or are null where the caller does not care; what they
     // lead to is read, not kept.
     let major = unsafe {
@@ -165,14 +186,14 @@ fn acquire(
             &raw const mechanisms,
             usage,
             store,
-            &raw mut credentials,
+            &raw mut handle,
             ptr::null_mut(),
             ptr::null_mut(),
         )
     };
     release_name(functions, name);
     match major & GSS_ERRORS {
-        0 => Ok(credentials),
+        0 => Ok(Credentials { functions, handle }),
         _ => Err(GssError::of(functions, major, minor)),
     }
 }
@@ -198,16 +219,33 @@ pub fn default_realm() -> Option<String> {
     }
 }
 
-/// The keys with which this server accepts clients. The library reads the key table anew for each client, so new keys
-/// count at once, and the keys never expire here.
-pub struct AcceptorKeys {
-    functions: &'static Functions,
-    /// A `gss_cred_id_t`.
-    credentials: Handle,
+/// The name of the machine's key table, with its kind (`default_keytab_name` in krb5.conf).
+///
+/// # Errors
+/// The configuration of Kerberos cannot be read.
+fn default_key_table(functions: &Functions) -> Result<String, GssError> {
+    let mut context = ptr::null_mut();
+    let mut name = [0; KEY_TABLE_NAME_BYTES];
+    let length = c_int::try_from(name.len() - 1).expect("a small number");
+    // SAFETY: the pointers lead to a live handle, which the library sets unless it fails, and to so many bytes and one
+    // more, which stays 0. The context is used after it was made, and freed.
+    let has_one = unsafe {
+        (functions.krb5_init_context)(&raw mut context) == 0 && {
+            let has_one = (functions.krb5_kt_default_name)(context, name.as_mut_ptr(), length) == 0;
+            (functions.krb5_free_context)(context);
+            has_one
+        }
+    };
+    if !has_one {
+        return Err(GssError("krb5.conf cannot be read, or names no key table".to_owned()));
+    }
+    // SAFETY: the last byte at least is 0.
+    Ok(unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned())
 }
 
-// SAFETY: a credential of MIT Kerberos has a lock of its own, and belongs to no thread.
-unsafe impl Send for AcceptorKeys {}
+/// The keys with which this server accepts clients. The library reads the key table anew for each client, so new keys
+/// count at once, and the keys never expire here.
+pub struct AcceptorKeys(Credentials);
 
 impl AcceptorKeys {
     /// The keys of a principal, out of a key table. `keytab`: the path of its file; `None`: the machine's.
@@ -217,16 +255,7 @@ impl AcceptorKeys {
     pub fn of(principal: &str, keytab: Option<&str>) -> Result<AcceptorKeys, GssError> {
         let functions = loaded()?;
         let table = keytab.map(|path| (c"keytab", format!("FILE:{path}")));
-        let credentials = acquire(functions, principal, GSS_C_ACCEPT, table.into_iter().collect())?;
-        Ok(AcceptorKeys { functions, credentials })
-    }
-}
-
-impl Drop for AcceptorKeys {
-    fn drop(&mut self) {
-        let mut minor = 0;
-        // SAFETY: the credential is this object's alone, and no call with it is under way.
-        unsafe { (self.functions.gss_release_cred)(&raw mut minor, &raw mut self.credentials) };
+        acquire(functions, principal, GSS_C_ACCEPT, table.into_iter().collect()).map(AcceptorKeys)
     }
 }
 
@@ -255,7 +284,7 @@ pub struct Accepted {
 impl AcceptorContext {
     /// A context that is yet to be made.
     pub fn new(keys: &AcceptorKeys) -> AcceptorContext {
-        AcceptorContext(Context::new(keys.functions))
+        AcceptorContext(Context::new(keys.0.functions))
     }
 
     /// Takes a token of the client, until [`Accepted::client`] says who it is.
@@ -272,7 +301,7 @@ impl AcceptorContext {
             (functions.gss_accept_sec_context)(
                 &raw mut minor,
                 &raw mut self.0.context,
-                keys.credentials,
+                keys.0.handle,
                 &raw const input,
                 ptr::null(),
                 &raw mut client,

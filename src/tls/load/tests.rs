@@ -407,3 +407,21 @@ fn what_is_missing_or_does_not_fit_is_said() {
     let error = said(&side(golden("no_such.pem"), golden("cert_ec.pem")));
     assert!(error.contains("no_such.pem: it cannot be read"), "{error}");
 }
+
+#[test]
+fn a_certificate_that_was_shown_earlier_is_checked_as_if_it_were_shown_now() {
+    use rustls::pki_types::pem::PemObject as _;
+
+    let authority = Authority::new();
+    let own = authority.issue("server", |_| {});
+    let context = TlsContext::load(&authority.side(own)).unwrap();
+    let shown = |path: PathBuf| [CertificateDer::from_pem_file(path).unwrap()];
+    let good = shown(authority.issue("good", |_| {}));
+    assert_eq!(context.check_client(&good), Ok(()));
+    let past = |params: &mut CertificateParams| params.not_after = date_time_ymd(2020, 1, 1);
+    let why = context.check_client(&shown(authority.issue("old", past))).unwrap_err();
+    assert!(why.contains("expired"), "{why}");
+    let strangers = Authority::new().issue("a stranger", |_| {});
+    assert!(context.check_client(&shown(strangers)).is_err());
+    assert!(context.check_client(&[]).is_err());
+}

@@ -9,6 +9,7 @@ pub mod der;
 pub mod hostname;
 pub mod load;
 pub mod names;
+pub mod revocation;
 pub mod stores;
 pub mod verify;
 pub mod x500;

@@ -1,6 +1,7 @@
 //! What the ports of the clients speak: plain frames, TLS, or both; and how many TLS handshakes there are.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -47,8 +48,9 @@ impl Door {
 pub struct TlsPort {
     /// Gives the certificate and the rules for a new connection: they change when their files do.
     pub settings: Box<dyn Fn() -> Arc<ServerConfig> + Send + Sync>,
-    /// The subject of a certificate (DER) in the form of RFC 2253.
-    pub subject: fn(&[u8]) -> Result<String, String>,
+    /// The subject of a certificate (DER) in the form of RFC 2253, if its owner may connect from this address;
+    /// otherwise why not, as a clause about the client.
+    pub owner: Box<dyn Fn(&[u8], IpAddr) -> Result<String, String> + Send + Sync>,
     /// How long a client may say nothing (`ssl.handshakeDetectionTimeoutMillis`).
     pub detection: Duration,
     /// The handshakes of the process.

@@ -127,14 +127,12 @@ impl Connection {
     /// The handshake is over: the core hears of the connection, and of the certificate of its client.
     ///
     /// # Errors
-    /// The certificate names nobody.
+    /// The certificate names nobody, or somebody who may not connect from here.
     pub(super) fn introduce(&self) -> Result<(), String> {
         let port = self.door.tls().expect("a handshake needs a port with TLS");
-        let subject = self.socket.with_certificate(|certificate| (port.subject)(certificate));
-        let subject = subject.transpose().map_err(|error| {
-            format!("the subject of its client's certificate cannot be read: {error}")
-        })?;
-        self.become_known(subject.as_deref());
+        let address = self.remote.ip();
+        let owner = self.socket.with_certificate(|certificate| (port.owner)(certificate, address));
+        self.become_known(owner.transpose()?.as_deref());
         Ok(())
     }
 

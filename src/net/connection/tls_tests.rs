@@ -122,7 +122,7 @@ fn port(config: ServerConfig) -> Arc<TlsPort> {
     let config = Arc::new(config);
     Arc::new(TlsPort {
         settings: Box::new(move || config.clone()),
-        subject: |certificate| Ok(format!("{} bytes", certificate.len())),
+        owner: Box::new(|certificate, _| Ok(format!("{} bytes", certificate.len()))),
         detection: Duration::from_secs(5),
         handshakes: Handshakes::default(),
     })

@@ -68,6 +68,7 @@ impl Bench {
             audit_dropped: 0,
             handshakes: ringkeeper::metrics::HandshakeFigures::default(),
             link_handshakes: ringkeeper::metrics::HandshakeFigures::default(),
+            certificate_days: ringkeeper::metrics::CertificateDays::default(),
             ensemble: None,
         };
         let replica = Replica::new(options, recovered, now, 7);

@@ -343,7 +343,7 @@ fn bytes_beyond_ascii_are_read_as_java_reads_them_with_a_warning() {
 #[test]
 fn all_errors_are_reported_at_once_with_line_key_value_and_what_is_allowed() {
     let text = "tickTime=abc\nclientPort=70000\nsnapCount=1.5\nskipACL=maybe\na=\\u12\n\
-                ssl.crl=true\nminSessionTimeout=5\nmaxSessionTimeout=4\n";
+                ssl.ocsp=true\nminSessionTimeout=5\nmaxSessionTimeout=4\n";
     let errors = file_with("zoo.cfg", text, &[], &[]).into_result().unwrap_err();
     let messages: Vec<_> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -358,10 +358,10 @@ fn all_errors_are_reported_at_once_with_line_key_value_and_what_is_allowed() {
             "zoo.cfg:4: skipACL = maybe: allowed: yes or no; ZooKeeper silently takes its default, \
              no, instead: remove the line to keep that",
             "zoo.cfg:5: \\u must be followed by four hexadecimal digits",
-            "zoo.cfg:6: ssl.crl = true: Java fetches lists of revoked certificates, or asks for each, at the address \
-             that a certificate names, while a connection waits; that is not built yet, and without it revoked \
-             certificates would pass. Set it to false, and take revoked certificates, or their issuer, out of the \
-             trust store",
+            "zoo.cfg:6: ssl.ocsp = true: Java asks about each certificate at the address that it names, while a \
+             connection waits; that is not built yet, and without it revoked certificates would pass. Set it to \
+             false, and name a file with lists of revoked certificates (ringkeeper.ssl.crl.location, \
+             ringkeeper.ssl.quorum.crl.location)",
             "zoo.cfg:7: minSessionTimeout: minSessionTimeout (5 ms) must not be larger than \
              maxSessionTimeout (4 ms)",
         ]
@@ -386,7 +386,7 @@ fn what_would_weaken_security_is_refused_unless_it_is_switched_off() {
     let refused: Vec<&Key> =
         keys::all().filter(|key| matches!(key.fate, Fate::Refused { .. })).collect();
     let names: Vec<_> = refused.iter().map(|key| key.name).collect();
-    for expected in ["ssl.crl", "ssl.quorum.ocsp"] {
+    for expected in ["ssl.ocsp", "ssl.quorum.ocsp"] {
         assert!(names.contains(&expected), "{expected}");
     }
     for key in refused {

@@ -53,6 +53,11 @@ fn the_corpus_of_quorum_port_passes() {
 }
 
 #[test]
+fn the_corpus_of_tls_dialled_passes() {
+    run("tls_dialled", targets::tls_dialled::seeds(), targets::tls_dialled::run);
+}
+
+#[test]
 fn the_corpus_of_tls_records_passes() {
     run("tls_records", targets::tls_records::seeds(), targets::tls_records::run);
 }
@@ -179,6 +184,7 @@ fn run_one(target: &str, bytes: &[u8]) {
         "snapshot_load" => targets::snapshot_load::run(bytes),
         "snapshot_stream" => targets::snapshot_stream::run(bytes),
         "stores" => targets::stores::run(bytes),
+        "tls_dialled" => targets::tls_dialled::run(bytes),
         "tls_records" => targets::tls_records::run(bytes),
         "tree_model" => targets::tree_model::run(bytes),
         "txnlog_replay" => targets::txnlog_replay::run(bytes),

@@ -274,6 +274,94 @@ fn servers_that_do_not_prove_who_they_are_are_kept_out_and_the_log_says_why() {
 }
 
 #[test]
+fn a_server_whose_certificate_is_revoked_is_kept_out_when_the_others_have_the_list() {
+    let _turn = turn();
+    let authority = Authority::new("one");
+    let mut ensemble = secured(&vec![(ours(), VOTER); 3], &authority);
+    let lists = authority.revoke(&[]);
+    let line = format!("ringkeeper.ssl.quorum.crl.location={}", lists.display());
+    let key = authority.issue_numbered(7, "127.0.0.1");
+    let key = format!("ssl.quorum.keyStore.location={}", key.display());
+    for id in [1, 2] {
+        ensemble.reconfigure(id, |config| config.line(&line).line("ssl.quorum.crl=true"));
+    }
+    ensemble.reconfigure(3, |config| config.line(&key));
+    ensemble.start_all();
+    let days = ensemble.mntr(1, "quorum_tls_certificate_days_left").unwrap();
+    assert!(days.parse::<i64>().unwrap() > 20_000, "{days}");
+    assert_eq!(ensemble.mntr(1, "client_tls_certificate_days_left"), None);
+    // The list is read at once, though sslQuorumReloadCertFiles is not set.
+    ensemble.kill(3);
+    authority.revoke(&[7]);
+    for id in [1, 2] {
+        ensemble.server(id).reload_certificates();
+        let say = "the certificate of this server is";
+        wait_until(|| log_of(&ensemble, id).matches(say).count() == 2);
+    }
+    ensemble.wait_leader_among(&[1, 2], LIMIT);
+    ensemble.spawn(3);
+    let words = ["WARN", "connection from 127.0.0.1", "refused", "it is revoked"];
+    wait_for_line(&ensemble, &[1, 2], &words);
+    // Who dials it refuses it as well.
+    let words = ["WARN", "connection to the server at", "failed", "it is revoked"];
+    wait_for_line(&ensemble, &[1, 2], &words);
+    assert_eq!(ensemble.mode(3), None, "it takes no part");
+    assert!(!log_of(&ensemble, 3).contains("evoked"), "{}", log_of(&ensemble, 3));
+    authority.revoke(&[8]);
+    for id in [1, 2] {
+        ensemble.server(id).reload_certificates();
+    }
+    ensemble.wait_serving(3);
+}
+
+#[test]
+fn an_observer_learns_from_a_follower_over_tls_and_one_without_tls_is_refused() {
+    let _turn = turn();
+    let authority = Authority::new("one");
+    let mut members = vec![(ours(), VOTER); 3];
+    members.extend([(ours(), OBSERVER), (ours(), OBSERVER)]);
+    let mut ensemble = secured(&members, &authority);
+    // Server 1 follows, since the largest id leads first; it alone serves observers.
+    let port = {
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        held.local_addr().unwrap().port()
+    };
+    for id in [1, 4, 5] {
+        ensemble.reconfigure(id, |config| config.line(&format!("observerMasterPort={port}")));
+    }
+    // The last one understands TLS, and speaks without it itself.
+    ensemble.reconfigure(5, |config| config.line("sslQuorum=false").line("portUnification=true"));
+    for id in [1, 2, 3] {
+        ensemble.spawn(id);
+    }
+    assert_eq!(ensemble.wait_leader_among(&[1, 2, 3], LIMIT), 3);
+    ensemble.wait_serving(1);
+    ensemble.spawn(4);
+    ensemble.wait_serving(4);
+    assert_eq!(ensemble.mode(4), Some(Mode::Observer));
+    assert_eq!(ensemble.mntr(4, "observer_master_id").as_deref(), Some("1"));
+    let mut session = Session::open(ensemble.address(3), LONG_MS).unwrap();
+    session.create("/seen", Some(&[7; 100_000]), OPEN_ACL, 0).unwrap();
+    session.close().unwrap();
+    let mut session = Session::open(ensemble.address(4), LONG_MS).unwrap();
+    let begun = Instant::now();
+    while session.get_data("/seen", false).is_err() {
+        assert!(begun.elapsed() < LIMIT, "the observer does not learn");
+        thread::sleep(Duration::from_millis(20));
+    }
+    session.close().unwrap();
+    assert_eq!(ensemble.mntr(1, "synced_observers").as_deref(), Some("1"));
+    ensemble.spawn(5);
+    let words = ["WARN", "refused", "it speaks without TLS"];
+    wait_for_line(&ensemble, &[1, 2, 3], &words);
+    let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stranger.write_all(&[0; 40]).unwrap();
+    assert_eq!(stranger.read(&mut [0; 10]).unwrap_or(0), 0);
+    wait_for_line(&ensemble, &[1], &["WARN", "observerMasterPort", "it speaks without TLS"]);
+    assert_eq!(ensemble.mode(5), None, "it takes no part");
+}
+
+#[test]
 fn a_store_that_cannot_be_used_ends_the_start_and_config_check_says_so() {
     let authority = Authority::new("one");
     let mut ensemble = secured(&vec![(ours(), VOTER); 3], &authority);

@@ -30,7 +30,10 @@ struct Secured {
 
 impl Secured {
     fn start(lines: &[&str]) -> Secured {
-        let certificates = Certificates::new();
+        Secured::start_with(Certificates::new(), lines)
+    }
+
+    fn start_with(certificates: Certificates, lines: &[&str]) -> Secured {
         let port = free_port();
         let mut config = Config::new().line(&format!("secureClientPort={port}"));
         for (key, file) in [("keyStore", "server.pem"), ("trustStore", "authority.pem")] {
@@ -306,4 +309,78 @@ fn new_certificates_are_taken_without_a_restart_and_broken_ones_are_not() {
         text(&output)
     );
     assert_eq!(String::from_utf8_lossy(&output.stdout), "imok", "{}", text(&output));
+}
+
+#[test]
+fn a_revoked_certificate_is_refused_and_a_new_list_counts_without_a_restart() {
+    let certificates = Certificates::new();
+    let lists = certificates.revoke(&["bob"]);
+    let line = format!("ringkeeper.ssl.crl.location={}", lists.display());
+    let secured = Secured::start_with(certificates, &[&line, "ssl.crl=true"]);
+    let asks = |who: &str| text(&secured.openssl_as(who, "ruok"));
+    assert!(asks("alice").contains("imok"));
+    let answer = asks("bob");
+    assert!(!answer.contains("imok") && !answer.contains("revoked"), "{answer}");
+    secured.server.wait_for_log("it is revoked: a list of its issuer");
+    secured
+        .server
+        .wait_for_log("a list says which certificates CN=authority,O=Ringkeeper has revoked");
+    // What cannot be used is said, and changes nothing.
+    std::fs::write(&lists, "no list").unwrap();
+    secured.server.wait_for_log("ringkeeper.ssl.crl.location");
+    assert!(!asks("bob").contains("imok") && asks("alice").contains("imok"));
+    secured.certificates.revoke(&["alice"]);
+    secured.server.reload_certificates();
+    secured.server.wait_for_log("SIGUSR1: reading the certificates again");
+    let begun = Instant::now();
+    while asks("alice").contains("imok") {
+        assert!(begun.elapsed() < PATIENCE, "{}", secured.server.log_tail(40));
+    }
+    assert!(asks("bob").contains("imok"));
+    assert!(secured.mntr("client_tls_certificate_days_left") > 20_000);
+    assert!(!secured.server.four_letter("mntr").contains("quorum_tls_certificate_days_left"));
+}
+
+#[test]
+fn a_client_must_connect_from_the_address_in_its_certificate_if_that_is_demanded() {
+    let secured = Secured::start(&["ssl.clientHostnameVerification=true"]);
+    let output = secured.openssl_as("alice", "ruok");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "imok", "{}", text(&output));
+    let output = secured.openssl_as("elsewhere", "ruok");
+    assert!(!text(&output).contains("imok"), "{}", text(&output));
+    secured.server.wait_for_log(
+        "its client's certificate names elsewhere.example, and not 127.0.0.1, from where it connects",
+    );
+}
+
+#[test]
+fn a_hangup_reloads_the_certificates_of_a_server_that_was_started_without_a_terminal() {
+    let mut secured = Secured::start(&[]);
+    secured.server.kill();
+    let folder = secured.server.folder().to_owned();
+    // As `nohup` and `zkServer.sh start` do it.
+    let mut child = Command::new("bash")
+        .args(["-c", "trap '' HUP; exec \"$0\" server zoo.cfg"])
+        .arg(env!("CARGO_BIN_EXE_ringkeeper"))
+        .current_dir(&folder)
+        .stderr(std::fs::File::create(folder.join("hangup.log")).unwrap())
+        .spawn()
+        .unwrap();
+    let log = || std::fs::read_to_string(folder.join("hangup.log")).unwrap();
+    let wait = |words: &str| {
+        let begun = Instant::now();
+        while !log().contains(words) {
+            assert!(begun.elapsed() < PATIENCE, "{words}:\n{}", log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    wait("serving clients");
+    let pid = rustix::process::Pid::from_child(&child);
+    let send = |signal| rustix::process::kill_process(pid, signal).unwrap();
+    send(rustix::process::Signal::HUP);
+    wait("SIGHUP: reading the certificates again");
+    wait("the files are as they were");
+    assert!(child.try_wait().unwrap().is_none(), "{}", log());
+    send(rustix::process::Signal::TERM);
+    assert!(child.wait().unwrap().success(), "{}", log());
 }

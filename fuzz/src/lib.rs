@@ -43,6 +43,7 @@ pub mod seeds;
 pub mod snapshot_load;
 pub mod snapshot_stream;
 pub mod stores;
+pub mod tls_dialled;
 pub mod tls_records;
 pub mod tree_model;
 pub mod txnlog_replay;

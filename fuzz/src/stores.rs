@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use ringkeeper::tls::certificate::Certificate;
 use ringkeeper::tls::hostname::Names;
+use ringkeeper::tls::revocation::Revocations;
 use ringkeeper::tls::stores::{StoreKind, key_entry, trusted};
 use ringkeeper::tls::verify::Trust;
 use ringkeeper::tls::x500::{common_names, rfc2253};
@@ -19,10 +20,16 @@ const PASSWORD: &str = "changeit";
 pub fn run(data: &[u8]) {
     let Some((&choice, data)) = data.split_first() else { return };
     match choice % 4 {
-        0 => store(data, StoreKind::Pem),
+        0 => {
+            store(data, StoreKind::Pem);
+            lists(data);
+        }
         1 => store(data, StoreKind::Pkcs12),
         2 => store(&hashed(data), StoreKind::Jks),
-        _ => certificate(data),
+        _ => {
+            certificate(data);
+            lists(data);
+        }
     }
 }
 
@@ -41,9 +48,18 @@ fn store(data: &[u8], kind: StoreKind) {
         Ok(found) => {
             assert!(!found.is_empty(), "a trust store without a certificate");
             found.iter().for_each(|it| certificate(it));
-            let _ = Trust::new(found, provider());
+            let _ = Trust::new(found, provider(), None);
         }
         Err(problem) => assert!(!problem.to_string().is_empty()),
+    }
+}
+
+/// Lists of revoked certificates, of which those that are read say who has issued them.
+fn lists(data: &[u8]) {
+    let algorithms = &provider().signature_verification_algorithms;
+    match Revocations::read(data, &[], algorithms, false) {
+        Ok(lists) => assert!(!lists.in_use().is_empty(), "a file of lists without one"),
+        Err(clause) => assert!(!clause.is_empty(), "there is a reason"),
     }
 }
 
@@ -93,6 +109,9 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         golden!(2, "trust_keytool.jks"),
         golden!(3, "ec.der"),
         golden!(3, "rsa_version1.der"),
+        golden!(0, "revoked.pem"),
+        golden!(0, "revoked_version1.pem"),
+        golden!(3, "revoked.der"),
     ]
     .into_iter()
     .map(|(choice, name, bytes)| {

@@ -149,6 +149,15 @@ pub enum AuthFailed {
     WrongEnsemble,
 }
 
+/// What the name is for which a client looks, if it may stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnsembleName {
+    /// One of this ensemble.
+    Ours,
+    /// The client gives none, or none is configured.
+    NotCompared,
+}
+
 /// Turns credentials into identities.
 #[derive(Clone, Debug, Default)]
 pub struct Authentication {
@@ -207,20 +216,25 @@ impl Authentication {
                 Ok(identities)
             }
             Some("ip") => Ok(vec![ip_identity(remote)]),
-            Some("ensemble") => {
-                let Some(names) = &self.options.ensemble_names else {
-                    return Err(AuthFailed::Refused);
-                };
-                let name = auth.unwrap_or_default();
-                let is_ours = || std::str::from_utf8(name).is_ok_and(|name| names.contains(name));
-                // ZooKeeper: EnsembleAuthenticationProvider, without names, accepts every client.
-                if name.is_empty() || names.is_empty() || is_ours() {
-                    Ok(Vec::new())
-                } else {
-                    Err(AuthFailed::WrongEnsemble)
-                }
-            }
+            Some("ensemble") => self.compare_ensemble(auth).map(|_| Vec::new()),
             _ => Err(AuthFailed::Refused),
+        }
+    }
+
+    /// Compares the name of the ensemble for which a client looks with the names of this one.
+    ///
+    /// # Errors
+    /// The scheme is unknown, or the client looks for another ensemble; the connection is to be closed.
+    // ZooKeeper: EnsembleAuthenticationProvider.handleAuthentication accepts every client if no names are configured.
+    pub fn compare_ensemble(&self, auth: Option<&[u8]>) -> Result<EnsembleName, AuthFailed> {
+        let names = self.options.ensemble_names.as_ref().ok_or(AuthFailed::Refused)?;
+        let name = auth.unwrap_or_default();
+        if name.is_empty() || names.is_empty() {
+            return Ok(EnsembleName::NotCompared);
+        }
+        match std::str::from_utf8(name).is_ok_and(|name| names.contains(name)) {
+            true => Ok(EnsembleName::Ours),
+            false => Err(AuthFailed::WrongEnsemble),
         }
     }
 

@@ -22,8 +22,8 @@ mod table;
 mod x500;
 
 pub use authenticate::{
-    AuthFailed, Authentication, AuthenticationOptions, DigestAlgorithm, add_identities, digest_of,
-    ip_identity,
+    AuthFailed, Authentication, AuthenticationOptions, DigestAlgorithm, EnsembleName,
+    add_identities, digest_of, ip_identity,
 };
 pub use ip::host_text;
 pub use list::{AclList, Identity, bytes_of};

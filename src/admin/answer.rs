@@ -287,6 +287,7 @@ pub fn mntr(brief: &Brief<'_>, facts: Option<&PeerFacts>, now: MonoUs) -> String
     metrics::each_room(brief.stats, brief.gauges, &mut sink);
     metrics::each_audit(brief.gauges, &mut sink);
     metrics::each_link(brief.gauges, &mut sink);
+    metrics::each_certificate(brief.gauges, &mut sink);
     if let Some(facts) = facts {
         metrics::quorum::each(facts, is_read_only, now, &mut sink);
     }

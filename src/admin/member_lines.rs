@@ -211,6 +211,7 @@ mod tests {
             connections_refused: 0,
             handshakes: crate::metrics::HandshakeFigures::default(),
             link_handshakes: crate::metrics::HandshakeFigures::default(),
+            certificate_days: crate::metrics::CertificateDays::default(),
             drop_probability: 0.0,
             digest_mismatches: 0,
             disk_is_full: false,
@@ -312,7 +313,8 @@ mod tests {
                 || metrics::HELD_OWN.contains(&name.strip_prefix("zk_").unwrap())
                 || metrics::ROOM_OWN.contains(&name.strip_prefix("zk_").unwrap())
                 || metrics::AUDIT_OWN.contains(&name.strip_prefix("zk_").unwrap())
-                || metrics::LINKS_OWN.contains(&name.strip_prefix("zk_").unwrap());
+                || metrics::LINKS_OWN.contains(&name.strip_prefix("zk_").unwrap())
+                || metrics::CERTIFICATES_OWN.contains(&name.strip_prefix("zk_").unwrap());
             // Counters of 3.10, which 3.9 does not have.
             let is_newer = name.starts_with("zk_op_count_");
             let is_theirs = is_newer || theirs.contains(&format!("{name}\t"));

@@ -21,7 +21,7 @@ use crate::admin::answer::{Brief, FolderBytes, Lines, TooLong};
 use crate::id::{ConnectionId, SessionId};
 use crate::limits;
 use crate::metrics::process::{FileDescriptors, Machine, Memory, folder_bytes};
-use crate::metrics::{Gauges, HandshakeFigures, Held, Stalls};
+use crate::metrics::{CertificateDays, Gauges, HandshakeFigures, Held, Stalls};
 use crate::peer::Member;
 use crate::replica::{ConnectionFacts, Replica};
 use crate::time::{MonoUs, Now, WallMs};
@@ -48,6 +48,8 @@ pub struct Desk {
     pub handshakes: HandshakeFigures,
     /// TLS handshakes with other servers.
     pub link_handshakes: HandshakeFigures,
+    /// How long the certificates of this server are valid.
+    pub certificate_days: CertificateDays,
     /// Additional information on a member of an ensemble; `None`: the server is standalone.
     pub ensemble: Option<EnsembleDesk>,
 }
@@ -137,6 +139,7 @@ impl Desk {
                 gauges.audit_dropped = self.audit_dropped;
                 gauges.handshakes = self.handshakes;
                 gauges.link_handshakes = self.link_handshakes;
+                gauges.certificate_days = self.certificate_days;
                 mntr(replica, &self.brief(replica, &gauges, mode), now)
             }
             FourLetterWord::Ruok => "imok".to_owned(),
@@ -288,6 +291,7 @@ fn gauges(replica: &Replica, asking: Asking, now: Now) -> Gauges {
         connections_refused: 0,
         handshakes: HandshakeFigures::default(),
         link_handshakes: HandshakeFigures::default(),
+        certificate_days: CertificateDays::default(),
         digest_mismatches: database.digest_mismatches(),
         disk_is_full: replica.is_disk_full(),
         audit_dropped: 0,

@@ -79,12 +79,6 @@ fn side(reading: &mut Reading, defaults: TlsSide, is_used: bool) -> TlsSide {
     }
     // ZooKeeper: X509Util.isClientHostnameVerificationEnabled.
     side.client_hostname_verification &= side.hostname_verification;
-    if side.client_hostname_verification && prefix == "ssl." {
-        let text = "that the certificate of a client must name its address is not built yet, and without it any \
-            certificate of a trusted issuer would pass from anywhere; set it to false to accept that"
-            .to_owned();
-        complain(reading, &key("clientHostnameVerification"), is_used, Problem::Refused, text);
-    }
     match reading.text(&key("clientAuth")).map(str::to_ascii_lowercase).as_deref() {
         Some("none") => side.client_auth = ClientAuth::None,
         Some("want") => side.client_auth = ClientAuth::Want,
@@ -92,6 +86,7 @@ fn side(reading: &mut Reading, defaults: TlsSide, is_used: bool) -> TlsSide {
     }
     protocols(reading, &mut side, is_used);
     suites(reading, &mut side, is_used);
+    revocation_lists(reading, &mut side, is_used);
     if is_used && side.key_store.is_none() {
         let text =
             "not set, but required for TLS: name the file with the private key and its certificate";
@@ -171,6 +166,29 @@ fn suites(reading: &mut Reading, side: &mut TlsSide, is_used: bool) {
             side.cipher_suites = Some(chosen.usable);
         }
         Err(text) => complain(reading, &key, is_used, Problem::Refused, text),
+    }
+}
+
+// ZooKeeper: X509Util.createTrustManager; Java fetches the lists at the addresses that certificates name.
+fn revocation_lists(reading: &mut Reading, side: &mut TlsSide, is_used: bool) {
+    let prefix = side.prefix;
+    let location = format!("ringkeeper.{prefix}crl.location");
+    side.revocation_lists =
+        reading.text(&location).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let crl = format!("{prefix}crl");
+    side.demands_revocation_list = bool_of(reading, &crl).unwrap_or(false);
+    if side.demands_revocation_list && side.revocation_lists.is_none() {
+        let text = format!(
+            "true, but {location} is not set: Java fetches the lists of revoked certificates while a connection waits, \
+             and this server reads them from that file. Name a file with the lists of all issuers, or set {crl} to \
+             false and take revoked certificates out of the trust store"
+        );
+        complain(reading, &crl, is_used, Problem::Refused, text);
+    }
+    if side.revocation_lists.is_some() && side.trust_store.is_none() && is_used {
+        let origin = reading.origin(&location);
+        let text = format!("has no effect without {prefix}trustStore.location");
+        reading.note(Level::Warn, &origin, &location, text);
     }
 }
 

@@ -6,6 +6,14 @@ pub const STORE_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of a file with a password.
 pub const PASSWORD_FILE_BYTES_MAX: u64 = 64 * 1024;
 
+/// Bytes of a file of revoked certificates: some hundred thousand of them. Each handshake hashes the list of the issuer
+/// whole to check its signature (`webpki`), which takes a few milliseconds for a list of this size, as long as the
+/// handshake itself.
+pub const REVOCATION_BYTES_MAX: u64 = 4 << 20;
+
+/// Lists of revoked certificates in one file. An issuer has one, or one for each part of its certificates.
+pub const REVOCATION_LISTS_MAX: usize = 256;
+
 /// Certificates in one store. Java's list has some 150.
 pub const STORE_CERTIFICATES_MAX: usize = 4096;
 

@@ -5,6 +5,7 @@
 //! module measures nothing.
 
 mod audit;
+mod certificates;
 mod held;
 mod links;
 mod names;
@@ -14,6 +15,7 @@ mod room;
 mod stalls;
 
 pub use audit::{OWN as AUDIT_OWN, each as each_audit};
+pub use certificates::{CertificateDays, OWN as CERTIFICATES_OWN, each as each_certificate};
 pub use held::{Held, OWN as HELD_OWN, each as each_held};
 pub use links::{OWN as LINKS_OWN, each as each_link};
 pub(crate) use names::rounded;

@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use crate::metrics::CertificateDays;
 use crate::metrics::process::FileDescriptors;
 use crate::proto::OpCode;
 use crate::replica::{Latency, Stats};
@@ -59,6 +60,8 @@ pub struct Gauges {
     pub handshakes: HandshakeFigures,
     /// TLS handshakes with other servers, whose number is bounded otherwise.
     pub link_handshakes: HandshakeFigures,
+    /// How long the certificates of this server are valid.
+    pub certificate_days: CertificateDays,
     /// Digests of the tree that differed from the one in the transaction.
     pub digest_mismatches: u64,
     /// Whether writes are refused because the disk is full.
@@ -124,6 +127,9 @@ fn each_counter(stats: &Stats, gauges: &Gauges, sink: &mut dyn FnMut(&str, Value
         ("connection_rejected", stats.connections_rejected + gauges.connections_refused),
         ("tls_handshake_exceeded", gauges.handshakes.exceeded),
         ("unsuccessful_handshake", gauges.handshakes.failed),
+        ("ensemble_auth_success", stats.ensemble_auth.success),
+        ("ensemble_auth_fail", stats.ensemble_auth.fail),
+        ("ensemble_auth_skip", stats.ensemble_auth.skip),
         ("stale_sessions_expired", stats.sessions_expired),
         ("large_requests_rejected", stats.large_requests_rejected),
         ("digest_mismatches_count", gauges.digest_mismatches),
@@ -352,9 +358,6 @@ pub const WITHOUT_MEANING: &[(&str, &[&str])] = &[
         "figures that are not kept",
         &[
             "connection_drop_count",
-            "ensemble_auth_fail",
-            "ensemble_auth_skip",
-            "ensemble_auth_success",
             "read_per_namespace",
             "write_per_namespace",
             "sessionless_connections_expired",

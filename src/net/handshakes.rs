@@ -1,6 +1,7 @@
 //! What the ports of the clients speak: plain frames, TLS, or both; and how many TLS handshakes there are.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -44,6 +45,9 @@ impl Door {
     }
 }
 
+/// Says who owns a certificate that comes from an address; an error is the reason for which he may not connect.
+type Owner = dyn Fn(&[u8], IpAddr) -> Result<String, String> + Send + Sync;
+
 /// Checks a certificate with those of its issuers; an error is the reason.
 type CheckAgain = dyn Fn(&[CertificateDer<'_>]) -> Result<(), String> + Send + Sync;
 
@@ -51,11 +55,12 @@ type CheckAgain = dyn Fn(&[CertificateDer<'_>]) -> Result<(), String> + Send + S
 pub struct TlsPort {
     /// Gives the certificate and the rules for a new connection: they change when their files do.
     pub settings: Box<dyn Fn() -> Arc<ServerConfig> + Send + Sync>,
-    /// The subject of a certificate (DER) in the form of RFC 2253.
-    pub subject: fn(&[u8]) -> Result<String, String>,
-    /// Checks again, under the rules for a new connection, the certificate that a client has shown in an earlier
-    /// session, with those of its issuers; an error is the reason, for the log. A handshake that resumes a session
-    /// checks none, and brings new tickets: one whose certificate has expired since could go on for ever.
+    /// The subject of a certificate (DER) in the form of RFC 2253, if its owner may connect from this address; otherwise
+    /// why not, as a clause about the client.
+    pub owner: Box<Owner>,
+    /// Checks again, under the rules for a new connection, the certificate that a client has shown in an earlier session,
+    /// with those of its issuers; an error is the reason, for the log. A handshake that resumes a session checks none,
+    /// and brings new tickets: one whose certificate has expired since could go on for ever.
     pub check_again: Box<CheckAgain>,
     /// How long a client may say nothing (`ssl.handshakeDetectionTimeoutMillis`).
     pub detection: Duration,

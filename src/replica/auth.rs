@@ -72,6 +72,11 @@ impl Service {
                 let key = self.database.node("/key");
                 authentication.authenticate_by_key(packet.auth, key.and_then(|node| node.data()))
             }
+            Some("ensemble") => {
+                let compared = authentication.compare_ensemble(packet.auth);
+                self.stats.ensemble_auth.count(compared);
+                compared.map(|_| vec![])
+            }
             // ZooKeeper: X509AuthenticationProvider.handleAuthentication looks at the certificate again, and not at
             // what the request says.
             Some("x509") if shown.iter().any(|identity| &*identity.scheme == "x509") => Ok(vec![]),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use hdrhistogram::Histogram;
 
+use crate::acl::{AuthFailed, EnsembleName};
 use crate::id::{ConnectionId, SessionId, Zxid};
 use crate::proto::OpCode;
 use crate::time::{MonoUs, WallMs};
@@ -63,6 +64,8 @@ pub struct Stats {
     pub watches_refused: u64,
     /// Failed `auth` packets (`auth_failed_count`).
     pub auth_failed: u64,
+    /// Clients that named the ensemble for which they look.
+    pub ensemble_auth: EnsembleAuth,
     /// Large requests refused (`large_requests_rejected`).
     pub large_requests_rejected: u64,
     /// Requests answered with −112 or −118.
@@ -141,6 +144,30 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_US_MAX, 2).expect("the bounds are in order")
 }
 
+/// What became of `auth` packets of the scheme `ensemble`.
+// ZooKeeper: EnsembleAuthenticationProvider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EnsembleAuth {
+    /// The name was one of this ensemble's (`ensemble_auth_success`).
+    pub success: u64,
+    /// It was another one, and the connection was closed (`ensemble_auth_fail`).
+    pub fail: u64,
+    /// There was no name, or none to compare it with (`ensemble_auth_skip`).
+    pub skip: u64,
+}
+
+impl EnsembleAuth {
+    pub(super) fn count(&mut self, compared: Result<EnsembleName, AuthFailed>) {
+        match compared {
+            Ok(EnsembleName::Ours) => self.success += 1,
+            Ok(EnsembleName::NotCompared) => self.skip += 1,
+            Err(AuthFailed::WrongEnsemble) => self.fail += 1,
+            // Without the scheme there is nobody who counts.
+            Err(AuthFailed::Refused | AuthFailed::TooMuch) => {}
+        }
+    }
+}
+
 impl Stats {
     /// The counters of a replica that starts now: all are zero.
     pub fn new(wall: WallMs, mono: MonoUs) -> Stats {
@@ -171,6 +198,7 @@ impl Stats {
             requests_malformed: 0,
             watches_refused: 0,
             auth_failed: 0,
+            ensemble_auth: EnsembleAuth::default(),
             large_requests_rejected: 0,
             session_errors: 0,
             writes_refused_disk_full: 0,

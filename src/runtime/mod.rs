@@ -56,7 +56,7 @@ pub use memory::{MemoryOfProcess, memory_of_process};
 pub use reactor::{Inbox, Reactor, Readiness, Registration, SocketOwner, Timer};
 pub use reading::Reading;
 pub use ring::RingError;
-pub use signals::{StopFlag, watch_signals};
+pub use signals::{StopFlag, ignore_hangups_as_before, watch_signals};
 pub use time_slice::{Slices, set_slices};
 pub use unforeseeable::unforeseeable_bytes;
 pub use user::way_out_for_user;

@@ -1,8 +1,10 @@
-//! Signal handling. SIGTERM, SIGINT and SIGHUP end the server in order; if that hangs, another one ends it at
-//! once. SIGQUIT makes it log what it is doing; for the others it logs that they have no effect.
+//! Signal handling. SIGTERM, SIGINT and SIGHUP end the server in order; if that hangs, another one ends it at once.
+//! SIGQUIT makes it log what it is doing, and SIGUSR1 makes it read its certificates again; for the others it logs
+//! that they have no effect.
 //!
 //! A JVM does the same with the first four: it prints its threads on SIGQUIT and continues, and ends in order
-//! on SIGHUP unless SIGHUP was ignored when it started, as with `nohup` and `zkServer.sh start`.
+//! on SIGHUP unless SIGHUP was ignored when it started, as with `nohup` and `zkServer.sh start`. Where it was ignored,
+//! it means the same as SIGUSR1 here.
 
 use std::fs;
 use std::io;
@@ -57,6 +59,18 @@ fn count_continued() -> io::Result<()> {
     unsafe { signal_hook::low_level::register(SIGCONT, count) }.map(drop)
 }
 
+/// Whether SIGHUP was ignored when this process started.
+static HANGUPS_ARE_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Ignores SIGHUP again if it was ignored at the start: for the program that takes the place of this one, because
+/// execve(2) keeps what is ignored and forgets handlers.
+pub fn ignore_hangups_as_before() {
+    if HANGUPS_ARE_IGNORED.load(Ordering::Relaxed) {
+        // SAFETY: SIG_IGN is no function that could run at a bad moment, and SIGHUP may be ignored.
+        unsafe { libc::signal(SIGHUP, libc::SIG_IGN) };
+    }
+}
+
 /// An orderly end takes less than this. Until then further signals are ignored: shells and supervisors often
 /// send one to the process and one to its group.
 const ORDERLY: Duration = Duration::from_secs(2);
@@ -65,7 +79,8 @@ const ORDERLY: Duration = Duration::from_secs(2);
 const IMPATIENT_EXIT_CODE: i32 = 130;
 
 /// Starts the thread that waits for signals. At the first one that ends the server it calls `asked`
-/// with its name, sets `stop` and rings `bells`.
+/// with its name, sets `stop` and rings `bells`. `reload` lets the server read its certificates again; false: it uses
+/// none.
 ///
 /// # Errors
 /// The system refuses the handlers or the thread.
@@ -73,12 +88,11 @@ pub fn watch_signals(
     stop: StopFlag,
     bells: Vec<Doorbell>,
     asked: impl Fn(&str) + Send + 'static,
+    reload: impl Fn() -> bool + Send + 'static,
 ) -> io::Result<()> {
     // Without a handler each of these ends the process at once, SIGXFSZ in the middle of a write.
-    let mut watched = vec![SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGXFSZ];
-    if !is_ignored(SIGHUP) {
-        watched.push(SIGHUP);
-    }
+    let watched = [SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGXFSZ, SIGHUP];
+    HANGUPS_ARE_IGNORED.store(is_ignored(SIGHUP), Ordering::Relaxed);
     let mut signals = Signals::new(watched)?;
     count_continued()?;
     std::thread::Builder::new().name("rk-signals".into()).spawn(move || {
@@ -91,6 +105,13 @@ pub fn watch_signals(
                     stop.summary.store(true, Ordering::Release);
                     bells.iter().for_each(Doorbell::ring);
                 }
+                // A terminal that closes sends it too, and nobody wants a line about that.
+                SIGHUP if HANGUPS_ARE_IGNORED.load(Ordering::Relaxed) => {
+                    if reload() {
+                        tracing::info!("SIGHUP: reading the certificates again");
+                    }
+                }
+                SIGUSR1 if reload() => tracing::info!("SIGUSR1: reading the certificates again"),
                 SIGUSR1 | SIGUSR2 => tracing::info!(
                     "{}: has no effect, the server continues; SIGQUIT makes it log what it is \
                      doing, SIGTERM ends it",

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::limits;
-use crate::runtime::{RingError, StopFlag, free_bytes};
+use crate::runtime::{RingError, StopFlag, free_bytes, ignore_hangups_as_before};
 
 /// The variable of the environment that holds the note: what the earlier run lacked (`room` or `memory`), a space,
 /// and how often in a row, in decimal digits.
@@ -172,6 +172,7 @@ pub fn start_again(before: Option<Earlier>, lack: Lack) -> Option<io::Error> {
     // The file of the running program, also if an upgrade has replaced or removed its path meanwhile.
     let mut program = Command::new("/proc/self/exe");
     program.arg0(name).args(arguments).env(VARIABLE, next.note());
+    ignore_hangups_as_before();
     Some(program.exec())
 }
 

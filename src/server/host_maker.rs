@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::again::{Failure, Lack};
+use super::certificates::Certificates;
 use super::client_port::ClientPort;
-use super::host::{ClientSide, Deliver, Disk, Host, Parts};
+use super::host::{ClientSide, Deliver, Disk, Host, Parts, TlsFigures};
 use super::membership::Teller;
 use super::past::Past;
 use super::recover::{self, Opener};
@@ -51,6 +52,8 @@ pub struct HostMaker {
     pub secure_port: Option<u16>,
     /// Counts TLS handshakes of clients.
     pub handshakes: Handshakes,
+    /// The certificates of this server, for its clients and for other servers.
+    pub certificates: (Option<Certificates>, Option<Certificates>),
     /// TLS between servers.
     pub link_tls: Option<Arc<LinkTls>>,
 }
@@ -80,6 +83,7 @@ impl HostMaker {
             audit,
             secure_port,
             handshakes,
+            certificates,
             link_tls,
         } = self;
         let clock = Clock::start();
@@ -125,7 +129,10 @@ impl HostMaker {
             peer_address_check: between.peer_address_check,
         };
         let link_handshakes = link_tls.as_ref().map(|tls| tls.handshakes.clone());
-        let handshakes = (handshakes, link_handshakes.unwrap_or_default());
+        let tls = TlsFigures {
+            clients: (handshakes, certificates.0),
+            servers: (link_handshakes.unwrap_or_default(), certificates.1),
+        };
         let links = Links::new(link_options, link_tls, bell.clone(), reactor.clone());
         let past = Past::start(&folder.folders, between.snapshot_size_factor, bell)
             .map_err(|error| format!("the reader of the log: {error}"))?;
@@ -140,7 +147,7 @@ impl HostMaker {
                 carrier,
                 budget,
                 census,
-                handshakes,
+                tls,
                 desk,
                 client_port,
                 (audit, logins),

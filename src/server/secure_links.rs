@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::certificates::{self, Certificates};
+use super::certificates::{self, Certificates, Reloads};
 use crate::config::Config;
 use crate::net::Handshakes;
 use crate::net::links::{LinkSides, LinkTls};
@@ -13,21 +13,23 @@ use crate::net::links::{LinkSides, LinkTls};
 /// # Errors
 /// A store cannot be used: a sentence for the operator.
 // ZooKeeper: a server starts with a store that it cannot read, and fails each connection.
-pub fn open(config: &Config) -> Result<Option<Arc<LinkTls>>, String> {
+pub fn open(
+    config: &Config,
+    reloads: &Reloads,
+) -> Result<Option<(Arc<LinkTls>, Certificates)>, String> {
     if !is_used(config) {
         return Ok(None);
     }
     let (tls, side) = (&config.tls, &config.tls.quorum);
     let certificates = Certificates::load(side, "TLS between servers")?;
-    if tls.quorum_cert_reload {
-        certificates.follow(side)?;
-    }
+    certificates.follow(side, tls.quorum_cert_reload, reloads)?;
     say(config);
+    let current = certificates.clone();
     let sides = move || {
-        let context = certificates.get();
+        let context = current.get();
         LinkSides { server: context.server, client: context.client }
     };
-    Ok(Some(Arc::new(LinkTls {
+    let tls = LinkTls {
         sides: Box::new(sides),
         opens_with: tls.quorum_uses_tls,
         accepts_plain: tls.quorum_port_unification,
@@ -35,7 +37,8 @@ pub fn open(config: &Config) -> Result<Option<Arc<LinkTls>>, String> {
         checks_callers: side.client_hostname_verification,
         detection: Duration::from_millis(side.handshake_detection_timeout_ms.into()),
         handshakes: Handshakes::new(None),
-    })))
+    };
+    Ok(Some((Arc::new(tls), certificates)))
 }
 
 /// What would keep a server from using TLS with others.

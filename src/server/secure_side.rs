@@ -1,15 +1,16 @@
 //! TLS for clients: the second port, and what both ports speak.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::certificates::{self, Certificates};
+use super::certificates::{self, Certificates, Reloads};
 use super::client_port;
 use super::clients::Doors;
 use crate::config::Config;
 use crate::net::{Door, Handshakes, TlsPort};
 use crate::tls::certificate::Certificate;
+use crate::tls::hostname::Names;
 use crate::tls::x500;
 
 /// What the start makes of the keys of TLS for clients.
@@ -20,6 +21,8 @@ pub struct SecureSide {
     pub sockets: Vec<TcpListener>,
     /// The address of that port.
     pub address: Option<SocketAddr>,
+    /// The stores; `None` where no client uses TLS.
+    pub certificates: Option<Certificates>,
     /// Counts the handshakes on both ports.
     pub handshakes: Handshakes,
 }
@@ -31,13 +34,14 @@ impl SecureSide {
     /// A store cannot be used, or the server cannot listen there: a sentence for the operator.
     // ZooKeeper: a server starts with a store that it cannot read, and fails each connection. Without the factory for
     // Netty, a secureClientPort ends it with exit code 1; here one kind of connection serves both.
-    pub fn open(config: &Config, sockets: u32) -> Result<SecureSide, String> {
+    pub fn open(config: &Config, sockets: u32, reloads: &Reloads) -> Result<SecureSide, String> {
         let tls = &config.tls;
         let handshakes = Handshakes::new(config.network.handshakes_outstanding_max);
         let mut side = SecureSide {
             doors: Doors { client: Door::Plain, secure: Door::Plain },
             sockets: Vec::new(),
             address: None,
+            certificates: None,
             handshakes: handshakes.clone(),
         };
         if !tls.serves_clients() {
@@ -46,7 +50,8 @@ impl SecureSide {
         let certificates = Certificates::load(&tls.client, "TLS for clients")?;
         // ZooKeeper: NettyServerCnxnFactory.initSSL reads the stores for every connection, also without
         // client.certReload.
-        certificates.follow(&tls.client)?;
+        certificates.follow(&tls.client, true, reloads)?;
+        side.certificates = Some(certificates.clone());
         let port = Arc::new(port(config, certificates, handshakes));
         if tls.client_port_unification {
             side.doors.client = Door::Either(port.clone());
@@ -77,10 +82,16 @@ pub fn obstacle(config: &Config) -> Option<String> {
 fn port(config: &Config, certificates: Certificates, handshakes: Handshakes) -> TlsPort {
     let detection = config.tls.client.handshake_detection_timeout_ms;
     let current = certificates.clone();
+    let checks_addresses = config.tls.client.client_hostname_verification;
     TlsPort {
         check_again: Box::new(move |shown| current.get().check_client(shown)),
         settings: Box::new(move || certificates.get().server),
-        subject: subject_of,
+        owner: Box::new(move |certificate, address| {
+            if checks_addresses {
+                check_address(certificate, address)?;
+            }
+            subject_of(certificate)
+        }),
         detection: Duration::from_millis(detection.into()),
         handshakes,
     }
@@ -89,5 +100,25 @@ fn port(config: &Config, certificates: Certificates, handshakes: Handshakes) -> 
 fn subject_of(certificate: &[u8]) -> Result<String, String> {
     Certificate::parse(certificate)
         .and_then(|certificate| x500::rfc2253(certificate.subject))
-        .map_err(|error| error.to_string())
+        .map_err(|error| format!("the subject of its client's certificate cannot be read: {error}"))
+}
+
+/// Whether a certificate names the address from which its client connects.
+// ZooKeeper: ZKTrustManager.performHostVerification, without the lookup of the address in the reverse zone of DNS
+// (ssl.allowReverseDnsLookup).
+fn check_address(certificate: &[u8], address: IpAddr) -> Result<(), String> {
+    let names = Names::of(certificate)
+        .map_err(|error| format!("its client's certificate cannot be read: {error}"))?;
+    let address = address.to_canonical().to_string();
+    if names.include(&address) {
+        return Ok(());
+    }
+    let shown = match names.shown() {
+        shown if shown.is_empty() => "nothing".to_owned(),
+        shown => shown.join(", "),
+    };
+    Err(format!(
+        "its client's certificate names {shown}, and not {address}, from where it connects: issue it anew with this \
+         address as an alternative name of kind IP. ssl.clientHostnameVerification=false accepts any name"
+    ))
 }

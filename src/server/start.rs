@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use glommio::GlommioError;
 
 use super::again::{self, Earlier, Failure, Lack};
+use super::certificates::Reloads;
 use super::client_port::ClientPort;
 use super::clients::Clients;
 use super::executors::{self, News, Start, Threads};
@@ -165,8 +166,10 @@ fn serve(
         asked.asked_to_stop(signal);
         stopping.iter().for_each(AuditLog::server_stops);
     };
+    let reloads = Reloads::default();
     // Before anything that may take long: a signal must end the start in every phase.
-    watch_signals(stop.clone(), vec![bell.clone()], ask)
+    let asked = reloads.clone();
+    watch_signals(stop.clone(), vec![bell.clone()], ask, move || asked.ask() > 0)
         .map_err(|error| no_thread(config, "signals cannot be watched", &error))?;
     introduce(config, file);
     let keeper = Keeper::new(config, file);
@@ -199,8 +202,8 @@ fn serve(
     // Bound before the data is read: clients that connect early wait in the backlog, and a taken port costs no
     // recovery.
     let (client_port, sockets) = ClientPort::open(config, session_cores)?;
-    let secure = SecureSide::open(config, session_cores)?;
-    let link_tls = secure_links::open(config)?;
+    let secure = SecureSide::open(config, session_cores, &reloads)?;
+    let (link_tls, link_certificates) = secure_links::open(config, &reloads)?.unzip();
     // With the port that the system has chosen, if the configuration says 0.
     let places = secure.describe(client_port.address());
     warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
@@ -236,6 +239,7 @@ fn serve(
         audit: audit.clone(),
         secure_port: secure.address.map(|address| address.port()),
         handshakes: secure.handshakes,
+        certificates: (secure.certificates, link_certificates),
         link_tls,
     };
     let start = Start {

@@ -19,6 +19,8 @@ pub struct Certificate<'a> {
     pub signature: &'a [u8],
     /// 1, 2 or 3.
     pub version: u8,
+    /// The serial number: the content of its INTEGER. With the issuer's name it tells certificates apart.
+    pub serial: &'a [u8],
     /// The content of the issuer's name.
     pub issuer: &'a [u8],
     /// The content of the subject's name.
@@ -54,6 +56,8 @@ pub struct Extensions<'a> {
 pub const DIGITAL_SIGNATURE: u8 = 0x80;
 /// `keyCertSign` in [`Extensions::key_usage`].
 pub const KEY_CERT_SIGN: u8 = 0x04;
+/// `cRLSign` in [`Extensions::key_usage`].
+pub const CRL_SIGN: u8 = 0x02;
 
 impl<'a> Certificate<'a> {
     /// Reads a certificate in DER; anything behind it is an error.
@@ -74,7 +78,7 @@ impl<'a> Certificate<'a> {
                 _ => return Err(Malformed::Shape),
             },
         };
-        fields.take(INTEGER)?;
+        let serial = fields.take(INTEGER)?;
         // The algorithm stands in the certificate twice; a difference would be a forgery.
         if fields.take(SEQUENCE)? != algorithm {
             return Err(Malformed::Shape);
@@ -99,6 +103,7 @@ impl<'a> Certificate<'a> {
             algorithm,
             signature,
             version,
+            serial,
             issuer,
             subject,
             not_before,
@@ -160,7 +165,7 @@ fn extensions<'a>(mut list: Der<'a>) -> Result<Extensions<'a>, Malformed> {
 }
 
 /// Reads a UTCTime or a GeneralizedTime, as RFC 5280 restricts them: whole seconds, `Z`.
-fn time(der: &mut Der<'_>) -> Result<i64, Malformed> {
+pub(super) fn time(der: &mut Der<'_>) -> Result<i64, Malformed> {
     let element = der.any()?;
     let (year_digits, digits) = match element.tag {
         UTC_TIME => (2, 12),

@@ -22,11 +22,12 @@ use zeroize::Zeroizing;
 
 use super::certificate::Certificate;
 use super::names::Protocol;
+use super::revocation::{ListInUse, Revocations};
 use super::stores::{self, KeyEntry};
 use super::verify::{OfClients, OfServers, Trust};
 use super::x500;
 use crate::config::{ClientAuth, Password, StoreAt, TlsSide};
-use crate::limits::{PASSWORD_FILE_BYTES_MAX, STORE_BYTES_MAX};
+use crate::limits::{PASSWORD_FILE_BYTES_MAX, REVOCATION_BYTES_MAX, STORE_BYTES_MAX};
 
 /// What the two ends of TLS need: one for clients, one for servers among themselves.
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub struct TlsContext {
     pub client: Option<Arc<ClientConfig>>,
     /// This server's own certificate.
     pub own: OwnCertificate,
+    /// The lists of revoked certificates that are asked.
+    pub lists: Vec<ListInUse>,
     /// What deserves a warning, as sentences.
     pub warnings: Vec<String>,
     /// Whose certificates `server` accepts.
@@ -169,9 +172,14 @@ impl TlsContext {
             .ok_or_else(|| side.about_key(&key_at.path, "its certificate cannot be read"))?;
         let certified = Arc::new(certified(side, key_at, entry, &provider)?);
         let trust = match &files.trust {
-            Some((at, bytes)) => Some(Arc::new(trust(side, at, bytes, &provider)?)),
+            Some((at, bytes)) => {
+                let lists = files.lists.as_ref().map(|(path, lists)| (&**path, &lists[..]));
+                Some(Arc::new(trust(side, (at, bytes), lists, &provider)?))
+            }
             None => None,
         };
+        warnings.extend(trust.iter().flat_map(|trust| trust.remarks()));
+        let lists = trust.as_ref().map(|trust| trust.lists()).unwrap_or_default();
         let server = server(side, &provider, &certified, trust.as_ref(), &mut warnings)?;
         let of_server = trust.clone();
         let client = trust.map(|trust| client(side, &provider, certified, trust)).transpose()?;
@@ -179,6 +187,7 @@ impl TlsContext {
             server: Arc::new(server),
             client: client.map(Arc::new),
             own,
+            lists,
             warnings,
             trust: of_server,
             content,
@@ -189,13 +198,22 @@ impl TlsContext {
 
 fn trust(
     side: &TlsSide,
-    at: &StoreAt,
-    bytes: &Bytes,
+    (at, bytes): (&StoreAt, &Bytes),
+    lists: Option<(&Path, &[u8])>,
     provider: &CryptoProvider,
 ) -> Result<Trust, TlsError> {
     let certificates = stores::trusted(&bytes.store, at.kind, &bytes.password)
         .map_err(|problem| side.about_trust(&at.path, problem))?;
-    Trust::new(certificates, provider).map_err(|index| {
+    let revocations = match lists {
+        None => None,
+        Some((path, lists)) => {
+            let algorithms = &provider.signature_verification_algorithms;
+            let read =
+                Revocations::read(lists, &certificates, algorithms, side.demands_revocation_list);
+            Some(read.map_err(|clause| side.about_lists(path, clause))?)
+        }
+    };
+    Trust::new(certificates, provider, revocations).map_err(|index| {
         side.about_trust(&at.path, format_args!("its certificate {} cannot be read", index + 1))
     })
 }
@@ -322,6 +340,7 @@ fn versions(side: &TlsSide, provider: &CryptoProvider) -> Vec<&'static Supported
 struct Files {
     key: (StoreAt, Bytes),
     trust: Option<(StoreAt, Bytes)>,
+    lists: Option<(PathBuf, Zeroizing<Vec<u8>>)>,
 }
 
 struct Bytes {
@@ -342,7 +361,16 @@ impl Files {
             Some(at) => Some((at.clone(), Files::of(side, at, "trustStore")?)),
             None => None,
         };
-        Ok(Files { key, trust })
+        let lists = match &side.revocation_lists {
+            None => None,
+            Some(path) => {
+                let unread =
+                    |error| side.about_lists(path, format_args!("it cannot be read: {error}"));
+                let bytes = read(path, REVOCATION_BYTES_MAX).map_err(unread)?;
+                Some((path.clone(), bytes))
+            }
+        };
+        Ok(Files { key, trust, lists })
     }
 
     fn of(side: &TlsSide, at: &StoreAt, store: &str) -> Result<Bytes, TlsError> {
@@ -366,12 +394,13 @@ impl Files {
     }
 
     fn content(&self) -> [u8; 32] {
+        let stores = std::iter::once(&self.key).chain(&self.trust);
+        let parts = stores.flat_map(|(_, bytes)| [&bytes.store[..], bytes.password.as_bytes()]);
+        let lists = self.lists.iter().map(|(_, bytes)| &bytes[..]);
         let mut hash = Sha256::new();
-        for (_, bytes) in std::iter::once(&self.key).chain(&self.trust) {
-            for part in [&bytes.store[..], bytes.password.as_bytes()] {
-                hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-                hash.update(part);
-            }
+        for part in parts.chain(lists) {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part);
         }
         hash.finalize().into()
     }
@@ -417,6 +446,11 @@ impl TlsSide {
         TlsError { path: Some(path.to_owned()), ..self.error("trustStore.location", problem) }
     }
 
+    fn about_lists(&self, path: &Path, problem: impl fmt::Display) -> TlsError {
+        let key = format!("ringkeeper.{}crl.location", self.prefix);
+        TlsError { key, path: Some(path.to_owned()), problem: problem.to_string() }
+    }
+
     fn about_suites(&self) -> TlsError {
         self.error(
             "ciphersuites",
@@ -425,5 +459,7 @@ impl TlsSide {
     }
 }
 
+#[cfg(test)]
+mod revocation_tests;
 #[cfg(test)]
 mod tests;

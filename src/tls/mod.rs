@@ -10,6 +10,7 @@ pub mod hostname;
 mod issuers;
 pub mod load;
 pub mod names;
+pub mod revocation;
 pub mod stores;
 pub mod verify;
 pub mod x500;

@@ -27,6 +27,8 @@ use rustls::{
 use super::certificate::{Certificate, DIGITAL_SIGNATURE, KEY_CERT_SIGN};
 use super::hostname::Names;
 use super::issuers;
+use super::revocation::{ListInUse, Revocations};
+use super::x500;
 use crate::limits::{CHAIN_CERTIFICATES_MAX, ISSUER_HINTS_BYTES_MAX};
 
 /// What a peer does with its certificate.
@@ -51,12 +53,16 @@ const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
 
 /// The certificates of a trust store.
 pub struct Trust {
+    /// Those that no list of revoked certificates names.
     all: Vec<CertificateDer<'static>>,
+    /// The others, so that the log can say why they are refused.
+    revoked: Vec<CertificateDer<'static>>,
     /// Those of `all` that may issue others.
     anchors: Vec<TrustAnchor<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
     /// The subjects of `all`, so that a peer finds the certificate that will do.
     hints: Vec<DistinguishedName>,
+    revocations: Option<Revocations>,
 }
 
 impl fmt::Debug for Trust {
@@ -68,17 +74,24 @@ impl fmt::Debug for Trust {
 impl Trust {
     /// Takes the certificates of a trust store; one that cannot be read is an error, its index in the store.
     pub fn new(
-        all: Vec<CertificateDer<'static>>,
+        store: Vec<CertificateDer<'static>>,
         provider: &CryptoProvider,
+        revocations: Option<Revocations>,
     ) -> Result<Self, usize> {
         let (mut anchors, mut hints) = (Vec::new(), Vec::new());
-        for (index, bytes) in all.iter().enumerate() {
-            let certificate = Certificate::parse(bytes).map_err(|_| index)?;
+        let (mut all, mut revoked) = (Vec::new(), Vec::new());
+        for (index, bytes) in store.into_iter().enumerate() {
+            let certificate = Certificate::parse(&bytes).map_err(|_| index)?;
+            if revocations.as_ref().is_some_and(|it| it.names(&certificate)) {
+                revoked.push(bytes);
+                continue;
+            }
             if may_issue(&certificate) {
-                let anchor = webpki::anchor_from_trusted_cert(bytes).map_err(|_| index)?;
+                let anchor = webpki::anchor_from_trusted_cert(&bytes).map_err(|_| index)?;
                 anchors.push(anchor.to_owned());
             }
             hints.push(DistinguishedName::in_sequence(certificate.subject));
+            all.push(bytes);
         }
         // Too many do not fit into a message; without any, a peer chooses by itself.
         if hints.iter().map(|hint| hint.as_ref().len() + 2).sum::<usize>() > ISSUER_HINTS_BYTES_MAX
@@ -86,7 +99,31 @@ impl Trust {
             hints.clear();
         }
         let algorithms = provider.signature_verification_algorithms;
-        Ok(Self { all, anchors, algorithms, hints })
+        Ok(Self { all, revoked, anchors, algorithms, hints, revocations })
+    }
+
+    /// What an operator should know about the lists of revoked certificates, as sentences.
+    pub fn remarks(&self) -> Vec<String> {
+        let Some(revocations) = &self.revocations else { return Vec::new() };
+        let subject =
+            |certificate: &Certificate<'_>| x500::rfc2253(certificate.subject).unwrap_or_default();
+        let revoked = self.revoked.iter().filter_map(|it| Certificate::parse(it).ok()).map(|it| {
+            format!(
+                "{} stands in the trust store and is revoked, so it counts no more",
+                subject(&it)
+            )
+        });
+        let issuers = self.all.iter().filter_map(|it| Certificate::parse(it).ok());
+        let unlisted =
+            issuers.filter(|it| may_issue(it) && !revocations.has_list_of(it.subject)).map(|it| {
+                format!("there is no list of the certificates that {} has revoked", subject(&it))
+            });
+        revoked.chain(unlisted).collect()
+    }
+
+    /// The lists of revoked certificates that count.
+    pub fn lists(&self) -> Vec<ListInUse> {
+        self.revocations.as_ref().map(Revocations::in_use).unwrap_or_default()
     }
 
     /// Checks the certificate of a client, or of a server that has connected.
@@ -119,25 +156,32 @@ impl Trust {
             return Err(CertificateError::UnhandledCriticalExtension.into());
         }
         // Java: PKIXValidator.engineValidate accepts it without a look at its dates; here they count.
-        if self.all.iter().any(|trusted| is_same(&leaf, bytes, trusted)) {
+        let names_leaf = self.revocations.as_ref().is_some_and(|lists| lists.names(&leaf));
+        if !names_leaf && self.all.iter().any(|trusted| is_same(&leaf, bytes, trusted)) {
             return Ok(());
+        }
+        // The owner of a revoked one can make others with its subject and its key.
+        if self.revoked.iter().any(|trusted| is_same(&leaf, bytes, trusted)) {
+            return Err(refused(REVOKED));
         }
         if leaf.version < 3 || leaf.extensions.is_authority {
             return self.check_odd_leaf(&leaf);
         }
-        let leaf = webpki::EndEntityCert::try_from(bytes).map_err(refusal)?;
-        let usage = AnyOrThis(purpose);
-        leaf.verify_for_usage(
-            self.algorithms.all,
-            &self.anchors,
-            &self.answered_for(intermediates),
-            now,
-            usage,
-            None,
-            None,
-        )
-        .map(|_| ())
-        .map_err(refusal)
+        let end = webpki::EndEntityCert::try_from(bytes).map_err(refusal)?;
+        let issuers = self.answered_for(intermediates);
+        let verify = |lists: Option<webpki::RevocationOptions<'_>>| {
+            let usage = AnyOrThis(purpose);
+            let (algorithms, anchors) = (self.algorithms.all, &self.anchors);
+            end.verify_for_usage(algorithms, anchors, &issuers, now, usage, lists, None).map(|_| ())
+        };
+        let verified = match &self.revocations {
+            None => verify(None),
+            Some(revocations) => revocations.ask(|lists| verify(Some(lists))),
+        };
+        verified.map_err(|error| match error {
+            webpki::Error::CertRevoked if names_leaf => refused(REVOKED),
+            error => refusal(error),
+        })
     }
 
     /// Of the certificates that a peer sends along, those of real issuers.
@@ -166,7 +210,7 @@ impl Trust {
             }
             names_match = true;
             if issuers::has_signed(&self.algorithms, &issuer, leaf) {
-                return Ok(());
+                return self.check_revocation(leaf);
             }
         }
         if names_match {
@@ -179,6 +223,15 @@ impl Trust {
             "it is an authority's (CA:TRUE) and neither it nor its issuer stands in the trust store; add it there, or \
              issue it anew with CA:FALSE"
         }))
+    }
+
+    /// Asks the lists of an issuer that stands in the trust store.
+    fn check_revocation(&self, leaf: &Certificate<'_>) -> Result<(), Error> {
+        match &self.revocations {
+            Some(revocations) if revocations.names(leaf) => Err(refused(REVOKED)),
+            Some(revocations) if revocations.misses_list_of(leaf) => Err(refused(UNKNOWN_STATUS)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn check_tls12_signature(
@@ -231,9 +284,9 @@ fn may_issue(certificate: &Certificate<'_>) -> bool {
             && extensions.key_usage.is_none_or(|usage| usage & KEY_CERT_SIGN != 0))
 }
 
-// Java: PKIXValidator.isTrusted; the same subject and key count as the same certificate. Here the alternative names
-// must be the same as well: whoever has the key can sign a certificate with any names, and they decide for whom the
-// owner passes.
+// Java: PKIXValidator.isTrusted; the same subject and key count as the same certificate. Here the alternative names must
+// be the same as well: whoever has the key can sign a certificate with any names, and they decide for whom the owner
+// passes.
 fn is_same(
     leaf: &Certificate<'_>,
     bytes: &CertificateDer<'_>,
@@ -306,6 +359,12 @@ impl webpki::ExtendedKeyUsageValidator for AnyOrThis {
     }
 }
 
+// The alert for these clauses is certificate_unknown, so the other side learns nothing from it.
+const REVOKED: &str = "it is revoked: a list of its issuer (crl.location) names its serial number";
+const ISSUER_REVOKED: &str = "the certificate of one of its issuers is revoked (crl.location)";
+const UNKNOWN_STATUS: &str = "no list in the file of crl.location tells whether it, or one of its issuers, is revoked, \
+     and crl=true demands that";
+
 /// An error that consists of a clause about a certificate.
 fn refused(clause: &'static str) -> Error {
     CertificateError::Other(OtherError(Arc::new(Clause(clause)))).into()
@@ -334,7 +393,20 @@ fn refusal(error: webpki::Error) -> Error {
         Webpki::CertNotValidYet { time, not_before } => {
             CertificateError::NotValidYetContext { time, not_before }
         }
-        Webpki::CertRevoked => CertificateError::Revoked,
+        // The leaf's own revocation has its own words.
+        Webpki::CertRevoked => return refused(ISSUER_REVOKED),
+        Webpki::UnknownRevocationStatus => return refused(UNKNOWN_STATUS),
+        Webpki::InvalidCrlSignatureForPublicKey => {
+            return refused(
+                "the list of revoked certificates with the name of its issuer has another signature",
+            );
+        }
+        Webpki::IssuerNotCrlSigner => {
+            return refused(
+                "there is a list of revoked certificates of its issuer, whose certificate does not allow it to sign \
+                 lists (keyUsage without cRLSign)",
+            );
+        }
         Webpki::UnknownIssuer => CertificateError::UnknownIssuer,
         Webpki::InvalidSignatureForPublicKey => CertificateError::BadSignature,
         Webpki::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,

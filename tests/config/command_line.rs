@@ -118,7 +118,7 @@ fn check_says_what_is_acted_on_passed_over_and_wrong() {
         assert!(out.lines().any(|l| l == line), "{line}\n{out}");
     }
     assert!(!out.contains("geheim"));
-    std::fs::write(&path, "tickTime=x\nssl.crl=true\nskipACL=yes\n").unwrap();
+    std::fs::write(&path, "tickTime=x\nssl.ocsp=true\nskipACL=yes\n").unwrap();
     let (code, out, _) = config(&["check", text(&path)]);
     assert_eq!(code, EXIT_USAGE);
     for line in [
@@ -128,7 +128,7 @@ fn check_says_what_is_acted_on_passed_over_and_wrong() {
     ] {
         assert!(out.lines().any(|l| l == line), "{line}\n{out}");
     }
-    assert!(!out.contains("ssl.crl = true\n"), "what is refused is not acted on: {out}");
+    assert!(!out.contains("ssl.ocsp = true\n"), "what is refused is not acted on: {out}");
     let (code, out, _) = config(&["check", "/nonexistent/zoo.cfg"]);
     assert_eq!(code, EXIT_USAGE);
     assert!(out.contains("/nonexistent/zoo.cfg: cannot be read"), "{out}");

@@ -56,6 +56,30 @@ fn names_of_java_become_what_exists_here() {
 }
 
 #[test]
+fn crl_is_true_only_with_a_file_of_lists() {
+    let lists = "ssl.crl=true\nringkeeper.ssl.crl.location=/lists.pem\n";
+    let config = good(cfg(&format!("{STORES}{lists}")));
+    let side = &config.tls.client;
+    assert!(side.demands_revocation_list);
+    assert_eq!(side.revocation_lists.as_deref(), Some(std::path::Path::new("/lists.pem")));
+    assert_eq!(notes(&config), [""; 0]);
+    let alone = good(cfg(&format!("{STORES}ringkeeper.ssl.quorum.crl.location=/lists.pem\n")));
+    assert!(!alone.tls.quorum.demands_revocation_list);
+    assert!(alone.tls.quorum.revocation_lists.is_some());
+    // Without a store of issuers nobody is checked.
+    let keys = "secureClientPort=2281\nssl.keyStore.location=/k.pem\nssl.clientAuth=none\n";
+    let unused = good(cfg(&format!("{keys}{lists}")));
+    assert!(notes(&unused).iter().any(|it| it.contains("no effect")), "{:?}", notes(&unused));
+}
+
+#[test]
+fn a_client_s_certificate_must_name_its_address_where_that_is_configured() {
+    let config = good(cfg(&format!("{STORES}ssl.clientHostnameVerification=true\n")));
+    assert!(config.tls.client.client_hostname_verification);
+    assert!(!good(cfg(STORES)).tls.client.client_hostname_verification);
+}
+
+#[test]
 fn what_a_secure_port_lacks_is_an_error_and_without_a_port_at_most_a_warning() {
     for (lines, key, word) in [
         ("ssl.clientAuth=none\n", "ssl.keyStore.location", "required for TLS"),
@@ -76,9 +100,9 @@ fn what_a_secure_port_lacks_is_an_error_and_without_a_port_at_most_a_warning() {
             "no cipher suite",
         ),
         (
-            "ssl.keyStore.location=/k.pem\nssl.trustStore.location=/k.pem\nssl.clientHostnameVerification=true\n",
-            "ssl.clientHostnameVerification",
-            "not built yet",
+            "ssl.keyStore.location=/k.pem\nssl.trustStore.location=/k.pem\nssl.crl=true\n",
+            "ssl.crl",
+            "ringkeeper.ssl.crl.location is not set",
         ),
     ] {
         let error = error(cfg(&format!("secureClientPort=2281\n{lines}")));

@@ -9,6 +9,7 @@
 
 mod cells;
 #[path = "../tls/certificates.rs"]
+#[allow(dead_code, reason = "the tests of TLS use all of it")]
 mod certificates;
 mod clients;
 mod ground;

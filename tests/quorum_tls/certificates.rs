@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use tempfile::TempDir;
 
@@ -70,15 +70,41 @@ impl Authority {
         self.folder.path().join(format!("{host}-{}.{extension}", years.0))
     }
 
+    /// Makes a key and its certificate with this serial number; returns their file.
+    pub fn issue_numbered(&self, serial: u64, host: &str) -> PathBuf {
+        let path = self.folder.path().join(format!("{serial}.pem"));
+        let (key, mut params) = (KeyPair::generate().unwrap(), of(host, NOW));
+        params.serial_number = Some(SerialNumber::from(serial));
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        fs::write(&path, key.serialize_pem() + &certificate.pem()).unwrap();
+        path
+    }
+
+    /// Writes the list of revoked certificates with these; returns its file.
+    pub fn revoke(&self, serials: &[u64]) -> PathBuf {
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2021, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2021, 1, 1),
+            next_update: date_time_ymd(2090, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let path = self.folder.path().join("revoked.pem");
+        fs::write(&path, list.signed_by(&self.issuer).unwrap().pem().unwrap()).unwrap();
+        path
+    }
+
     /// Makes a key and its certificate for this host; returns their file.
     pub fn issue(&self, host: &str, years: Years, form: Form) -> PathBuf {
         let path = self.path(host, years, form);
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, host);
-        params.not_before = date_time_ymd(years.0, 1, 1);
-        params.not_after = date_time_ymd(years.1, 1, 1);
+        let (key, params) = (KeyPair::generate().unwrap(), of(host, years));
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let both = format!("{}{}", key.serialize_pem(), certificate.pem());
         match form {
@@ -98,6 +124,15 @@ impl Authority {
             .arg("-out")
             .arg(path));
     }
+}
+
+fn of(host: &str, years: Years) -> CertificateParams {
+    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, host);
+    params.not_before = date_time_ymd(years.0, 1, 1);
+    params.not_after = date_time_ymd(years.1, 1, 1);
+    params
 }
 
 fn run(command: &mut Command) {

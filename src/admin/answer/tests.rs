@@ -86,6 +86,7 @@ fn gauges() -> Gauges {
         connections_refused: 0,
         handshakes: crate::metrics::HandshakeFigures::default(),
         link_handshakes: crate::metrics::HandshakeFigures::default(),
+        certificate_days: crate::metrics::CertificateDays::default(),
         drop_probability: 0.0,
         digest_mismatches: 0,
         disk_is_full: false,
@@ -318,7 +319,8 @@ fn each_metric_of_zookeeper_is_told_or_explained_and_none_twice() {
             || metrics::HELD_OWN.contains(&metric(line))
             || metrics::ROOM_OWN.contains(&metric(line))
             || metrics::AUDIT_OWN.contains(&metric(line))
-            || metrics::LINKS_OWN.contains(&metric(line));
+            || metrics::LINKS_OWN.contains(&metric(line))
+            || metrics::CERTIFICATES_OWN.contains(&metric(line));
         assert!(known != own, "{name} is not ZooKeeper's, or is and is said to be ours");
     }
 }

@@ -2,7 +2,7 @@
 //! TLS, and who is who by a certificate.
 //!
 //! [`super::super::tls`] reads the values of one side together. What Ringkeeper does not do is refused where somebody
-//! relies on it: a class in the place of the stores, lists of revoked certificates out of the network.
+//! relies on it: a class in the place of the stores, questions to a server about revoked certificates.
 
 use super::super::settings::{ClientAuth, Config, Password, StoreAt, TlsSide};
 use super::super::value::{Kind, Value};
@@ -41,9 +41,9 @@ fn is_empty(value: &Value) -> bool {
 const NO_CLASS: &str = "no class can be loaded here, and without it the connections would use other certificates than \
      its own; name them with keyStore.location and trustStore.location";
 
-const NO_LISTS: &str = "Java fetches lists of revoked certificates, or asks for each, at the address that a certificate \
-     names, while a connection waits; that is not built yet, and without it revoked certificates would pass. Set it to \
-     false, and take revoked certificates, or their issuer, out of the trust store";
+const NO_OCSP: &str = "Java asks about each certificate at the address that it names, while a connection waits; that \
+     is not built yet, and without it revoked certificates would pass. Set it to false, and name a file with lists of \
+     revoked certificates (ringkeeper.ssl.crl.location, ringkeeper.ssl.quorum.crl.location)";
 
 fn location(store: Option<&StoreAt>) -> String {
     store.map(|it| it.path.display().to_string()).unwrap_or_default()
@@ -204,8 +204,33 @@ macro_rules! side {
             .default("5000")
             .unit("ms"),
             refused(concat!($prefix, "context.supplier.class"), Kind::Text, NO_CLASS, is_empty),
-            refused(concat!($prefix, "crl"), Kind::Bool, NO_LISTS, is_false).default("false"),
-            refused(concat!($prefix, "ocsp"), Kind::Bool, NO_LISTS, is_false).default("false"),
+            property(
+                concat!($prefix, "crl"),
+                Kind::Bool,
+                acted(
+                    |c| c.tls.$side.demands_revocation_list.to_string(),
+                    concat!(
+                        "whether a certificate is refused if no list in ringkeeper.",
+                        $prefix,
+                        "crl.location tells about it; true needs that file, and no list is fetched from the network"
+                    ),
+                ),
+            )
+            .default("false"),
+            Key::new(
+                Theme::Security,
+                Place::Own,
+                concat!("ringkeeper.", $prefix, "crl.location"),
+                Kind::Path,
+                acted(
+                    |c| {
+                        let lists = c.tls.$side.revocation_lists.as_ref();
+                        lists.map(|path| path.display().to_string()).unwrap_or_default()
+                    },
+                    "file with lists of revoked certificates, PEM or DER; it is read again when the stores are",
+                ),
+            ),
+            refused(concat!($prefix, "ocsp"), Kind::Bool, NO_OCSP, is_false).default("false"),
         ]
     };
 }
@@ -214,7 +239,7 @@ pub(super) static CLIENT_KEYS: &[Key] = &side!(
     "ssl.",
     client,
     "false",
-    "whether the certificate of a client must name its address; true is not built yet, and refused where a port takes TLS"
+    "whether the certificate of a client must name the address from which it connects"
 );
 pub(super) static QUORUM_KEYS: &[Key] = &side!(
     "ssl.quorum.",

@@ -55,9 +55,15 @@ pub struct TlsSide {
     /// Whether the certificate of a server must name the host of its `server.N` line. Default: true. Key
     /// `hostnameVerification`.
     pub hostname_verification: bool,
-    /// Whether the certificate of a server that connects must name the host of a `server.N` line, or its own address.
-    /// Default: true between servers; false for clients, for whom true is refused. Key `clientHostnameVerification`.
+    /// Whether the certificate of a server that connects must name the host of a `server.N` line, or its own address;
+    /// that of a client its own address. Default: true between servers; false for clients. Key
+    /// `clientHostnameVerification`.
     pub client_hostname_verification: bool,
+    /// The file of lists of revoked certificates. Default: none. Key `crl.location`, behind `ringkeeper.` and the
+    /// prefix.
+    pub revocation_lists: Option<PathBuf>,
+    /// Whether a certificate is refused if no list tells about it. Default: false. Key `crl`.
+    pub demands_revocation_list: bool,
     /// How long a connection may take to show whether it begins with TLS. Milliseconds. Default: 5000. Key
     /// `handshakeDetectionTimeoutMillis`.
     pub handshake_detection_timeout_ms: u32,
@@ -153,6 +159,8 @@ impl TlsSide {
             client_auth: ClientAuth::Need,
             hostname_verification: true,
             client_hostname_verification,
+            revocation_lists: None,
+            demands_revocation_list: false,
             handshake_detection_timeout_ms: 5000,
         }
     }

@@ -127,21 +127,19 @@ impl Connection {
     /// The handshake is over: the core hears of the connection, and of the certificate of its client.
     ///
     /// # Errors
-    /// The certificate names nobody, or was shown in an earlier session and is not accepted any more.
+    /// The certificate names nobody, or somebody who may not connect from here, or was shown in an earlier session and is
+    /// not accepted any more.
     pub(super) fn introduce(&self) -> Result<(), String> {
         let port = self.door.tls().expect("a handshake needs a port with TLS");
         let checked = self.socket.with_shown_earlier(|shown| (port.check_again)(shown));
         checked.unwrap_or(Ok(())).map_err(|reason| {
             format!(
-                "it resumes an earlier session, and the certificate that it showed then is not accepted any more: \
-                 {reason}"
+                "it resumes an earlier session, and the certificate that it showed then is not accepted any more: {reason}"
             )
         })?;
-        let subject = self.socket.with_certificate(|certificate| (port.subject)(certificate));
-        let subject = subject.transpose().map_err(|error| {
-            format!("the subject of its client's certificate cannot be read: {error}")
-        })?;
-        self.become_known(subject.as_deref());
+        let address = self.remote.ip();
+        let owner = self.socket.with_certificate(|certificate| (port.owner)(certificate, address));
+        self.become_known(owner.transpose()?.as_deref());
         Ok(())
     }
 

@@ -123,7 +123,7 @@ fn port(config: ServerConfig) -> Arc<TlsPort> {
     let config = Arc::new(config);
     Arc::new(TlsPort {
         settings: Box::new(move || config.clone()),
-        subject: |certificate| Ok(format!("{} bytes", certificate.len())),
+        owner: Box::new(|certificate, _| Ok(format!("{} bytes", certificate.len()))),
         check_again: Box::new(|_| Ok(())),
         detection: Duration::from_secs(5),
         handshakes: Handshakes::default(),

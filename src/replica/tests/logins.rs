@@ -1,6 +1,7 @@
 //! Logins whose tokens the edge checks, as clients and the edge see them.
 
 use super::harness::*;
+use super::reads::auth;
 use super::sasl::{identities, options, sasl, send_token};
 use crate::error::ErrorCode;
 use crate::id::ConnectionId;
@@ -97,6 +98,27 @@ fn who_fails_at_the_edge_is_told_no_reason_and_loses_the_connection() {
         assert!(h.is_closed(conn));
         h.take_logins();
     }
+}
+
+#[test]
+fn clients_that_name_the_ensemble_are_counted_by_what_became_of_them() {
+    let mut options = options();
+    options.authentication.ensemble_names = Some(["one".to_owned()].into());
+    let mut h = Harness::with(options);
+    let mut name = |scheme: &str, name: &[u8]| {
+        let conn = h.connect().conn;
+        h.send(conn, -4, OpCode::Auth, &auth(scheme, name));
+        h.settle();
+        h.is_closed(conn)
+    };
+    assert!(!name("ensemble", b"one") && !name("ensemble", b"one"));
+    assert!(!name("ensemble", b""));
+    assert!(name("ensemble", b"two"));
+    assert!(name("nosuch", b"two"));
+    let counted = h.replica.stats().ensemble_auth;
+    assert_eq!((counted.success, counted.fail, counted.skip), (2, 1, 1));
+    h.replica.reset_stats();
+    assert_eq!(h.replica.stats().ensemble_auth.success, 0);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 
+use super::super::certificates::Certificates;
 use super::super::client_port::{ClientPort, Moved};
 use crate::admin::word::{FourLetterWord, TRACE_MASK_BYTES};
 use crate::admin::{Asking, Desk};
@@ -43,6 +44,14 @@ const NO_ROOM: &str = "Too much waits for clients that do not read (ringkeeper.c
 /// The words answered in one turn. Of words that list everything, a turn answers only one.
 const WORDS_PER_TURN: usize = 16;
 
+/// What `mntr` says about TLS: handshakes, and the certificates of this server where it has any.
+pub struct TlsFigures {
+    /// With clients.
+    pub clients: (Handshakes, Option<Certificates>),
+    /// With other servers.
+    pub servers: (Handshakes, Option<Certificates>),
+}
+
 /// Everything that bytes for clients need. Only a turn uses it.
 pub struct ClientSide {
     /// Carries the bytes.
@@ -51,8 +60,8 @@ pub struct ClientSide {
     budget: Budget,
     /// Bounds how many connections there are.
     census: Census,
-    /// Counts TLS handshakes: of clients, and with other servers.
-    handshakes: (Handshakes, Handshakes),
+    /// TLS.
+    tls: TlsFigures,
     /// Answers four-letter words.
     desk: Desk,
     /// Answers that have not been sent yet; the replica does not make them.
@@ -68,13 +77,13 @@ pub struct ClientSide {
 }
 
 impl ClientSide {
-    /// `carrier` carries bytes to clients, which connect at `port`. `handshakes` count those of clients, and those with
-    /// other servers. `audit`: the audit log, if there is one. `logins` checks tokens of Kerberos, if clients log in so.
+    /// `carrier` carries bytes to clients, which connect at `port`. `audit`: the audit log, if there is one. `logins`
+    /// checks tokens of Kerberos, if clients log in so.
     pub fn new(
         carrier: Box<dyn Deliver>,
         budget: Budget,
         census: Census,
-        handshakes: (Handshakes, Handshakes),
+        tls: TlsFigures,
         desk: Desk,
         port: ClientPort,
         (audit, logins): (Option<AuditLog>, Option<Logins>),
@@ -83,7 +92,7 @@ impl ClientSide {
             carrier,
             budget,
             census,
-            handshakes,
+            tls,
             desk,
             answers: Vec::new(),
             port,
@@ -170,7 +179,7 @@ impl ClientSide {
         let made: usize = self.answers.iter().map(|answer| answer.bytes.len()).sum();
         let text = match made < self.budget.room() {
             true => {
-                self.fill_in(replica);
+                self.fill_in(replica, now);
                 self.desk.stalls = *stalls;
                 let text = self.desk.answer(word, argument, replica, asking, now);
                 // `srst` has reset them in the desk.
@@ -192,7 +201,7 @@ impl ClientSide {
     }
 
     /// Fills in the figures of the edge, which the replica does not know.
-    fn fill_in(&mut self, replica: &Replica) {
+    fn fill_in(&mut self, replica: &Replica, now: Now) {
         let (connections, bytes) = self.budget.closed();
         self.desk.held = metrics::Held {
             bytes: self.budget.held(),
@@ -210,8 +219,12 @@ impl ClientSide {
             exceeded: of.exceeded(),
             failed: of.failed(),
         };
-        self.desk.handshakes = figures(&self.handshakes.0);
-        self.desk.link_handshakes = figures(&self.handshakes.1);
+        self.desk.handshakes = figures(&self.tls.clients.0);
+        self.desk.link_handshakes = figures(&self.tls.servers.0);
+        let days =
+            |of: &Option<Certificates>| of.as_ref().map(|it| it.days_left(now.wall.0 / 1000));
+        let (clients, servers) = (days(&self.tls.clients.1), days(&self.tls.servers.1));
+        self.desk.certificate_days = metrics::CertificateDays { clients, servers };
     }
 
     /// The answer to `srvr`, for the log.

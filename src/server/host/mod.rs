@@ -15,7 +15,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-pub use client_side::{ClientSide, Deliver};
+pub use client_side::{ClientSide, Deliver, TlsFigures};
 pub use disk::Disk;
 pub use entrance::Entrance;
 

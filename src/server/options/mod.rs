@@ -29,7 +29,7 @@ use crate::database::DatabaseOptions;
 use crate::id::ServerId;
 use crate::limits;
 use crate::metrics::process::Machine;
-use crate::metrics::{HandshakeFigures, Held, Stalls};
+use crate::metrics::{CertificateDays, HandshakeFigures, Held, Stalls};
 use crate::recovery::RecoveryOptions;
 use crate::replica::{ReplicaOptions, SaslOptions, ThrottleOptions};
 use crate::runtime::{self, DataFolder, LogDevice};
@@ -339,6 +339,7 @@ pub fn desk(config: &Config, folder: &DataFolder, port: Option<u16>) -> Desk {
         audit_dropped: 0,
         handshakes: HandshakeFigures::default(),
         link_handshakes: HandshakeFigures::default(),
+        certificate_days: CertificateDays::default(),
         ensemble: config.quorum.is_distributed().then_some(EnsembleDesk {
             limits: Limits { init: config.quorum.init_limit, sync: config.quorum.sync_limit },
             local_sessions: config.sessions.local_sessions_enabled,

@@ -17,7 +17,7 @@ use crate::config::Secret;
 use crate::tls::names::{self, Protocol};
 use crate::tls::stores::StoreKind;
 
-const HOST: &str = "zk1.example.com";
+pub(super) const HOST: &str = "zk1.example.com";
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tls").join(name)
@@ -28,7 +28,7 @@ fn store(path: PathBuf) -> StoreAt {
     StoreAt { path, kind, password: Password::Given(Secret::new("changeit")) }
 }
 
-fn side(key: PathBuf, trust: PathBuf) -> TlsSide {
+pub(super) fn side(key: PathBuf, trust: PathBuf) -> TlsSide {
     TlsSide {
         key_store: Some(store(key)),
         trust_store: Some(store(trust)),
@@ -37,18 +37,18 @@ fn side(key: PathBuf, trust: PathBuf) -> TlsSide {
 }
 
 /// An authority, and a folder for the files that it issues.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-    folder: TempDir,
+pub(super) struct Authority {
+    pub issuer: Issuer<'static, KeyPair>,
+    pub pem: String,
+    pub folder: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "an authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         let folder = TempDir::new().unwrap();
@@ -56,12 +56,12 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem, folder }
     }
 
-    fn trust(&self) -> PathBuf {
+    pub fn trust(&self) -> PathBuf {
         self.folder.path().join("trust.pem")
     }
 
     /// Issues a certificate for [`HOST`] with a change, as a PEM file of this name.
-    fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> PathBuf {
+    pub fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> PathBuf {
         let mut params = CertificateParams::new([HOST.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         change(&mut params);
@@ -72,7 +72,7 @@ impl Authority {
         path
     }
 
-    fn side(&self, key: PathBuf) -> TlsSide {
+    pub fn side(&self, key: PathBuf) -> TlsSide {
         side(key, self.trust())
     }
 }
@@ -92,7 +92,7 @@ impl ResolvesClientCert for Nothing {
 }
 
 /// The chain that the server has seen, or what one of the two says.
-fn handshake(
+pub(super) fn handshake(
     client: &TlsContext,
     server: &TlsContext,
     host: &str,
@@ -135,7 +135,7 @@ fn connected(
     Ok((client, server))
 }
 
-fn load(side: &TlsSide) -> TlsContext {
+pub(super) fn load(side: &TlsSide) -> TlsContext {
     TlsContext::load(side).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -421,7 +421,7 @@ fn a_certificate_that_was_shown_earlier_is_checked_as_if_it_were_shown_now() {
     let past = |params: &mut CertificateParams| params.not_after = date_time_ymd(2020, 1, 1);
     let why = context.check_client(&shown(authority.issue("old", past))).unwrap_err();
     assert!(why.contains("expired"), "{why}");
-    let strangers = Authority::new().issue("a stranger", |_| {});
-    assert!(context.check_client(&shown(strangers)).is_err());
+    let strangers = Authority::new();
+    assert!(context.check_client(&shown(strangers.issue("a stranger", |_| {}))).is_err());
     assert!(context.check_client(&[]).is_err());
 }

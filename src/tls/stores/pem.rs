@@ -52,6 +52,12 @@ pub fn trusted(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, StoreProble
     certificates(&sections(bytes)?)
 }
 
+/// Reads the lists of revoked certificates, in DER.
+pub fn revocation_lists(bytes: &[u8]) -> Result<Vec<Vec<u8>>, StoreProblem> {
+    let lists = sections(bytes)?.into_iter().filter(|section| section.label == "X509 CRL");
+    Ok(lists.map(|section| section.bytes.to_vec()).collect())
+}
+
 fn private_key(section: &Section, password: &str) -> Result<PrivateKeyDer<'static>, StoreProblem> {
     let bytes = section.bytes.to_vec();
     // What is no sequence is no key; more than that the provider finds out.

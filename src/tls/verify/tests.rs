@@ -64,7 +64,7 @@ fn trust(all: Vec<CertificateDer<'static>>) -> Trust {
     static COUNTING: &[&dyn SignatureVerificationAlgorithm] = &[&Counting];
     let mut provider = default_provider();
     provider.signature_verification_algorithms.all = COUNTING;
-    Trust::new(all, &provider).unwrap()
+    Trust::new(all, &provider, None).unwrap()
 }
 
 fn check(

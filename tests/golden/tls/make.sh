@@ -67,3 +67,21 @@ openssl x509 -in "$work/rsa_cert.pem" -outform DER -out rsa_version1.der
 # Without a MAC and without encryption, so that a fuzzer reaches the structure.
 openssl pkcs12 -export -inkey "$work/key.pem" -in cert_ec.pem -passout pass:$pass -nomac \
     -keypbe NONE -certpbe NONE -out openssl_open.p12
+
+# A list with which the first key revokes two certificates, in version 2 and in the old version 1.
+cat > "$work/ca.cnf" <<END
+[ca]
+default_ca = it
+[it]
+database = $work/index.txt
+crlnumber = $work/number
+default_md = sha256
+default_crl_days = $days
+END
+grep -v crlnumber "$work/ca.cnf" > "$work/version1.cnf"
+printf 'R\t21260101000000Z\t260101000000Z\t%s\tunknown\t/CN=old\n' 07 012C > "$work/index.txt"
+echo 01 > "$work/number"
+revoke="openssl ca -gencrl -cert cert_ec.pem -keyfile $work/key.pem"
+$revoke -config "$work/ca.cnf" -out revoked.pem
+$revoke -config "$work/version1.cnf" -out revoked_version1.pem
+openssl crl -in revoked.pem -outform DER -out revoked.der

@@ -421,6 +421,11 @@ impl Server {
         self.signal(Signal::QUIT);
     }
 
+    /// SIGUSR1: the server reads its certificates again.
+    pub fn reload_certificates(&self) {
+        self.signal(Signal::USR1);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid())
             .ok()

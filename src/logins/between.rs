@@ -12,7 +12,7 @@ use super::exchange::{Exchange, Opened};
 use super::{Desk, LoginError, keys};
 use crate::limits::{LOGINS_ACCEPTED_MAX, LOGINS_OPENED_MAX};
 use crate::link::{LinkId, LinkLogin};
-use crate::runtime::{Doorbell, InitiatorKeys};
+use crate::runtime::{Doorbell, GssError, InitiatorKeys};
 use crate::sasl::between::{Account, PeerLogins};
 use crate::sasl::gssapi::Acceptor;
 use crate::sasl::{Failure, Mechanism, Step};
@@ -60,28 +60,33 @@ impl LinkLogins {
             started.accepting = Some(thread("rk-login-in", bell, answer.clone(), handle)?);
         }
         if let Some(Account::Kerberos { keys: own, .. }) = &logins.own {
-            let keys = initiator_keys(own)?;
             let name = own.principal.clone();
+            let mut own = OwnKeys::at_start(own.clone())?;
             let mut desk = Desk::new(LOGINS_OPENED_MAX);
             let handle = move |op: LinkLogin| {
+                if let LinkLogin::Check { link, .. } | LinkLogin::Forget { link } = op {
+                    desk.forget(link);
+                    return None;
+                }
+                let keys = match own.get() {
+                    Ok(keys) => keys,
+                    Err(error) => return Some((op.link(), Step::Failed(Failure::from(error)))),
+                };
                 let (link, exchange, token) = match op {
                     LinkLogin::Begin { link, service } => {
-                        (link, Opened::new(&keys, &service).map_err(Failure::from), Vec::new())
+                        (link, Opened::new(keys, &service).map_err(Failure::from), Vec::new())
                     }
                     LinkLogin::Respond { link, token } => {
                         let found = desk.take(link, false, || unreachable!("it is not the first"));
                         (link, found.ok_or(Failure::Crowded), token)
                     }
-                    LinkLogin::Check { link, .. } | LinkLogin::Forget { link } => {
-                        desk.forget(link);
-                        return None;
-                    }
+                    LinkLogin::Check { .. } | LinkLogin::Forget { .. } => return None,
                 };
                 let mut exchange = match exchange {
                     Ok(exchange) => exchange,
                     Err(failure) => return Some((link, Step::Failed(failure))),
                 };
-                let step = exchange.step(&keys, &name, &token);
+                let step = exchange.step(keys, &name, &token);
                 if let Step::Challenge(_) = step {
                     desk.put(link, exchange);
                 }
@@ -113,14 +118,54 @@ pub fn obstacle(logins: &PeerLogins) -> Option<LoginError> {
         Mechanism::DigestMd5(_) => None,
     };
     accepts.or_else(|| match &logins.own {
-        Some(Account::Kerberos { keys, .. }) => initiator_keys(keys).err(),
+        Some(Account::Kerberos { keys, .. }) => {
+            let error = initiator_keys(keys).err()?;
+            Some(LoginError::OwnKeys { principal: keys.principal.clone(), error })
+        }
         Some(Account::DigestMd5 { .. }) | None => None,
     })
 }
 
-fn initiator_keys(own: &Acceptor) -> Result<InitiatorKeys, LoginError> {
+fn initiator_keys(own: &Acceptor) -> Result<InitiatorKeys, GssError> {
     InitiatorKeys::of(&own.principal, own.keytab.as_deref(), TICKETS)
-        .map_err(|error| LoginError::OwnKeys { principal: own.principal.clone(), error })
+}
+
+/// The keys with which this server gets tickets.
+struct OwnKeys {
+    /// Whose they are, and where.
+    own: Acceptor,
+    /// `None`: the key distribution centre could not be reached so far.
+    keys: Option<InitiatorKeys>,
+}
+
+impl OwnKeys {
+    /// Gets them. If the centre cannot be reached, that passes, and the server must not stay down for it.
+    ///
+    /// # Errors
+    /// There are no keys, or the centre refuses them.
+    // ZooKeeper: the JDK logs in at the start, which ends without a centre (SaslQuorumAuthLearner).
+    fn at_start(own: Acceptor) -> Result<OwnKeys, LoginError> {
+        let keys = match initiator_keys(&own) {
+            Ok(keys) => Some(keys),
+            Err(error) if error.is_centre_away => {
+                tracing::warn!(
+                    principal = own.principal, reason = %error,
+                    "this server cannot log in at others until a key distribution centre answers"
+                );
+                None
+            }
+            Err(error) => return Err(LoginError::OwnKeys { principal: own.principal, error }),
+        };
+        Ok(OwnKeys { own, keys })
+    }
+
+    /// The keys; asks the centre again if it could not be reached so far.
+    fn get(&mut self) -> Result<&InitiatorKeys, GssError> {
+        match &mut self.keys {
+            Some(keys) => Ok(keys),
+            none => Ok(none.insert(initiator_keys(&self.own)?)),
+        }
+    }
 }
 
 /// A thread that handles operations in their order, and drops those that are to be forgotten before they are begun.

@@ -53,6 +53,13 @@ pub enum LoginError {
     Thread(io::Error),
 }
 
+impl LoginError {
+    /// Whether it may pass by itself, so that a server starts all the same.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, LoginError::OwnKeys { error, .. } if error.is_centre_away)
+    }
+}
+
 /// The near end of the thread. It belongs to the replica's executor.
 #[derive(Debug)]
 pub struct Logins {

@@ -55,7 +55,10 @@ pub fn look(config: &Config) -> Here {
     here.denied.extend(logins.map(|obstacle| obstacle.to_string()));
     let between = options::logins(config).ok().flatten();
     let between = between.as_ref().and_then(logins::obstacle_between);
-    here.denied.extend(between.map(|obstacle| obstacle.to_string()));
+    if let Some(obstacle) = between {
+        let found = if obstacle.may_pass() { &mut here.remarks } else { &mut here.denied };
+        found.push(obstacle.to_string());
+    }
     // While a server runs here, its ports would all seem taken.
     let held = folders.iter().find_map(|folder| Some((folder, runtime::holder(folder)?)));
     here.held = held.is_some();

@@ -30,10 +30,11 @@ unsafe impl Send for InitiatorKeys {}
 
 impl InitiatorKeys {
     /// The keys of a principal, out of a key table. `keytab`: the path of its file; `None`: the machine's. `tickets`: a
-    /// name for what is kept of them in memory, which no other keys have. No ticket is got yet.
+    /// name for what is kept of them in memory, which no other keys have. This gets the ticket with which others are got.
     ///
     /// # Errors
-    /// The library is not there, the name is malformed, or the table cannot be read or has no key of this principal.
+    /// The library is not there, the name is malformed, the table cannot be read or has no key of this principal, or the
+    /// key distribution centre refuses it or does not answer.
     pub fn of(name: &str, keytab: Option<&str>, tickets: &str) -> Result<InitiatorKeys, GssError> {
         let functions = loaded()?;
         let mut places = vec![(c"ccache", format!("MEMORY:{tickets}"))];
@@ -107,7 +108,7 @@ impl InitiatorContext {
         let token = take(functions, output);
         match (major & (GSS_ERRORS | GSS_ORDER), major & GSS_S_CONTINUE_NEEDED) {
             (0, 0) if flags & MUTUAL == 0 => {
-                Err(GssError("the other server has not proved who it is".to_owned()))
+                Err(GssError::new("the other server has not proved who it is".to_owned()))
             }
             (0, 0) => Ok((token, true)),
             (0, _) => Ok((token, false)),

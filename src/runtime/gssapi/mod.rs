@@ -37,18 +37,31 @@ const GSS_ERRORS: u32 = 0xffff_0000;
 /// The error that says nothing.
 const GSS_S_FAILURE: u32 = 13 << 16;
 const GSS_S_CONTINUE_NEEDED: u32 = 1;
+/// `KRB5_KDC_UNREACH` and `KRB5_REALM_CANT_RESOLVE` of krb5.h: none of the centres answers, or their names have no address
+/// at the moment.
+const CENTRE_AWAY: [i32; 2] = [-1_765_328_228, -1_765_328_164];
 /// The bits that say that a token is a copy of an earlier one, old, or out of its order.
 const GSS_ORDER: u32 = 0b11110;
 
 /// Why the library has refused something: the text of its major status and that of its minor one. It may hold names
 /// of principals and of files, and no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct GssError(String);
+#[error("{text}")]
+pub struct GssError {
+    text: String,
+    /// Whether no key distribution centre could be reached, which may pass.
+    pub is_centre_away: bool,
+}
 
 impl GssError {
+    /// A reason of our own.
+    fn new(text: String) -> GssError {
+        GssError { text, is_centre_away: false }
+    }
+
     /// The text of a status of `functions`.
     fn of(functions: &Functions, major: u32, minor: u32) -> GssError {
+        let is_centre_away = CENTRE_AWAY.contains(&minor.cast_signed());
         let text = |status, kind| status_text(functions, status, kind);
         // The text of a major status that says nothing only points at the minor one, whose text may say nothing, too:
         // the library has none for a token that is cut off within its first lengths.
@@ -60,7 +73,8 @@ impl GssError {
             (false, Some(minor)) => format!("{}: {minor}", text(major, GSS_C_GSS_CODE)),
             (false, None) => text(major, GSS_C_GSS_CODE),
         };
-        GssError(text.trim().chars().take(GSSAPI_TEXT_CHARS_MAX).map(shown).collect())
+        let text = text.trim().chars().take(GSSAPI_TEXT_CHARS_MAX).map(shown).collect();
+        GssError { text, is_centre_away }
     }
 }
 
@@ -104,9 +118,10 @@ fn take(functions: &Functions, mut buffer: Buffer) -> Vec<u8> {
 /// The program was built without them, or this machine does not have them.
 fn loaded() -> Result<&'static Functions, GssError> {
     if !GSSAPI_IS_BUILT {
-        return Err(GssError("the program was built without Kerberos".to_owned()));
+        return Err(GssError::new("the program was built without Kerberos".to_owned()));
     }
-    functions().map_err(|why| GssError(format!("the library of MIT Kerberos is missing: {why}")))
+    functions()
+        .map_err(|why| GssError::new(format!("the library of MIT Kerberos is missing: {why}")))
 }
 
 /// The name of a principal, which is to be released.
@@ -144,7 +159,7 @@ fn acquire(
 ) -> Result<Handle, GssError> {
     let (names, texts): (Vec<&CStr>, Vec<String>) = places.into_iter().unzip();
     let texts = texts.into_iter().map(CString::new).collect::<Result<Vec<CString>, _>>();
-    let texts = texts.map_err(|_| GssError("the path of the key table has a 0".to_owned()))?;
+    let texts = texts.map_err(|_| GssError::new("the path of the key table has a 0".to_owned()))?;
     let places = names.iter().zip(&texts);
     let mut places: Vec<KeyValue> =
         places.map(|(name, text)| KeyValue { key: name.as_ptr(), value: text.as_ptr() }).collect();
@@ -345,7 +360,7 @@ impl Context {
 
     fn is_made(&self) -> Result<(), GssError> {
         match self.context.is_null() {
-            true => Err(GssError("there is no context with the client".to_owned())),
+            true => Err(GssError::new("there is no context with the client".to_owned())),
             false => Ok(()),
         }
     }
@@ -389,6 +404,6 @@ fn name_of(functions: &Functions, name: Handle) -> Result<String, GssError> {
     }
     let is_plain = |name: &String| !name.contains('\\') && !name.chars().any(char::is_control);
     String::from_utf8(text).ok().filter(is_plain).ok_or_else(|| {
-        GssError("the name of the client has letters that no name here may have".to_owned())
+        GssError::new("the name of the client has letters that no name here may have".to_owned())
     })
 }

@@ -4,19 +4,30 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[path = "quorum_tls/certificates.rs"]
+#[allow(dead_code, reason = "it is shared with the tests of TLS between servers")]
+mod certificates;
 #[path = "kerberos/clients.rs"]
 mod clients;
 #[path = "kerberos/conversation.rs"]
 mod conversation;
+#[path = "ensemble/ground.rs"]
+#[allow(dead_code, reason = "it is shared with the tests of ensembles")]
+mod ground;
 #[path = "kerberos/initiator.rs"]
 mod initiator;
 #[path = "kerberos/kdc.rs"]
 mod kdc;
+#[path = "ensemble/load.rs"]
+#[allow(dead_code, reason = "it is shared with the tests of ensembles")]
+mod load;
 mod raw;
 #[path = "kerberos/refusals.rs"]
 mod refusals;
 #[path = "kerberos/servers.rs"]
 mod servers;
+#[path = "kerberos/switch.rs"]
+mod switch;
 
 use std::fs;
 use std::path::{Path, PathBuf};

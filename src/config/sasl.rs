@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::kerberos;
 use super::keys::sasl::{ENSEMBLE_PROVIDER, KEY_PROVIDER, SASL_PROVIDER, X509_PROVIDER};
 use super::logins_between;
@@ -14,6 +16,7 @@ use super::read::{ReadFile, Reading};
 use super::settings::ClientAuth;
 use super::value::Value;
 use crate::sasl::Mechanism;
+use crate::sasl::between::Account;
 use crate::sasl::digest_md5::{Service, Users};
 use crate::sasl::jaas::{JaasFile, Section};
 use crate::sasl::kerberos::Rules;
@@ -25,6 +28,8 @@ const REQUIRE: &str = "sessionRequireClientSASLAuth";
 const SWITCH: &str = "enforce.auth.enabled";
 const SCHEMES: &str = "enforce.auth.schemes";
 const RULES: &str = "security.auth_to_local";
+const ENSEMBLE: &str = "ensemble";
+const FIPS: &str = "fips-mode";
 
 const DIGEST_MODULE: &str = "org.apache.zookeeper.server.auth.DigestLoginModule";
 
@@ -37,6 +42,7 @@ pub(super) fn finish(reading: &mut Reading, read_file: &mut Option<ReadFile<'_>>
         let file = file(reading, read_file);
         login(reading, file.as_ref());
         logins_between::finish(reading, file.as_ref());
+        warn_of_fips_mode(reading);
     }
     enforced_schemes(reading, read_file.is_some());
 }
@@ -155,7 +161,7 @@ fn jaas_file(
         reading.error(Problem::Value, &origin, LOGIN_CONFIG, Some(named.to_owned()), text);
     };
     let bytes = match read_file(Path::new(path)) {
-        Ok(Some(bytes)) => bytes,
+        Ok(Some(bytes)) => Zeroizing::new(bytes),
         Ok(None) => {
             unread(reading, "there is no such file");
             return None;
@@ -275,11 +281,35 @@ pub(super) fn is_digest(
             "it forbids DIGEST-MD5, which the section {shown} of the JAAS file asks for: {harm}; remove one of \
              the two"
         );
-        let origin = reading.origin("fips-mode");
-        reading.error(Problem::Conflict, &origin, "fips-mode", None, text);
+        let origin = reading.origin(FIPS);
+        reading.error(Problem::Conflict, &origin, FIPS, None, text);
         return false;
     }
     true
+}
+
+/// Says that a newer ZooKeeper refuses logins that this server lets in.
+// ZooKeeper: SecurityUtils.createSaslServer of 3.9.6, and X509Util.getFipsMode, whose default is true since 3.9.0.
+fn warn_of_fips_mode(reading: &mut Reading) {
+    let security = &reading.config.security;
+    let between = &security.logins_between;
+    let of_clients = matches!(security.sasl.mechanism, Some(Mechanism::DigestMd5(_)));
+    let of_servers = matches!(between.accepted, Some(Mechanism::DigestMd5(_)))
+        || matches!(between.own, Some(Account::DigestMd5 { .. }));
+    let who = match (of_clients, of_servers) {
+        (true, true) => "clients and servers",
+        (true, false) => "clients",
+        (false, true) => "servers",
+        (false, false) => return,
+    };
+    if reading.values.contains_key(FIPS) {
+        return;
+    }
+    let text = format!(
+        "its {who} log in by DIGEST-MD5, which Apache ZooKeeper from 3.9.6 on refuses unless {FIPS}=false; here they \
+         may go on: write {FIPS}=false if that is meant, or change to Kerberos"
+    );
+    warn(reading, LOGIN_CONFIG, text);
 }
 
 /// Schemes to be enforced count only with the switch; the switch without schemes would admit no client. `is_whole`:
@@ -298,7 +328,7 @@ fn enforced_schemes(reading: &mut Reading, is_whole: bool) {
         (false, true) if listed.is_empty() => {
             if !reading.errors.iter().any(|error| error.key == SCHEMES) {
                 let text = format!(
-                    "{SCHEMES} must name at least one scheme: digest, ip, ensemble, key, sasl or x509"
+                    "{SCHEMES} must name at least one scheme: digest, ip, key, sasl or x509"
                 );
                 let origin = reading.origin(SWITCH);
                 reading.error(Problem::Conflict, &origin, SWITCH, None, text);
@@ -314,6 +344,19 @@ fn enforced_schemes(reading: &mut Reading, is_whole: bool) {
             return;
         }
     };
+    // ZooKeeper: EnsembleAuthenticationProvider.handleAuthentication gives a client no identity, and
+    // AuthenticationHelper.isCnxnAuthenticated looks for one.
+    let what = "no client gets an identity of the scheme ensemble, which only compares names";
+    if schemes.iter().all(|scheme| scheme == ENSEMBLE) {
+        let text = format!(
+            "{what}, so no client could connect: name a scheme by which clients prove who they are"
+        );
+        let origin = reading.origin(key);
+        return reading.error(Problem::Refused, &origin, key, None, text);
+    }
+    if schemes.iter().any(|scheme| scheme == ENSEMBLE) {
+        warn(reading, key, format!("{what}, so it adds nothing to the other schemes"));
+    }
     for scheme in &schemes {
         if let Some(text) = unavailable(reading, scheme, is_whole) {
             let origin = reading.origin(key);
@@ -332,7 +375,7 @@ fn unavailable(reading: &Reading, scheme: &str, is_whole: bool) -> Option<String
     match scheme {
         "ip" => None,
         "digest" => needs(security.digest_enabled, "DigestAuthenticationProvider.enabled=true"),
-        "ensemble" => {
+        ENSEMBLE => {
             needs(security.ensemble_auth_enabled, &format!("authProvider.1={ENSEMBLE_PROVIDER}"))
         }
         "key" => needs(security.key_auth_enabled, &format!("authProvider.1={KEY_PROVIDER}")),
@@ -354,8 +397,8 @@ fn unavailable(reading: &Reading, scheme: &str, is_whole: bool) -> Option<String
             })
         }
         _ => Some(format!(
-            "{} is not built, so clients that must use it could not connect; there are digest, ip, \
-             ensemble, key, sasl and x509",
+            "{} is not built, so clients that must use it could not connect; there are digest, ip, key, sasl and \
+             x509",
             printable(scheme)
         )),
     }

@@ -56,6 +56,10 @@ pub const LOGIN_SILENCE_MS: u64 = 1000;
 /// server with a wrong password tries again for ever. Enough to see each reason once.
 pub const LOGIN_LINES: (u64, u64) = (20, 5);
 
+/// Logins of one connection that may fail; then it is closed, also where a client whose login has failed may stay
+/// (`allowSaslFailedClients`). Otherwise one connection could try passwords without end. A client library tries once.
+pub const LOGINS_FAILED_MAX: u32 = 3;
+
 /// Random bytes of a nonce, as many as a Java server draws. The nonce has four characters for each three of them.
 pub const SASL_NONCE_BYTES: usize = 30;
 const _: () = assert!(SASL_NONCE_BYTES.is_multiple_of(3));

@@ -225,6 +225,10 @@ pub(super) struct Connection {
     ///
     /// Invariant: the edge owes the answer, which `Replica::handle_login` takes; `login` is there.
     pub awaits_login: Option<i32>,
+    /// How many of its logins have failed.
+    ///
+    /// Invariant: below [`limits::LOGINS_FAILED_MAX`] while it is open.
+    pub logins_failed: u32,
     /// The identities that its client has proved, and its address: permissions are checked with them.
     pub identities: Vec<Identity>,
     /// What the audit log says of its client while it has so many identities. `None`: nothing was told yet.
@@ -317,6 +321,7 @@ impl Connection {
             read_only: None,
             login: None,
             awaits_login: None,
+            logins_failed: 0,
             // ZooKeeper: every connection has its address as an identity from the start.
             identities: vec![ip_identity(remote.ip())],
             audited: None,

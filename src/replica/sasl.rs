@@ -16,6 +16,7 @@ use crate::acl::{Identity, add_identities};
 use crate::error::ErrorCode;
 use crate::id::ConnectionId;
 use crate::jute::Jute;
+use crate::limits::LOGINS_FAILED_MAX;
 use crate::proto::request::SaslRequest;
 use crate::sasl::kerberos::NameRules;
 use crate::sasl::{Exchange, Mechanism, NonceKey, Step};
@@ -123,34 +124,42 @@ impl Service {
                     Err(reason) => {
                         // Of a failed login nothing stays, not even the identities that fitted.
                         connection.identities = earlier;
-                        self.on_login_failed(slot, connection, xid, sasl, reason);
+                        let name = Some(&*name);
+                        self.on_login_failed(slot, connection, xid, sasl, (name, reason));
                     }
                 }
             }
             Step::Failed(failure) => {
-                connection.login = None;
-                self.on_login_failed(slot, connection, xid, sasl, &failure.to_string());
+                let login = connection.login.take();
+                let name = login.as_deref().and_then(Exchange::claimed_name);
+                let reason = failure.to_string();
+                self.on_login_failed(slot, connection, xid, sasl, (name, &reason));
             }
             Step::Passed { .. } => unreachable!("the edge passes no token on"),
         }
     }
 
+    /// Tells the client that its login has failed, and closes its connection unless it may stay. The last arguments are
+    /// the name under which it wanted to log in, if it said one, and the reason: both are for the log alone.
     // ZooKeeper: processSasl. A server that demands SASL says so instead of that the login failed, and keeps no
-    // client.
+    // client. There is no bound on the logins of a connection.
     fn on_login_failed(
         &mut self,
         slot: Slot,
         connection: &mut Connection,
         xid: i32,
         sasl: &SaslOptions,
-        reason: &str,
+        (user, reason): (Option<&str>, &str),
     ) {
         self.stats.auth_failed += 1;
+        connection.logins_failed += 1;
         let is_required = self.options.enforced_auth_schemes.iter().any(|it| it == SCHEME);
-        let is_kept = sasl.allow_failed_clients && !is_required;
+        let is_kept = sasl.allow_failed_clients
+            && !is_required
+            && connection.logins_failed < LOGINS_FAILED_MAX;
         if let Some(unsaid) = self.lines.allow(self.now.mono) {
             tracing::warn!(
-                conn = slot.id.0, remote = %connection.remote, scheme = SCHEME, reason, kept = is_kept, unsaid,
+                conn = slot.id.0, remote = %connection.remote, scheme = SCHEME, user, reason, kept = is_kept, unsaid,
                 "authentication failed"
             );
         }

@@ -11,6 +11,8 @@
 
 mod words;
 
+use zeroize::Zeroizing;
+
 use super::secret::Secret;
 use crate::limits::{JAAS_FILE_BYTES_MAX, JAAS_MODULES_MAX, JAAS_SECTIONS_MAX};
 use words::{Word, Words};
@@ -63,8 +65,8 @@ impl JaasFile {
                 what: format!("it is longer than {JAAS_FILE_BYTES_MAX} bytes"),
             });
         }
-        // The JDK replaces malformed letters too; in a comment they do no harm.
-        let text = String::from_utf8_lossy(bytes);
+        // The JDK replaces malformed letters too. In a comment they do no harm, and a word with one is refused.
+        let text = Zeroizing::new(String::from_utf8_lossy(bytes).into_owned());
         let mut parser = Parser::new(&text)?;
         let mut sections: Vec<Section> = Vec::new();
         while parser.next != Word::End {
@@ -134,7 +136,7 @@ impl<'t> Parser<'t> {
     /// A section. `None`: it has no login module, which is as if it were not there.
     fn section(&mut self) -> Result<Option<Section>, JaasError> {
         let line = self.line;
-        let name = self.text("the name of a section")?;
+        let name = self.text("the name of a section")?.as_str().to_owned();
         self.sign('{')?;
         let mut modules = Vec::new();
         while self.next != Word::Sign('}') {
@@ -151,7 +153,7 @@ impl<'t> Parser<'t> {
 
     fn module(&mut self) -> Result<LoginModule, JaasError> {
         let line = self.line;
-        let class = self.text("the class of a login module, or }")?;
+        let class = self.text("the class of a login module, or }")?.as_str().to_owned();
         const FLAGS: [&str; 4] = ["required", "requisite", "sufficient", "optional"];
         let flag_line = self.line;
         let flag = self.text("required, requisite, sufficient or optional")?;
@@ -163,7 +165,7 @@ impl<'t> Parser<'t> {
         }
         let mut options = Vec::new();
         while self.next != Word::Sign(';') {
-            let name = self.text("the name of an option, or ;")?;
+            let name = self.text("the name of an option, or ;")?.as_str().to_owned();
             self.sign('=')?;
             let line = self.line;
             let value = self.text(
@@ -176,7 +178,7 @@ impl<'t> Parser<'t> {
         Ok(LoginModule { class, line, options })
     }
 
-    fn text(&mut self, expected: &str) -> Result<String, JaasError> {
+    fn text(&mut self, expected: &str) -> Result<Zeroizing<String>, JaasError> {
         match std::mem::replace(&mut self.next, Word::End) {
             Word::Text(text) => {
                 self.advance()?;
@@ -216,8 +218,9 @@ impl<'t> Parser<'t> {
 ///
 /// # Errors
 /// A property that a JVM would have.
-fn expanded(value: &str) -> Result<String, String> {
-    let (mut out, mut rest) = (String::new(), value);
+fn expanded(value: &str) -> Result<Zeroizing<String>, String> {
+    // What it becomes is never longer, so no piece of it stays behind in memory.
+    let (mut out, mut rest) = (Zeroizing::new(String::with_capacity(value.len())), value);
     while let Some((before, after)) = rest.split_once("${") {
         out.push_str(before);
         let Some((name, behind)) = after.split_once('}') else {
@@ -317,7 +320,9 @@ mod tests {
             ("S {\n a required o=;\n};", 2, "in \"quotes\""),
             ("S {\n a required o=p@ss;\n};", 2, "stands outside of them"),
             ("S {\n a required o=hunter x;\n};", 2, "';' stands where = is expected"),
-            ("S {\n a required\n o=/etc/hunter;\n};", 4, "'}' stands where"),
+            ("S {\n a required\n o=/etc/hunter;\n};", 3, "a slash stands outside"),
+            ("S {\n a required\n o=hunter/2;\n p=x;\n};", 3, "a slash stands outside"),
+            ("S {\n a required\n o=\"a\"/hunter;\n};", 3, "a slash stands outside"),
             ("S {\n a required o=\"hunter;\n};", 2, "a quote without an end"),
             ("S {\n a required o='hunter';\n};", 2, "single quote"),
             ("S {\n a required o=1hunter;\n};", 2, "begins with a digit"),
@@ -331,6 +336,34 @@ mod tests {
             assert!(found == line && what.contains(part), "{text:?}: line {found}: {what}");
             assert!(!what.contains("hunter"), "{what}");
         }
+    }
+
+    #[test]
+    fn comments_of_two_signs_may_stand_directly_behind_a_word() {
+        let expected = [("o".to_owned(), "a".to_owned()), ("p".to_owned(), "b".to_owned())];
+        for text in
+            ["o=a//x;\n p=b", "o=a/* x; */p=b", "o=//x\na p=b", "o=a / x\n p=b", "o=a\n/x\np=b"]
+        {
+            assert_eq!(options(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_in_another_character_set_is_an_error_and_a_comment_is_not() {
+        let error = JaasFile::read(b"S { a required\n o=\"hunter\xfc\"; };").unwrap_err();
+        assert!(error.line == 2 && error.what.contains("not UTF-8"), "{error:?}");
+        assert!(!error.what.contains("hunter"), "{error:?}");
+        for bytes in [
+            &b"S\xfc { a required; };"[..],
+            b"S { a\xff required; };",
+            b"S { a required \xe9=x; };",
+        ] {
+            assert!(JaasFile::read(bytes).unwrap_err().what.contains("not UTF-8"));
+        }
+        let file =
+            JaasFile::read(b"// gr\xfc\xdfe\nS { a /* \xe9 */ required o=\"gr\xc3\xbc\"; };")
+                .unwrap();
+        assert_eq!(file.section("S").unwrap().options().next().unwrap().1.reveal(), "gr\u{fc}");
     }
 
     #[test]

@@ -77,6 +77,17 @@ pub enum Exchange {
     },
 }
 
+impl Exchange {
+    /// The name under which the other side wants to log in, as far as it has said one: it proves nothing.
+    pub fn claimed_name(&self) -> Option<&str> {
+        match self {
+            Exchange::DigestMd5(exchange) => exchange.claimed_name(),
+            // The library of Kerberos tells the name when it is proved.
+            Exchange::Gssapi { .. } => None,
+        }
+    }
+}
+
 /// What a token of the client leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -7,17 +7,18 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha512};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::limits::SASL_NONCE_BYTES;
 
-/// A text that may be a password.
+/// A text that may be a password. Its memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<str>);
+pub struct Secret(Zeroizing<Box<str>>);
 
 impl Secret {
     /// Hides a text.
     pub fn new(text: &str) -> Secret {
-        Secret(text.into())
+        Secret(Zeroizing::new(text.into()))
     }
 
     /// The text.
@@ -32,7 +33,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// 32 bytes from the generator of the operating system. Whoever does not know them cannot foresee a nonce.
+/// 32 bytes from the generator of the operating system. Whoever does not know them cannot foresee a nonce. They are
+/// overwritten when they are dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NonceKey([u8; 32]);
 
@@ -40,6 +42,12 @@ impl NonceKey {
     /// A key of these bytes, which must come from a generator that nobody can foresee.
     pub const fn new(bytes: [u8; 32]) -> NonceKey {
         NonceKey(bytes)
+    }
+}
+
+impl Drop for NonceKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

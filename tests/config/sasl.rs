@@ -14,6 +14,11 @@ fn with(lines: &str, jaas: &str) -> Examination {
     cfg_with(&format!("{JAAS}{lines}"), &[], &[("/jaas.conf", jaas)])
 }
 
+/// The notes but for that about DIGEST-MD5 and `fips-mode`.
+fn other_notes(config: &Config) -> Vec<String> {
+    notes(config).into_iter().filter(|note| !note.contains("fips-mode")).collect()
+}
+
 fn users(config: &Config) -> usize {
     match &config.security.sasl.mechanism {
         Some(Mechanism::DigestMd5(users)) => users.count(),
@@ -26,7 +31,7 @@ fn the_section_for_clients_lists_the_users() {
     let config = good(with(PROVIDER, SERVER));
     assert_eq!(users(&config), 2);
     assert!(config.security.sasl.scheme_enabled);
-    assert_eq!(notes(&config), Vec::<String>::new());
+    assert_eq!(other_notes(&config), Vec::<String>::new());
     // As a -D word, with another section, and as a URL.
     let other = format!("Server {{ a.b.C required; }};\n{}", SERVER.replace("Server", "Other"));
     for path in ["/jaas.conf", "=/jaas.conf", "file:/jaas.conf", "file:///jaas.conf"] {
@@ -110,7 +115,7 @@ fn what_has_less_effect_than_it_may_seem_is_warned_of() {
         ("", SERVER, "are refused and grant nothing without authProvider.1"),
         (&format!("{PROVIDER}{password}"), &*no_super, "the section Server has no user_super"),
     ] {
-        let notes = notes(&good(with(lines, jaas)));
+        let notes = other_notes(&good(with(lines, jaas)));
         assert_eq!(notes.len(), 1, "{notes:#?}");
         assert!(notes[0].contains(expected), "{notes:#?}");
     }
@@ -140,7 +145,7 @@ fn nobody_can_be_made_to_have_what_nobody_can_get() {
         assert!(without_file.contains("needs a JAAS file"), "{without_file}");
     }
     for (scheme, needs) in [
-        ("ensemble", "EnsembleAuthenticationProvider"),
+        ("ensemble,digest", "EnsembleAuthenticationProvider"),
         ("key", "KeyAuthenticationProvider"),
         ("mine", "mine is not built"),
     ] {
@@ -149,6 +154,44 @@ fn nobody_can_be_made_to_have_what_nobody_can_get() {
     }
     let closed = format!("{enforce}digest\nDigestAuthenticationProvider.enabled=false\n");
     assert!(text(cfg(&closed)).contains("needs DigestAuthenticationProvider.enabled"));
+}
+
+#[test]
+fn a_scheme_that_gives_no_identity_cannot_be_demanded_alone() {
+    let provider =
+        "authProvider.1=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider\n";
+    let with = |schemes: &str| {
+        cfg(&format!("{provider}enforce.auth.enabled=true\nenforce.auth.schemes={schemes}\n"))
+    };
+    let alone = error(with("ensemble")).to_string();
+    let says = "enforce.auth.schemes: no client gets an identity of the scheme ensemble";
+    assert!(alone.contains(says) && alone.contains("no client could connect"), "{alone}");
+    let config = good(with("ensemble,digest"));
+    assert_eq!(config.security.enforced_auth_schemes, ["ensemble", "digest"]);
+    let notes = notes(&config);
+    assert!(notes.len() == 1 && notes[0].contains("adds nothing to the other"), "{notes:#?}");
+}
+
+#[test]
+fn who_uses_digest_md5_is_told_that_a_newer_zookeeper_refuses_it() {
+    let quorum = "quorum.auth.enableSasl=true\n";
+    let between = "QuorumServer { org.apache.zookeeper.server.auth.DigestLoginModule required user_a=\"b\"; };\n\
+        QuorumLearner { org.apache.zookeeper.server.auth.DigestLoginModule required username=a password=b; };\n";
+    let both = format!("{SERVER}{between}");
+    let cluster = format!("{PROVIDER}{quorum}");
+    for (lines, jaas, who) in [
+        (PROVIDER, SERVER, "its clients log in by DIGEST-MD5"),
+        (&*cluster, between, "its servers log in by DIGEST-MD5"),
+        (&*cluster, &*both, "its clients and servers log in by DIGEST-MD5"),
+    ] {
+        let all = notes(&good(with(lines, jaas)));
+        let found: Vec<_> = all.iter().filter(|note| note.contains(who)).collect();
+        assert!(found.len() == 1 && found[0].contains("3.9.6"), "{all:#?}");
+        let said = notes(&good(with(&format!("{lines}fips-mode=false\n"), jaas)));
+        assert!(said.iter().all(|note| !note.contains("3.9.6")), "{said:#?}");
+    }
+    let nobody = "Client { a.b.C required; };";
+    assert!(notes(&good(with(PROVIDER, nobody))).iter().all(|note| !note.contains("3.9.6")));
 }
 
 #[test]

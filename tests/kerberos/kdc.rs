@@ -17,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Kdc {
     realm: &'static str,
     folder: TempDir,
-    _process: Guarded,
+    port: u16,
+    process: Guarded,
 }
 
 impl Kdc {
@@ -50,15 +51,18 @@ impl Kdc {
         let script: String =
             principals.iter().map(|name| format!("addprinc -randkey {name}\n")).collect();
         run("kadmin.local", &["-r", realm], &script);
-        let mut command = command(folder.path(), "krb5kdc");
-        command.args(["-n", "-r", realm]).stdin(Stdio::null()).stdout(Stdio::null());
-        let process = Guarded::spawn(&mut command, Some(folder.path())).expect("krb5kdc");
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "krb5kdc does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Kdc { realm, folder, _process: process }
+        let process = centre_of(folder.path(), realm, port);
+        Kdc { realm, folder, port, process }
+    }
+
+    /// Ends the centre. Its files stay.
+    pub fn stop(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts the centre again.
+    pub fn start_again(&mut self) {
+        self.process = centre_of(self.folder.path(), self.realm, self.port);
     }
 
     pub fn realm(&self) -> &'static str {
@@ -86,6 +90,19 @@ impl Kdc {
         self.administer(&format!("ktadd -k {} {principal}", path.display()));
         path
     }
+}
+
+/// Starts the centre, and waits until it listens.
+fn centre_of(folder: &Path, realm: &str, port: u16) -> Guarded {
+    let mut command = command(folder, "krb5kdc");
+    command.args(["-n", "-r", realm]).stdin(Stdio::null()).stdout(Stdio::null());
+    let process = Guarded::spawn(&mut command, Some(folder)).expect("krb5kdc");
+    let begun = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "krb5kdc does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    process
 }
 
 /// A program that finds the centre's files in `folder`. The folder with programs for administrators may not be on a

@@ -8,6 +8,7 @@ use ringkeeper_rawclient::{OPEN_ACL, Roaming};
 use ringkeeper_testkit::{Config, Ensemble, PeerType, Program, free_port};
 use tempfile::TempDir;
 
+use super::kdc::Kdc;
 use super::{ringkeeper, site};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -15,23 +16,29 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The principal of each server, whose host is that of its `server.N` line.
 const SERVER: &str = "zkquorum/127.0.0.1";
 
-/// The configuration of members that demand logins by Kerberos, with the folder of their JAAS file, which has a section
-/// `Elsewhere` for a server on a host that none of them has.
-fn members() -> (Config, TempDir) {
-    members_with(&site().kdc.config())
+/// The lines by which logins are switched on, in their order.
+pub const SWITCHES: [&str; 3] = [
+    "quorum.auth.enableSasl=true",
+    "quorum.auth.learnerRequireSasl=true",
+    "quorum.auth.serverRequireSasl=true",
+];
+
+/// This configuration of members, with what they need to log in by Kerberos, and the folder of their JAAS file, which has
+/// a section `Elsewhere` for a server on a host that none of them has. The centre has made the key table `quorum`.
+pub fn members(kdc: &Kdc, config: Config) -> (Config, TempDir) {
+    members_on(kdc, &kdc.config(), config)
 }
 
 /// The same, on machines with this krb5.conf.
-fn members_with(machine: &Path) -> (Config, TempDir) {
-    let site = site();
+fn members_on(kdc: &Kdc, machine: &Path, config: Config) -> (Config, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let section = |section: &str, principal: &str, keytab: &str| {
-        let keytab = site.kdc.config().with_file_name(keytab);
+        let keytab = kdc.config().with_file_name(keytab);
         format!(
             "{section} {{\n  com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true storeKey=true\n  \
              useTicketCache=false keyTab=\"{}\" principal=\"{principal}@{}\";\n}};\n",
             keytab.display(),
-            site.kdc.realm()
+            kdc.realm()
         )
     };
     let file = folder.path().join("jaas.conf");
@@ -42,18 +49,21 @@ fn members_with(machine: &Path) -> (Config, TempDir) {
     ];
     fs::write(&file, sections.concat()).unwrap();
     let machine = machine.display().to_string();
-    let config = Config::new()
+    let config = config
         .line("initLimit=20")
         .line("syncLimit=10")
-        .line("quorum.auth.enableSasl=true")
-        .line("quorum.auth.learnerRequireSasl=true")
-        .line("quorum.auth.serverRequireSasl=true")
         .line("quorum.auth.kerberos.servicePrincipal=zkquorum/_HOST")
         .flag(&format!("-Djava.security.auth.login.config={}", file.display()))
         .flag(&format!("-Djava.security.krb5.conf={machine}"))
         .variable("KRB5_CONFIG", &machine)
         .variable("KRB5RCACHEDIR", &folder.path().display().to_string());
     (config, folder)
+}
+
+/// The configuration of members that demand logins, on machines with this krb5.conf.
+fn demanding(machine: &Path) -> (Config, TempDir) {
+    let (config, folder) = members_on(&site().kdc, machine, Config::new());
+    (SWITCHES.iter().fold(config, |config, line| config.line(line)), folder)
 }
 
 fn write_and_read(ensemble: &mut Ensemble, path: &str) {
@@ -63,17 +73,17 @@ fn write_and_read(ensemble: &mut Ensemble, path: &str) {
     writer.close(LIMIT).unwrap();
 }
 
-fn figure(ensemble: &Ensemble, id: usize, name: &str) -> u64 {
+pub fn figure(ensemble: &Ensemble, id: usize, name: &str) -> u64 {
     ensemble.mntr(id, name).unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
 }
 
-fn log(ensemble: &Ensemble, id: usize) -> String {
+pub fn log(ensemble: &Ensemble, id: usize) -> String {
     fs::read_to_string(ensemble.server(id).log_file()).unwrap()
 }
 
 #[test]
 fn servers_log_in_at_each_other_also_at_those_of_zookeeper() {
-    let (config, _folder) = members();
+    let (config, _folder) = demanding(&site().kdc.config());
     let programs = [ringkeeper(), ringkeeper(), Program::ZooKeeper39];
     let mut ensemble = Ensemble::prepare(&programs.map(|it| (it, PeerType::Participant)), config);
     for id in [1, 3] {
@@ -102,7 +112,7 @@ fn servers_log_in_at_each_other_also_at_those_of_zookeeper() {
 
 #[test]
 fn a_server_with_the_principal_of_another_host_is_refused() {
-    let (config, _folder) = members();
+    let (config, _folder) = demanding(&site().kdc.config());
     let programs = [ringkeeper(), ringkeeper(), ringkeeper()];
     let mut ensemble = Ensemble::prepare(&programs.map(|it| (it, PeerType::Participant)), config);
     ensemble.reconfigure(1, |config| config.line("quorum.auth.learner.saslLoginContext=Elsewhere"));
@@ -130,7 +140,7 @@ fn servers_start_while_no_centre_answers_and_get_new_tickets_when_theirs_have_ex
     let nobody = format!("kdc = 127.0.0.1:{}\n", free_port());
     let line = short.lines().find(|line| line.contains("kdc = 127.0.0.1")).unwrap().trim_start();
     fs::write(&machine, short.replace(&format!("{line}\n"), &nobody)).unwrap();
-    let (config, _folder) = members_with(&machine);
+    let (config, _folder) = demanding(&machine);
     let programs = [ringkeeper(), ringkeeper(), ringkeeper()];
     let mut ensemble = Ensemble::prepare(&programs.map(|it| (it, PeerType::Participant)), config);
     for id in ensemble.ids() {

@@ -220,3 +220,48 @@ fn who_fails_to_log_in_may_stay_where_zookeeper_lets_him() {
         t.get(&mut client, "/");
     });
 }
+
+#[test]
+fn where_the_scheme_ensemble_alone_is_demanded_zookeeper_lets_nobody_in() {
+    // Ringkeeper does not start with these lines, which `tests/config/sasl.rs` shows.
+    let further = [
+        "authProvider.2=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider",
+        "enforce.auth.enabled=true",
+        "enforce.auth.schemes=ensemble",
+    ];
+    let lines = transcript(Program::ZooKeeper39, &further, |t| {
+        let mut client = t.client();
+        let packet = AuthPacket { packet_type: 0, scheme: Some("ensemble"), auth: Some(b"any") };
+        let reply = client.call(OpCode::Auth, &RequestBody::Auth(packet));
+        t.say("addAuth ensemble", &reply.header.err.to_string());
+        t.who(&mut client);
+    });
+    assert_eq!(lines, "addAuth ensemble: 0\nwho: 0 -124\n");
+}
+
+#[test]
+fn the_log_names_who_has_failed_in_one_line_and_no_password() {
+    let guarded = start(ringkeeper(), &[]);
+    let server = guarded.server.socket_addr();
+    let mut t = Transcript { server, lines: String::new(), response: Vec::new() };
+    let long = "y".repeat(1000);
+    for name in ["bob", "eve\n2026 FORGED", &long] {
+        let mut client = t.client();
+        t.log_in(&mut client, (name, "swordfish"), AS_IT_IS);
+    }
+    guarded.server.wait_for_log("user=yyy");
+    let log = std::fs::read_to_string(guarded.server.log_file()).unwrap();
+    let lines: Vec<&str> =
+        log.lines().filter(|line| line.contains("authentication failed")).collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    for (line, user, reason) in [
+        (lines[0], "user=bob ", "reason=\"wrong password\""),
+        (lines[1], "user=\"eve\\n2026 FORGED\"", "reason=\"no such user\""),
+        (lines[2], "user=yyyy", "reason=\"no such user\""),
+    ] {
+        assert!(line.contains(user) && line.contains(reason), "{line}");
+        assert!(line.len() < 700 && line.contains("WARN"), "{line}");
+    }
+    assert!(!log.lines().any(|line| line.starts_with("2026 FORGED")));
+    assert!(!log.contains("swordfish") && !log.contains("response="), "{log}");
+}

@@ -116,8 +116,8 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Acted(Acted {
             set: Set::Together,
             get: |c| c.security.enforced_auth_schemes.join(","),
-            about: "the schemes of which enforce.auth.enabled demands one: digest, ip, ensemble, key, sasl, \
-                    x509",
+            about: "the schemes of which enforce.auth.enabled demands one: digest, ip, key, sasl, x509; ensemble \
+                    alone is refused, because it gives no client an identity",
             verdict: fine,
         }),
     ),
@@ -187,7 +187,10 @@ pub(super) static KEYS: &[Key] = &[
         plain!(Bool, security.sasl.allow_failed_clients),
     )
     .default("false")
-    .about("a client whose login has failed stays connected, without an identity"),
+    .about(
+        "a client whose login has failed stays connected, without an identity; the third failed login of a connection \
+         closes it",
+    ),
     of_property(
         "letAnySaslUserDoX",
         Kind::Text,
@@ -202,8 +205,9 @@ pub(super) static KEYS: &[Key] = &[
     of_property("fips-mode", Kind::Bool, plain!(Bool, security.sasl.digest_md5_forbidden))
         .default("false")
         .about(
-            "true forbids DIGEST-MD5: with a JAAS file that asks for it, the server does not start; TLS is the \
-             same with it and without",
+            "true forbids DIGEST-MD5: with a JAAS file that asks for it, the server does not start. The default differs \
+             from Apache ZooKeeper's, which is true and makes 3.9.6 refuse DIGEST-MD5: a server that takes the place \
+             of an older one must not lose its users; a warning says so. TLS is the same with it and without",
         ),
     // ZooKeeper: SaslServerCallbackHandler and KerberosName.
     of_property(

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use rustls::CipherSuite;
+use zeroize::Zeroizing;
 
 use super::Listen;
 use crate::tls::names::Protocol;
@@ -92,14 +93,14 @@ pub enum Password {
     File(PathBuf),
 }
 
-/// A text that no output shows.
+/// A text that no output shows. Its memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Hides a text.
     pub fn new(text: &str) -> Self {
-        Secret(text.to_owned())
+        Secret(Zeroizing::new(text.to_owned()))
     }
 
     /// The text.

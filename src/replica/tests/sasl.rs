@@ -7,6 +7,7 @@ use crate::acl::{AuthenticationOptions, Schemes};
 use crate::error::ErrorCode;
 use crate::id::ConnectionId;
 use crate::jute::Vector;
+use crate::limits::LOGINS_FAILED_MAX;
 use crate::proto::OpCode;
 use crate::proto::data::perms;
 use crate::proto::request::{AuthPacket, RequestBody, SaslRequest};
@@ -179,6 +180,23 @@ fn who_fails_stays_where_that_is_allowed_and_may_try_again() {
     assert_eq!(identities(&mut h, client.conn), ["ip:127.0.0.1"]);
     assert_eq!(log_in(&mut h, client.conn, "bob", "bobsecret").0, 0);
     assert_eq!(identities(&mut h, client.conn), ["ip:127.0.0.1", "sasl:bob"]);
+}
+
+#[test]
+fn who_fails_too_often_is_closed_even_where_failed_clients_may_stay() {
+    let sasl = SaslOptions { allow_failed_clients: true, ..sasl() };
+    let mut h = Harness::with(ReplicaOptions { sasl: Some(sasl), ..options() });
+    let client = h.connect();
+    for _ in 1..LOGINS_FAILED_MAX {
+        assert_eq!(log_in(&mut h, client.conn, "bob", "wrong"), (0, NONE));
+        // What succeeds in between does not count.
+        assert_eq!(log_in(&mut h, client.conn, "al", "alsecret").0, 0);
+        assert!(!h.is_closed(client.conn));
+    }
+    let failed = (ErrorCode::AuthFailed.code(), NONE);
+    assert_eq!(log_in(&mut h, client.conn, "bob", "wrong"), failed);
+    assert!(h.is_closed(client.conn));
+    assert_eq!(h.replica.stats().auth_failed, u64::from(LOGINS_FAILED_MAX));
 }
 
 #[test]

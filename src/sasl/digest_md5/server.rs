@@ -11,6 +11,8 @@ pub struct ServerExchange {
     service: Service,
     nonce: Nonce,
     state: State,
+    /// The name in the client's answer.
+    claimed_name: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ enum State {
 impl ServerExchange {
     /// A login of a service. Nobody may be able to foresee the nonce, and no other login may have it.
     pub fn new(service: Service, nonce: Nonce) -> ServerExchange {
-        ServerExchange { service, nonce, state: State::New }
+        ServerExchange { service, nonce, state: State::New, claimed_name: None }
     }
 
     /// Takes the next token of the client.
@@ -53,6 +55,11 @@ impl ServerExchange {
         }
     }
 
+    /// The name in the client's answer, whether or not there is such a user.
+    pub fn claimed_name(&self) -> Option<&str> {
+        self.claimed_name.as_deref()
+    }
+
     fn challenge(&self) -> Vec<u8> {
         let mut challenge = Vec::with_capacity(128);
         put_quoted(&mut challenge, "realm", self.service.realm.as_bytes());
@@ -63,7 +70,7 @@ impl ServerExchange {
     }
 
     /// The server's proof and the client's name, if the client's proof holds.
-    fn check(&self, users: &Users, token: &[u8]) -> Result<(Vec<u8>, String), Failure> {
+    fn check(&mut self, users: &Users, token: &[u8]) -> Result<(Vec<u8>, String), Failure> {
         let values = Directives::of(token).values([
             "username",
             "realm",
@@ -79,6 +86,7 @@ impl ServerExchange {
         ])?;
         let [name, realm, nonce, cnonce, nc, qop, uri, response, maxbuf, charset, authzid] = values;
         let name = name.ok_or(Failure::Missing("username"))?;
+        self.claimed_name = Some(String::from_utf8_lossy(&name).into());
         let cnonce = cnonce.ok_or(Failure::Missing("cnonce"))?;
         let uri = uri.ok_or(Failure::Missing("digest-uri"))?;
         let response = response.ok_or(Failure::Missing("response"))?;

@@ -3,13 +3,15 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use zeroize::Zeroizing;
+
 use crate::limits::JAAS_WORD_BYTES_MAX;
 
 /// A word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Word {
-    /// Letters and digits, or a quoted text without its quotes.
-    Text(String),
+    /// Letters and digits, or a quoted text without its quotes. It may be a password.
+    Text(Zeroizing<String>),
     /// One of `{ } ; =`.
     Sign(char),
     /// There is nothing more.
@@ -38,6 +40,14 @@ impl<'t> Words<'t> {
     }
 
     fn word(&mut self) -> Result<Word, String> {
+        let word = self.any_word()?;
+        match word {
+            Word::Text(_) | Word::Sign('=') => self.refuse_slash().map(|()| word),
+            Word::Sign(_) | Word::End => Ok(word),
+        }
+    }
+
+    fn any_word(&mut self) -> Result<Word, String> {
         match self.letters.peek().copied() {
             None => Ok(Word::End),
             Some('"') => self.quoted().map(Word::Text),
@@ -56,6 +66,19 @@ impl<'t> Words<'t> {
             // The sign may be one of a password, and is not shown.
             Some(_) => Err("a sign that needs \"quotes\" stands outside of them".to_owned()),
         }
+    }
+
+    /// Refuses one slash directly behind a word or a `=`: whoever writes it means a path or a password. The JDK takes
+    /// it for the beginning of a comment, and the word for the whole.
+    fn refuse_slash(&self) -> Result<(), String> {
+        let mut ahead = self.letters.clone();
+        if ahead.next() == Some('/') && !matches!(ahead.next(), Some('/' | '*')) {
+            return Err(
+                "a slash stands outside of \"quotes\", where it begins a comment: put the whole word in \"quotes\""
+                    .to_owned(),
+            );
+        }
+        Ok(())
     }
 
     /// Skips white space and comments. The error is the line of a comment that does not end.
@@ -94,8 +117,8 @@ impl<'t> Words<'t> {
         }
     }
 
-    fn bare(&mut self) -> Result<String, String> {
-        let mut word = String::new();
+    fn bare(&mut self) -> Result<Zeroizing<String>, String> {
+        let mut word = empty();
         while let Some(&letter) = self.letters.peek() {
             if !is_letter(letter) && !matches!(letter, '0'..='9' | '.' | '-') {
                 break;
@@ -106,9 +129,9 @@ impl<'t> Words<'t> {
         Ok(word)
     }
 
-    fn quoted(&mut self) -> Result<String, String> {
+    fn quoted(&mut self) -> Result<Zeroizing<String>, String> {
         self.advance();
-        let mut text = String::new();
+        let mut text = empty();
         loop {
             // The JDK ends the text at the end of its line, and goes on without a word.
             let open = || "a quote without an end in this line".to_owned();
@@ -178,7 +201,16 @@ fn is_letter(letter: char) -> bool {
     letter.is_ascii_alphabetic() || matches!(letter, '$' | '_' | '*') || letter >= '\u{a0}'
 }
 
+/// A text with room for the longest word: if it grew, pieces of a password would stay behind in memory.
+fn empty() -> Zeroizing<String> {
+    Zeroizing::new(String::with_capacity(JAAS_WORD_BYTES_MAX + char::MAX_LEN_UTF8))
+}
+
 fn add(text: &mut String, letter: char) -> Result<(), String> {
+    if letter == char::REPLACEMENT_CHARACTER {
+        // The JDK goes on with it, and nobody could log in with such a password.
+        return Err("a word has a byte that is not UTF-8: save the file in UTF-8".to_owned());
+    }
     if text.len() >= JAAS_WORD_BYTES_MAX {
         return Err(format!("a word of more than {JAAS_WORD_BYTES_MAX} bytes"));
     }

@@ -248,6 +248,7 @@ fn plan(setup: &Setup) -> Plan {
         observer_masters: setup.observer_masters,
         wild: Wild::default(),
         logins: None,
+        lock_outs: None,
         planted: None,
     }
 }

@@ -7,7 +7,6 @@ use ringkeeper::id::{ConnectionId, Zxid};
 use ringkeeper::link::{Endpoint, LinkEvent, LinkId, LinkOp, Port};
 use ringkeeper::net::frame::{self, Tail};
 use ringkeeper::planted::{self, PlantedBug};
-use ringkeeper::proto::OpCode;
 use ringkeeper::recovery::{discard_after, log_read_bytes_max, read_txns, truncate};
 use ringkeeper::replica::{Output, Reload, Reloaded};
 use ringkeeper::zab::LogRead;
@@ -84,40 +83,6 @@ impl World {
                 self.wake_server(index);
             }
             Err(error) => self.refused(index, &error.to_string()),
-        }
-    }
-
-    /// Checks that no session expires before its timeout has passed since a server last heard of it. What one of
-    /// several servers has heard may be lost with that server. The check therefore runs only when nothing goes
-    /// wrong, and not at once for the sessions of a server that stayed broken: the leader drops a server that was
-    /// slow to log, with what that one has heard since its last answer to a ping.
-    fn check_expiries(&mut self, fresh: &[Zxid]) {
-        if !self.plan.is_standalone() && self.phase != Phase::Quiet {
-            return;
-        }
-        let ticks = if self.plan.wild.stay_broken { self.plan.sync_limit + 2 } else { 0 };
-        let good_since = self.phase_since + ticks * u64::from(self.plan.tick_ms) * MS;
-        for zxid in fresh {
-            let Some(link) = self.chain.get(*zxid) else { continue };
-            let header = link.txn.header();
-            if header.op != OpCode::CloseSession || header.cxid > 0 {
-                continue;
-            }
-            let Some(lease) = self.history.leases.get(&header.client_id) else { continue };
-            if !self.plan.is_standalone() && lease.heard < good_since {
-                // The server that heard of the session may be gone.
-                continue;
-            }
-            let timeout = u64::try_from(lease.timeout_ms).unwrap_or(0) * MS;
-            // Clocks may run a few hundredths too fast.
-            let earliest = lease.heard + timeout - timeout / 20;
-            if self.now < earliest {
-                let (session, heard, now) = (header.client_id, lease.heard, self.now);
-                return self.fail(format!(
-                    "session {session} expired at {now} µs, though it was heard of at {heard} µs \
-                     and has {timeout} µs"
-                ));
-            }
         }
     }
 
@@ -242,6 +207,7 @@ impl World {
         let mut output = std::mem::take(&mut server.output);
         replica.take_output(&mut output);
         self.observe(index);
+        self.check_outside(index);
         self.check_losses(index);
         self.carry_out(index, &mut output);
         if self.servers[index].life == life && self.servers[index].replica.is_some() {
@@ -486,6 +452,10 @@ impl World {
         if !listens {
             return self.network.refuse(now, conn, "connection refused");
         }
+        if kind != CLIENT && self.is_handshake_refused(conn, opener.node, index) {
+            return;
+        }
+        let server = &mut self.servers[index];
         server.accepted += 1;
         let number = server.accepted;
         let remote = server::address(opener.node, number);

@@ -1,6 +1,7 @@
 //! The faults of a run: their kinds, their times, and their repair.
 
 use super::cluster::{CLIENT, ELECTION, QUORUM};
+use super::locked_out::LockOut;
 use super::network::Latency;
 use super::plan::{MS, SECOND};
 use super::server::State;
@@ -80,6 +81,8 @@ pub enum Fault {
     Purge,
     /// A server asks the outside witness.
     Witness,
+    /// A server is locked out by the others, or let in again.
+    LockOut(LockOut),
 }
 
 impl World {
@@ -112,6 +115,7 @@ impl World {
         }
         self.plan_purge();
         self.plan_witness();
+        self.plan_lock_outs();
         if let Some(at) = self.plan.wild.mistake_at {
             self.schedule(at, Event::Fault(Fault::Mistake));
         }
@@ -154,6 +158,7 @@ impl World {
             Fault::Mistake => self.mistake(),
             Fault::Purge => self.purge(),
             Fault::Witness => self.witness(),
+            Fault::LockOut(what) => self.lock_out(what),
         }
     }
 
@@ -380,7 +385,8 @@ impl World {
         // folder and a vote would vote as if it had never known anything.
         let votes_empty = self.plan.wild.autocreate || self.plan.wild.groups.is_some();
         // The servers that stay broken are as many as may be missing.
-        let others_are_missing = self.plan.wild.stay_broken && self.phase != Phase::Chaos;
+        let stay = self.plan.wild.stay_broken || self.plan.lock_outs.is_some_and(|it| it.stay);
+        let others_are_missing = stay && self.phase != Phase::Chaos;
         let may = !self.plan.is_standalone()
             && !self.plan.changes()
             && !votes_empty
@@ -426,5 +432,6 @@ impl World {
         if self.plan.wild.stay_broken {
             self.break_some();
         }
+        self.let_in();
     }
 }

@@ -215,6 +215,7 @@ impl World {
                 continue;
             }
             self.fault(Fault::DiskHeals(index));
+            self.let_in_one(index);
             if matches!(self.servers[index].state, State::Down { .. }) {
                 self.schedule(now + 50 * MS, Event::Start(index));
             }

@@ -3,6 +3,7 @@
 use ringkeeper::planted::PlantedBug;
 
 use super::disk::Speed;
+use super::locked_out::LockOuts;
 use super::logins::Logins;
 use super::network::Latency;
 use super::rng::Rng;
@@ -124,6 +125,8 @@ pub struct Plan {
     pub wild: Wild,
     /// How servers log in at each other, in guarded ensembles.
     pub logins: Option<Logins>,
+    /// Which servers the others do not let in, in guarded ensembles.
+    pub lock_outs: Option<LockOuts>,
     /// The planted bug, if any.
     pub planted: Option<PlantedBug>,
 }
@@ -156,6 +159,7 @@ impl Plan {
         }
         if is_guarded {
             plan.logins = Some(Logins::draw(beside));
+            plan.lock_outs = Some(LockOuts::draw(beside));
         }
         if is_wild {
             plan.wild = Wild::draw(beside, plan.voters, plan.chaos, plan.changes());
@@ -217,6 +221,7 @@ impl Plan {
             observer_masters: false,
             wild: Wild::default(),
             logins: None,
+            lock_outs: None,
             planted,
         }
     }

@@ -32,13 +32,14 @@ impl fmt::Display for Outcome {
         write!(
             f,
             "seed {seed}: {shape}, {} s simulated, {events} events, {} crashes, {} other faults, {} \
-             folders set aside, {} disks that forgot, {} reconfigurations; {} transactions, {} writes acknowledged, {} reads, {} events of \
+             folders set aside, {} disks that forgot, {} servers locked out, {} reconfigurations; {} transactions, {} writes acknowledged, {} reads, {} events of \
              watches; hash {hash:016x}",
             simulated_us / 1_000_000,
             stats.crashes,
             stats.faults,
             stats.set_aside,
             stats.forgotten,
+            stats.locked_out,
             stats.configs,
             checked.txns,
             checked.acknowledged,

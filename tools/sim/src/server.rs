@@ -19,6 +19,7 @@ use ringkeeper::{snapshot, txnlog};
 use super::clock::Clock;
 use super::config_files::ConfigFiles;
 use super::disk::{Disk, Flip};
+use super::locked_out::{Certificate, WrongPassword};
 use super::network::{ConnId, Node};
 use super::plan::Plan;
 use super::rng::Rng;
@@ -99,6 +100,12 @@ pub struct Server {
     pub began_anew: bool,
     /// The way in which it stays broken while the others must serve.
     pub broken: Option<Broken>,
+    /// Which passwords in its JAAS file are wrong; its process has those that it read at its start.
+    pub wrong_password: Option<WrongPassword>,
+    /// The same of its process, or of its last one.
+    pub runs_with_wrong_password: Option<WrongPassword>,
+    /// Who refuses its certificate.
+    pub certificate: Certificate,
     rng: Rng,
 }
 
@@ -139,6 +146,9 @@ impl Server {
             flips: Vec::new(),
             began_anew: false,
             broken: None,
+            wrong_password: None,
+            runs_with_wrong_password: None,
+            certificate: Certificate::Good,
             rng,
         }
     }
@@ -177,7 +187,9 @@ impl Server {
         } else {
             let mut peer = peer_options(self.id, self.config.is_observer(self.id), plan);
             peer.last_seen = self.next.as_deref().cloned();
-            peer.logins = plan.logins.and_then(|logins| logins.of(self.id, self.life));
+            self.runs_with_wrong_password = self.wrong_password;
+            let wrong = self.wrong_password;
+            peer.logins = plan.logins.and_then(|logins| logins.of(self.id, self.life, wrong));
             let config = (*self.config).clone();
             Replica::member(options, peer, config, recovered, now, seed)
         };

@@ -23,6 +23,8 @@ pub enum Broken {
     Cut,
     /// Its disk takes half a second and more for everything.
     Slow,
+    /// In guarded ensembles: the others do not let it in.
+    LockedOut,
 }
 
 /// The faults and options that a seed draws for a wild ensemble.

@@ -8,6 +8,7 @@ use super::client::{Act, Client};
 use super::disk::Disk;
 use super::faults::Fault;
 use super::history::History;
+use super::locked_out::LockOuts;
 use super::network::{ConnId, Network};
 use super::plan::{MS, Plan, SECOND};
 use super::rng::Rng;
@@ -104,6 +105,10 @@ pub struct Stats {
     pub configs: u64,
     /// Disks that lost writes which they had reported as durable.
     pub forgotten: u64,
+    /// Servers that the others did not let in.
+    pub locked_out: u64,
+    /// Links that a certificate prevented.
+    pub handshakes_refused: u64,
 }
 
 /// The whole state of a run.
@@ -144,6 +149,8 @@ pub struct World {
     pub(super) losses: Vec<super::forgetting::Loss>,
     /// What the outside witness of two servers says.
     pub(super) word: super::witness::Word,
+    /// The random numbers for servers that the others do not let in.
+    pub(super) lock_outs: Rng,
     /// The attacker, which speaks to servers and is none.
     pub(super) attacker: Option<super::attacker::Attacker>,
     /// The number of calls that the trace has.
@@ -183,6 +190,7 @@ impl World {
             served: None,
             losses: Vec::new(),
             word: super::witness::Word::default(),
+            lock_outs: plan.lock_outs.map_or(Rng::new(0), LockOuts::stream),
             attacker: None,
             told: 0,
             plan,

@@ -58,6 +58,9 @@ pub const STEPS: &[Step] = &[
         .with(&[("RINGKEEPER_ENSEMBLE", "all"), ("RINGKEEPER_FAULT_ROUNDS", "100")]),
     Step::cargo("quorum-tls", &["test", "--test", "quorum_tls", "--", "--nocapture"])
         .with(&[("RINGKEEPER_ENSEMBLE", "all")]),
+    // Kerberos of clients and between servers, on servers with session cores.
+    Step::cargo("kerberos-3", &["test", "--features", "gssapi", "--test", "kerberos"])
+        .with(&[("RINGKEEPER_TEST_LINES", "ringkeeper.cores=3")]),
     Step::cargo("ensembles-3", &["test", "--test", "ensemble", "--", "--nocapture"]).with(&[
         ("RINGKEEPER_ENSEMBLE", "all"),
         ("RINGKEEPER_FAULT_ROUNDS", "100"),

@@ -351,13 +351,13 @@ fn an_observer_learns_from_a_follower_over_tls_and_one_without_tls_is_refused() 
     }
     session.close().unwrap();
     assert_eq!(ensemble.mntr(1, "synced_observers").as_deref(), Some("1"));
-    ensemble.spawn(5);
-    let words = ["WARN", "refused", "it speaks without TLS"];
-    wait_for_line(&ensemble, &[1, 2, 3], &words);
     let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stranger.write_all(&[0; 40]).unwrap();
     assert_eq!(stranger.read(&mut [0; 10]).unwrap_or(0), 0);
     wait_for_line(&ensemble, &[1], &["WARN", "observerMasterPort", "it speaks without TLS"]);
+    ensemble.spawn(5);
+    let words = ["WARN", "to the election port", "refused", "it speaks without TLS"];
+    wait_for_line(&ensemble, &[2, 3], &words);
     assert_eq!(ensemble.mode(5), None, "it takes no part");
 }
 

@@ -21,7 +21,13 @@ pub(super) fn fault(error: &Error, other: Other) -> Fault {
         Other::Client => to_clients(error),
         Other::Caller | Other::Called => between_servers(error, other),
     };
-    Fault(format!("{error}{advice}"))
+    // rustls shows what our own verifier says in the form for programmers: `Other(OtherError(Clause("…")))`.
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(clause)) => {
+            Fault(format!("invalid peer certificate: {}{advice}", clause.0))
+        }
+        _ => Fault(format!("{error}{advice}")),
+    }
 }
 
 fn is_about_versions(error: &Error) -> bool {
@@ -47,7 +53,28 @@ fn to_clients(error: &Error) -> &'static str {
         return ". It offers TLS 1.1 or older, or signatures with SHA-1 alone, which are broken and do not exist here. \
                 Both sides need TLS 1.2 or 1.3 (ssl.enabledProtocols, ssl.protocol)";
     }
-    ""
+    match error {
+        Error::NoCertificatesPresented => {
+            ". Clients must show a certificate here: give this one a key store, or set ssl.clientAuth=none"
+        }
+        Error::InvalidCertificate(about) => match about {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                ". No certificate of ssl.trustStore.location has issued that of the client: add its issuer there, unless \
+                 it is a stranger"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                ". The client needs a new certificate, unless the clock of one of the two machines is wrong"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                ". Compare the clocks of the two machines"
+            }
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                ". If the certificate of a client has an extended key usage, then clientAuth must be in it"
+            }
+            _ => "",
+        },
+        _ => "",
+    }
 }
 
 fn between_servers(error: &Error, other: Other) -> &'static str {
@@ -106,4 +133,40 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateRequired
             | AlertDescription::NoCertificate
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use rustls::OtherError;
+
+    use super::*;
+
+    #[test]
+    fn what_our_own_check_of_a_certificate_says_is_a_sentence_in_the_log() {
+        let refused =
+            CertificateError::Other(OtherError(Arc::new(io::Error::other("it is revoked"))));
+        for other in [Other::Client, Other::Caller, Other::Called] {
+            assert_eq!(
+                fault(&refused.clone().into(), other).0,
+                "invalid peer certificate: it is revoked"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refused_client_is_told_of_with_the_way_out() {
+        for (error, way_out) in [
+            (Error::NoCertificatesPresented, "ssl.clientAuth=none"),
+            (CertificateError::UnknownIssuer.into(), "ssl.trustStore.location"),
+            (CertificateError::Expired.into(), "clock"),
+            (CertificateError::InvalidPurpose.into(), "clientAuth"),
+        ] {
+            let said = fault(&error, Other::Client).0;
+            assert!(said.contains(way_out), "{said}");
+            assert!(!said.contains("server.N"), "{said}");
+        }
+    }
 }

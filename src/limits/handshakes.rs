@@ -22,6 +22,12 @@ pub const HANDSHAKES_READ_PER_ROUND: usize = 16;
 /// which costs them a socket and no memory here. Each takes some ten kilobytes until it is over.
 pub const HANDSHAKES_UNDER_WAY_MAX: u32 = 4096;
 
+/// How long the other side of a handshake may take for its next message, in ms, while as many are under way as
+/// [`HANDSHAKES_UNDER_WAY_MAX`] allows: long enough for the slowest line, and short enough that handshakes that nobody
+/// means to finish hold up others by seconds, and not by [`HANDSHAKE_MS_MAX`] each.
+pub const HANDSHAKE_CROWDED_MS_MAX: u64 = 2000;
+const _: () = assert!(HANDSHAKE_CROWDED_MS_MAX < HANDSHAKE_MS_MAX);
+
 /// How long a client waits in line, in ms, before its executor looks again whether a handshake is over.
 pub const HANDSHAKE_LOOK_MS: u64 = 5;
 

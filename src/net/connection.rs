@@ -310,11 +310,15 @@ impl Connection {
             }
             let mut scratch = table.shared.scratch.borrow_mut();
             let read = self.socket.read(&mut scratch, what, &table.shared.records);
-            if self.arrival.get() == Arrival::Shaking
-                && self.socket.is_established()
-                && let Err(reason) = self.introduce()
-            {
-                return Some(End::Failed(reason));
+            if self.arrival.get() == Arrival::Shaking {
+                if self.socket.take_answered() {
+                    self.stuck_since.set(Instant::now());
+                }
+                if self.socket.is_established()
+                    && let Err(reason) = self.introduce()
+                {
+                    return Some(End::Failed(reason));
+                }
             }
             match read {
                 Input::End => {

@@ -122,6 +122,11 @@ impl Handshakes {
         may
     }
 
+    /// Whether no further handshake may begin.
+    pub(super) fn are_crowded(&self) -> bool {
+        self.shared.under_way.load(Ordering::Relaxed) >= limits::HANDSHAKES_UNDER_WAY_MAX
+    }
+
     /// A connection is known, or gone.
     pub(super) fn end(&self, had_begun: bool, has_failed: bool) {
         self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
@@ -162,5 +167,8 @@ mod tests {
         assert!(handshakes.enter());
         let begun = (0..).take_while(|_| handshakes.try_begin()).count();
         assert_eq!(begun, limits::HANDSHAKES_UNDER_WAY_MAX as usize);
+        assert!(handshakes.are_crowded());
+        handshakes.end(true, true);
+        assert!(!handshakes.are_crowded());
     }
 }

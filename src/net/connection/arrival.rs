@@ -186,12 +186,30 @@ impl Connection {
         stranger.reason().to_owned()
     }
 
+    /// Whether its handshake is under way, and its client has not sent a whole message for too long. Single bytes of one
+    /// do not count: whoever means no handshake could send them for ever.
+    fn holds_up_others(&self, now: Instant) -> bool {
+        // What has arrived and was not read yet is no fault of the client: few handshakes are read in a round.
+        self.arrival.get() == Arrival::Shaking
+            && now.saturating_duration_since(self.stuck_since.get()).as_millis()
+                >= u128::from(limits::HANDSHAKE_CROWDED_MS_MAX)
+            && matches!(self.socket.peek(&mut [0]), Ok(None))
+    }
+
     /// Why a client that is not known by now is not waited for; `None`: it has more time.
     fn overdue(&self, now: Instant) -> Option<String> {
-        if self.known_by.get()? > now {
+        let by = self.known_by.get()?;
+        let port = self.door.tls()?;
+        if port.handshakes.are_crowded() && self.holds_up_others(now) {
+            return Some(format!(
+                "{} TLS handshakes are under way, others wait, and this client has not gone on with its own for {} ms",
+                limits::HANDSHAKES_UNDER_WAY_MAX,
+                limits::HANDSHAKE_CROWDED_MS_MAX
+            ));
+        }
+        if by > now {
             return None;
         }
-        let port = self.door.tls()?;
         Some(match self.arrival.get() {
             Arrival::Silent => format!(
                 "it said nothing in {} ms after connecting (ssl.handshakeDetectionTimeoutMillis)",

@@ -481,6 +481,41 @@ fn who_leaves_the_line_or_waits_too_long_in_it_is_dropped_before_a_handshake_beg
 }
 
 #[test]
+fn where_very_many_handshakes_are_under_way_those_that_stand_still_make_room() {
+    let bench = Bench::usual();
+    let (half, mut dripping) = bench.secure();
+    let mut hello = Vec::new();
+    dripping.tls.write_tls(&mut hello).unwrap();
+    dripping.socket.write_all(&hello[..100]).unwrap();
+    bench.until(&mut dripping, "the handshake", |_| half.arrival.get() == Arrival::Shaking);
+    let long = Duration::from_millis(limits::HANDSHAKE_CROWDED_MS_MAX);
+    bench.table.close_unknown(Instant::now() + long);
+    bench.turn();
+    assert_eq!(bench.table.len(), 1, "a handshake that is slow holds up nobody");
+
+    while bench.port.handshakes.try_begin() {}
+    let (next, mut honest) = bench.secure();
+    honest.work();
+    bench.until(&mut honest, "the line", |_| next.arrival.get() == Arrival::InLine);
+    bench.table.close_unknown(Instant::now() + long / 2);
+    bench.turn();
+    assert_eq!(bench.table.len(), 2);
+    // A byte that is not read yet may be the rest of its message; one that was read was not.
+    dripping.socket.write_all(&hello[100..101]).unwrap();
+    bench.table.close_unknown(Instant::now() + long);
+    bench.turn();
+    assert_eq!(bench.table.len(), 2);
+    bench.table.close_unknown(Instant::now() + long);
+    bench.until(&mut honest, "the other one's end", |_| bench.table.len() == 1);
+    let patience = Instant::now() + Duration::from_secs(20);
+    while bench.core.opened.get() == 0 {
+        assert!(Instant::now() < patience, "the next one does not come in");
+        honest.work();
+        bench.turn();
+    }
+}
+
+#[test]
 fn a_flight_that_the_socket_does_not_take_at_once_leaves_when_there_is_room() {
     let (certificate, key) = &AUTHORITY.server;
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));

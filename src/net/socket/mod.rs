@@ -167,6 +167,12 @@ impl Socket {
         self.is_secure.get() && self.look(|secure| secure.session.is_established())
     }
 
+    /// Whether TLS has answered what was read since the last call: during a handshake, this side has moved on and the
+    /// other one is next.
+    pub fn take_answered(&self) -> bool {
+        self.secure.borrow_mut().as_mut().is_some_and(|it| std::mem::take(&mut it.has_answered))
+    }
+
     /// Whether its records are so short that a read of usual length would take long.
     #[inline]
     pub fn has_tiny_records(&self) -> bool {

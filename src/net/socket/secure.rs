@@ -17,13 +17,16 @@ pub(super) struct Secure {
     unsent_from: usize,
     /// Whether its last records were tiny: then little is read at once.
     pub has_tiny_records: bool,
+    /// Whether a read had an answer of the session itself: the next message of a handshake.
+    pub has_answered: bool,
     has_said_end: bool,
 }
 
 impl Secure {
     pub fn new(session: Session) -> Secure {
         let (unsent, unsent_from) = (Vec::new(), 0);
-        Secure { session, unsent, unsent_from, has_tiny_records: false, has_said_end: false }
+        let (has_tiny_records, has_answered, has_said_end) = (false, false, false);
+        Secure { session, unsent, unsent_from, has_tiny_records, has_answered, has_said_end }
     }
 
     pub fn unsent_bytes(&self) -> usize {
@@ -84,7 +87,9 @@ impl Secure {
             other @ (Input::Nothing | Input::End | Input::Failed(_)) => return other,
         };
         let received = self.session.receive(&mut cipher[..held + arrived], into, out);
-        let sent = self.send(fd, out.take());
+        let answer = out.take();
+        self.has_answered |= !answer.is_empty();
+        let sent = self.send(fd, answer);
         let Received { bytes, records, consumed, ended } = match received {
             Ok(received) => received,
             Err(Fault(reason)) => return failed(&reason),

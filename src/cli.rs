@@ -17,7 +17,7 @@ use crate::config::{
     self, Config, ConfigError, Examination, FLAG_VARIABLES, Format, Origin, Problem, SourceFile,
     Sources, convert, report,
 };
-use crate::runtime::way_out_for_user;
+use crate::runtime::{open_regular, way_out_for_user};
 
 /// Exit code of a command that succeeded.
 pub const EXIT_OK: u8 = 0;
@@ -235,7 +235,7 @@ fn examine(
     let flags: Vec<(&str, &str)> = flags.iter().map(|(n, text)| (*n, text.as_str())).collect();
     let properties: Vec<&str> = properties.properties.iter().map(String::as_str).collect();
     let mut sources = Sources { file: None, flags: &flags, properties: &properties };
-    let mut read_file = |path: &Path| match read_bounded(path) {
+    let mut read_file = |path: &Path| match read_bounded(path, open_regular) {
         Ok(bytes) => Ok(Some(bytes)),
         // A path below a file does not exist either; the code that opens the folder reports that it is
         // a file.
@@ -250,7 +250,8 @@ fn examine(
         return config::examine(sources, Some(&mut read_file));
     };
     let name = path.display().to_string();
-    match read_bounded(path) {
+    // This one may be a pipe, as the shell makes them: `ringkeeper server <(sed … zoo.cfg)`.
+    match read_bounded(path, |path| File::open(path)) {
         Ok(bytes) => {
             let file = SourceFile { name: &name, bytes: &bytes, format: Format::of_name(&name) };
             sources.file = Some(file);
@@ -263,11 +264,11 @@ fn examine(
 }
 
 /// Reads a file, up to a little more than the longest allowed configuration.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path, open: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(config::FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     let _awaited = Awaited::begin(path);
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -326,7 +327,7 @@ fn run_convert(
 ) -> io::Result<u8> {
     let ConvertArgs { input, output, to, force } = args;
     let name = input.display().to_string();
-    let bytes = match read_bounded(input) {
+    let bytes = match read_bounded(input, |path| File::open(path)) {
         Ok(bytes) => bytes,
         Err(error) => {
             complain(&[unreadable(&name, &error)], complaints)?;

@@ -16,15 +16,17 @@
 //! `config::members` reads what was kept.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::convert;
 use super::document::Format;
 use super::properties;
+use super::read::FILE_BYTES_MAX;
 use super::settings::Config;
 use crate::id::ServerId;
 use crate::quorum;
+use crate::runtime::open_regular;
 use crate::zab::ConfigChange;
 
 /// Appended to the name of the static file; the version in hexadecimal follows.
@@ -72,7 +74,7 @@ struct System<'a> {
 
 impl Files for System<'_> {
     fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
-        fs::read(file)
+        read(file)
     }
 
     fn replace(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -86,6 +88,18 @@ impl Files for System<'_> {
     fn whole_name(&self, file: &Path) -> io::Result<PathBuf> {
         file.canonicalize()
     }
+}
+
+/// A file of the configuration. Beyond what one may have, nothing is read.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let bytes_max = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    open_regular(file)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        let text = format!("it has more than {FILE_BYTES_MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
 }
 
 /// Keeps the files of one server's configuration.
@@ -125,7 +139,7 @@ impl Keeper {
     pub fn back_up(&self) {
         let Some(file) = self.file.as_deref().filter(|_| self.members_in_static) else { return };
         let backup = beside(file, BACKUP);
-        if let Err(error) = fs::read(file).and_then(|bytes| replace(&backup, &bytes, file)) {
+        if let Err(error) = read(file).and_then(|bytes| replace(&backup, &bytes, file)) {
             tracing::error!(
                 "{} cannot be copied to {}: {error}; a reconfiguration will rewrite it: make the \
                  folder writable for this server, or copy it by hand",

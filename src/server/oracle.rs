@@ -4,12 +4,13 @@
 //! Some program outside the ensemble writes the file. Each tick the answer goes to the replica, which decides whether
 //! it counts. A file that cannot be read says no, because two servers that both go on alone would have two histories.
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::host::Entrance;
-use crate::runtime::Reactor;
+use crate::runtime::{Reactor, open_regular};
 
 /// Reads the file at once, and then again after each `every`, as long as the host exists.
 ///
@@ -42,10 +43,10 @@ fn look(mut witness: Witness, reactor: &Reactor) {
 impl Witness {
     /// The answer of the file.
     fn ask(&mut self) -> bool {
-        match std::fs::read(&self.path) {
-            Ok(bytes) => {
+        match open_regular(&self.path).and_then(|file| file.take(1).bytes().next().transpose()) {
+            Ok(first) => {
                 self.failing = false;
-                bytes.first() == Some(&b'1')
+                first == Some(b'1')
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {

@@ -5,7 +5,6 @@
 //! holds a password.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +27,7 @@ use super::verify::{OfClients, OfServers, Trust};
 use super::x500;
 use crate::config::{ClientAuth, Password, StoreAt, TlsSide};
 use crate::limits::{PASSWORD_FILE_BYTES_MAX, REVOCATION_BYTES_MAX, STORE_BYTES_MAX};
+use crate::runtime::open_regular;
 
 /// What the two ends of TLS need: one for clients, one for servers among themselves.
 #[derive(Debug, Clone)]
@@ -409,7 +409,7 @@ impl Files {
 /// A file whose size is bounded.
 fn read(path: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
-    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    open_regular(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > bytes_max {
         let text = format!("it has more than {bytes_max} bytes, so it is not what the key says");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));

@@ -242,6 +242,29 @@ fn what_has_the_name_of_a_servers_file_ends_the_start_and_not_the_first_write() 
 }
 
 #[test]
+fn a_pipe_where_the_configuration_names_a_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let pipe = folder.path().join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).expect("a pipe for tests");
+    let pipe = pipe.display();
+    for lines in [
+        format!(
+            "secureClientPort=29999\nssl.keyStore.location={pipe}\nssl.keyStore.type=PEM\nssl.clientAuth=none"
+        ),
+        format!("ringkeeper.java.security.auth.login.config={pipe}"),
+        format!("dynamicConfigFile={pipe}"),
+    ] {
+        let place = Place::new(&lines);
+        for command in ["server", "config check"] {
+            let (code, said) = place.run("", command);
+            assert!(matches!(code, Some(1 | 2)), "{command} with {lines}: {code:?}\n{said}");
+            assert!(said.contains("it is no regular file"), "{command} with {lines}:\n{said}");
+        }
+    }
+}
+
+#[test]
 fn an_interface_that_is_not_there_is_named() {
     let place = Place::new("");
     let zone = |zone: &str| {

@@ -20,6 +20,11 @@ pub const STORE_CERTIFICATES_MAX: usize = 4096;
 /// Certificates of a chain, from a leaf to its root: webpki follows six issuers, and rustls refuses long messages.
 pub const CHAIN_CERTIFICATES_MAX: usize = 16;
 
+/// Bytes of a chain that a peer shows, as Java takes from one (`jdk.tls.maxHandshakeMessageSize`). The ticket with which
+/// a client resumes its session holds the chain, and has two bytes for its length.
+pub const CHAIN_BYTES_MAX: usize = 32 * 1024;
+const _: () = assert!(CHAIN_BYTES_MAX <= u16::MAX as usize - 16 * 1024);
+
 /// Rounds of hashing that one file may ask for, all its passwords together: some seconds. `keytool` and OpenSSL write
 /// 2048 to 10 000 for each; a cautious operator takes a million.
 // Java: PKCS12KeyStore.MAX_ITERATION_COUNT is 5 000 000 for each.

@@ -29,7 +29,7 @@ use super::hostname::Names;
 use super::issuers;
 use super::revocation::{ListInUse, Revocations};
 use super::x500;
-use crate::limits::{CHAIN_CERTIFICATES_MAX, ISSUER_HINTS_BYTES_MAX};
+use crate::limits::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, ISSUER_HINTS_BYTES_MAX};
 
 /// What a peer does with its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,10 @@ impl Trust {
     ) -> Result<(), Error> {
         if intermediates.len() >= CHAIN_CERTIFICATES_MAX {
             return Err(refused("it comes with too many certificates of issuers"));
+        }
+        let sent_bytes = bytes.len() + intermediates.iter().map(|sent| sent.len()).sum::<usize>();
+        if sent_bytes > CHAIN_BYTES_MAX {
+            return Err(refused("it is too long, together with the certificates of its issuers"));
         }
         let leaf = Certificate::parse(bytes).map_err(|_| CertificateError::BadEncoding)?;
         check_time(&leaf, now)?;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 
@@ -161,4 +161,22 @@ fn an_authority_with_name_constraints_issues_nothing_that_webpki_does_not_check(
     let own = KeyPair::generate().unwrap();
     let odd = params("a peer", true).signed_by(&own, &issuer).unwrap().der().clone();
     assert!(check(&trust, &odd, &[]).is_err());
+}
+
+#[test]
+fn a_chain_that_would_not_fit_into_a_ticket_is_refused_whoever_issued_it() {
+    let (root, issuer) = authority("the authority");
+    let trust = trust(vec![root]);
+    let signed = |filler: usize| {
+        let mut params = params("a peer", false);
+        // An extension of nobody's, which is not critical.
+        let filled = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1, 1], vec![4; filler]);
+        params.custom_extensions.push(filled);
+        params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone()
+    };
+    assert_eq!(check(&trust, &signed(CHAIN_BYTES_MAX / 2), &[]), Ok(()));
+    let long = signed(CHAIN_BYTES_MAX);
+    assert!(check(&trust, &long, &[]).unwrap_err().to_string().contains("too long"));
+    let (half, other) = (signed(CHAIN_BYTES_MAX / 2), signed(CHAIN_BYTES_MAX / 2));
+    assert!(check(&trust, &half, &[other]).unwrap_err().to_string().contains("too long"));
 }

@@ -81,6 +81,7 @@ pub mod metrics;
 pub mod net;
 pub mod runtime;
 pub mod tls;
+pub mod web;
 
 // Layer 7: all of it together.
 pub mod cli;

@@ -19,6 +19,7 @@ mod host;
 mod sasl;
 mod tls;
 mod turns;
+mod web;
 
 pub use audit::*;
 pub use clients::*;
@@ -28,3 +29,4 @@ pub use host::*;
 pub use sasl::*;
 pub use tls::*;
 pub use turns::*;
+pub use web::*;

@@ -101,6 +101,10 @@ fn sample(key: &Key) -> String {
         Kind::Text if key.name.ends_with("Store.type") => "PKCS12".into(),
         Kind::Text if key.name.ends_with(".protocol") => "TLSv1.2".into(),
         Kind::Text if key.name == "security.auth_to_local" => "RULE:[1:$1](a=b) DEFAULT".into(),
+        Kind::Text if key.name == "admin.commandURL" => "/other".into(),
+        Kind::Text if key.name == "metricsProvider.className" => {
+            "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider".into()
+        }
         Kind::Text => "some text, = with : ünusual #parts".into(),
         Kind::Path => "/some/päth".into(),
         Kind::Choice(words) => words[words.len() - 1].into(),
@@ -148,6 +152,8 @@ fn the_usual_file_is_read_with_all_its_lines() {
     assert_eq!(config.storage.snap_retain_count, 5);
     assert_eq!(config.storage.purge_interval_ms, Some(86_400_000));
     assert_eq!(config.storage.snap_count, 4096);
+    assert!(!config.web.is_enabled && config.web.has_prometheus);
+    assert_eq!((&config.web.host[..], config.web.metrics_port), ("0.0.0.0", 7000));
     assert!(config.nodes.extended_types_enabled);
     for word in ["stat", "ruok", "conf", "isro", "srvr"] {
         assert!(config.admin.four_letter_words.allows(word), "{word}");
@@ -158,8 +164,6 @@ fn the_usual_file_is_read_with_all_its_lines() {
     assert_eq!(config.origin_of("forceSync").to_string(), "default");
     let notes = notes(&config);
     for expected in [
-        "zoo.cfg:13: admin.enableServer: changes nothing; not built yet: the admin HTTP server",
-        "zoo.cfg:14: metricsProvider.className: ignored; not built yet: metrics providers",
         "zoo.cfg:19: jute.maxbuffer: has no effect in a zoo.cfg",
         "zoo.cfg:20: maxClientConns: unknown key, ignored; did you mean maxClientCnxns?",
     ] {

@@ -35,7 +35,13 @@ const LAYERS: &[(u8, &[&str])] = &[
     (3, AGREEMENT),
     (4, &["io", "txnlog", "snapshot", "recovery"]),
     (5, &["processor", "replica"]),
-    (6, &["runtime", "net", "config", "metrics", "admin", "audit", "inspect", "logins", "tls"]),
+    (
+        6,
+        &[
+            "runtime", "net", "config", "metrics", "admin", "audit", "inspect", "logins", "tls",
+            "web",
+        ],
+    ),
     (7, &["server", "cli"]),
 ];
 

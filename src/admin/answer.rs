@@ -276,22 +276,31 @@ pub fn mntr(brief: &Brief<'_>, facts: Option<&PeerFacts>, now: MonoUs) -> String
     if let Some(facts) = facts.filter(|_| !is_read_only) {
         out += &member_lines::monitor(facts);
     }
-    let mut sink = |name: &str, value: Value| match value {
+    each_figure(brief, facts, now, &mut |name, value| match value {
         Value::Integer(value) => put!(out, "zk_{name}\t{value}\n"),
         Value::Signed(value) => put!(out, "zk_{name}\t{value}\n"),
         Value::Real(value) => put!(out, "zk_{name}\t{}\n", JavaDouble(value)),
-    };
-    metrics::each(brief.stats, brief.gauges, &mut sink);
-    metrics::each_stall(brief.stalls, &mut sink);
-    metrics::each_held(brief.held, &mut sink);
-    metrics::each_room(brief.stats, brief.gauges, &mut sink);
-    metrics::each_audit(brief.gauges, &mut sink);
-    metrics::each_link(brief.gauges, &mut sink);
-    metrics::each_certificate(brief.gauges, &mut sink);
-    if let Some(facts) = facts {
-        metrics::quorum::each(facts, is_read_only, now, &mut sink);
-    }
+    });
     out
+}
+
+/// Calls `sink` with every metric, ZooKeeper's first; `facts` are those of a member of an ensemble.
+pub fn each_figure(
+    brief: &Brief<'_>,
+    facts: Option<&PeerFacts>,
+    now: MonoUs,
+    sink: &mut dyn FnMut(&str, Value),
+) {
+    metrics::each(brief.stats, brief.gauges, sink);
+    metrics::each_stall(brief.stalls, sink);
+    metrics::each_held(brief.held, sink);
+    metrics::each_room(brief.stats, brief.gauges, sink);
+    metrics::each_audit(brief.gauges, sink);
+    metrics::each_link(brief.gauges, sink);
+    metrics::each_certificate(brief.gauges, sink);
+    if let Some(facts) = facts {
+        metrics::quorum::each(facts, brief.mode == Mode::ReadOnly, now, sink);
+    }
 }
 
 /// `isro`; `None`: not serving.

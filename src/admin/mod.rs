@@ -5,7 +5,10 @@
 //! connection.
 
 pub mod answer;
+pub mod inquiries;
 pub mod member_lines;
+pub mod report;
+mod reporting;
 pub mod text;
 pub mod version;
 pub mod word;
@@ -133,13 +136,7 @@ impl Desk {
             FourLetterWord::Hash => answer::hash(replica.database().digest_log()),
             FourLetterWord::Isro => answer::isro(Some(mode)).to_owned(),
             FourLetterWord::Mntr => {
-                let mut gauges = gauges(replica, from, now);
-                gauges.file_descriptors = FileDescriptors::read();
-                gauges.connections_refused = self.connections_refused;
-                gauges.audit_dropped = self.audit_dropped;
-                gauges.handshakes = self.handshakes;
-                gauges.link_handshakes = self.link_handshakes;
-                gauges.certificate_days = self.certificate_days;
+                let gauges = self.all_gauges(replica, from, now);
                 mntr(replica, &self.brief(replica, &gauges, mode), now)
             }
             FourLetterWord::Ruok => "imok".to_owned(),
@@ -232,6 +229,23 @@ impl Desk {
             mode,
             proposal_sizes: leading.map(|leading| leading.sizes),
         }
+    }
+
+    /// All gauges, those of the edge and of the system too.
+    fn all_gauges(&self, replica: &Replica, asking: Asking, now: Now) -> Gauges {
+        let mut gauges = gauges(replica, asking, now);
+        gauges.file_descriptors = FileDescriptors::read();
+        self.add_edge(&mut gauges);
+        gauges
+    }
+
+    /// Adds what the edge has counted.
+    fn add_edge(&self, gauges: &mut Gauges) {
+        gauges.connections_refused = self.connections_refused;
+        gauges.audit_dropped = self.audit_dropped;
+        gauges.handshakes = self.handshakes;
+        gauges.link_handshakes = self.link_handshakes;
+        gauges.certificate_days = self.certificate_days;
     }
 
     fn folder_bytes(&self) -> FolderBytes {

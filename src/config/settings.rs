@@ -11,6 +11,7 @@ mod own;
 mod sasl;
 mod security;
 mod tls;
+mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -27,6 +28,7 @@ pub use own::{FilesReadableBy, LogFormat, LogLevel, Own};
 pub use sasl::{LoginsBetween, Sasl};
 pub use security::{DigestAlgorithm, Security};
 pub use tls::{ClientAuth, Password, Secret, StoreAt, Tls, TlsSide};
+pub use web::Web;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,6 +51,8 @@ pub struct Config {
     pub nodes: Nodes,
     /// Four-letter words.
     pub admin: Admin,
+    /// HTTP servers for operators.
+    pub web: Web,
     /// Members of the ensemble.
     pub quorum: Quorum,
     /// Keys that ZooKeeper does not have.
@@ -292,6 +296,7 @@ impl Config {
         config.storage.data_dir = PathBuf::new();
         config.storage.data_log_dir = PathBuf::new();
         config.network.client = None;
+        config.web.host = web::EVERY_ADDRESS.to_owned();
         config
     }
 

@@ -1,4 +1,4 @@
-//! Measurements by name, for `mntr` and for future ways of export.
+//! Measurements by name, for `mntr`, the AdminServer and Prometheus.
 //!
 //! Names and units are ZooKeeper's (durations in ms), because dashboards and alarms are written in
 //! them; the numbers come from the replica, which keeps plain integers, and from the edge. This
@@ -6,6 +6,7 @@
 
 mod audit;
 mod certificates;
+mod exposition;
 mod held;
 mod links;
 mod names;
@@ -16,6 +17,7 @@ mod stalls;
 
 pub use audit::{OWN as AUDIT_OWN, each as each_audit};
 pub use certificates::{CertificateDays, OWN as CERTIFICATES_OWN, each as each_certificate};
+pub use exposition::{CONTENT_TYPE, Quantile, exposition, quantiles};
 pub use held::{Held, OWN as HELD_OWN, each as each_held};
 pub use links::{OWN as LINKS_OWN, each as each_link};
 pub(crate) use names::rounded;

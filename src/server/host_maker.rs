@@ -16,6 +16,7 @@ use super::membership::Teller;
 use super::past::Past;
 use super::recover::{self, Opener};
 use super::{options, oracle};
+use crate::admin::inquiries::Inquiries;
 use crate::audit::AuditLog;
 use crate::config::Config;
 use crate::config::dynamic::Keeper;
@@ -48,6 +49,8 @@ pub struct HostMaker {
     pub census: Census,
     /// The audit log, if there is one.
     pub audit: Option<AuditLog>,
+    /// Questions of the AdminServer.
+    pub inquiries: Inquiries,
     /// `secureClientPort`.
     pub secure_port: Option<u16>,
     /// Counts TLS handshakes of clients.
@@ -81,6 +84,7 @@ impl HostMaker {
             budget,
             census,
             audit,
+            inquiries,
             secure_port,
             handshakes,
             certificates,
@@ -150,7 +154,7 @@ impl HostMaker {
                 tls,
                 desk,
                 client_port,
-                (audit, logins),
+                (audit, logins, inquiries),
             ),
             link_logins,
             links,

@@ -35,6 +35,7 @@ mod session_core;
 mod stalls;
 mod start;
 mod turns;
+mod web_side;
 mod wiring;
 
 pub use start::run;

@@ -26,8 +26,10 @@ use super::phases::{Phases, ServerPhase};
 use super::secure_links;
 use super::secure_side::SecureSide;
 use super::turns::Ended;
+use super::web_side::WebSide;
 use super::wiring::Wiring;
 use super::{beginnings, environment, purge};
+use crate::admin::inquiries;
 use crate::audit::AuditLog;
 use crate::config::dynamic::Keeper;
 use crate::config::{self, Config, FilesReadableBy, Level};
@@ -204,6 +206,7 @@ fn serve(
     let (client_port, sockets) = ClientPort::open(config, session_cores)?;
     let secure = SecureSide::open(config, session_cores, &reloads)?;
     let (link_tls, link_certificates) = secure_links::open(config, &reloads)?.unzip();
+    let web = WebSide::open(config)?;
     // With the port that the system has chosen, if the configuration says 0.
     let places = secure.describe(client_port.address());
     warn_of_a_short_backlog(config.network.listen_backlog.unwrap_or(net::BACKLOG));
@@ -224,6 +227,9 @@ fn serve(
         purge::start(&folder.folders, storage.snap_retain_count as usize, interval)
             .map_err(|error| format!("the purge of old files: {error}"))?;
     }
+    let (asker, inquiries) = inquiries::queue(bell.clone());
+    // Before the data is read: a health check shall see that the process lives.
+    web.start(config, &folder.folders, asker)?;
     let (news_sender, news) = mpsc::channel();
     let (serve, may_serve) = mpsc::channel();
     let host_maker = HostMaker {
@@ -237,6 +243,7 @@ fn serve(
         budget,
         census: clients.census.clone(),
         audit: audit.clone(),
+        inquiries,
         secure_port: secure.address.map(|address| address.port()),
         handshakes: secure.handshakes,
         certificates: (secure.certificates, link_certificates),

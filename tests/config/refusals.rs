@@ -240,3 +240,20 @@ fn flags_in_files_of_zookeepers_scripts_are_said_to_have_no_effect() {
     assert_eq!(many.len(), 21, "{}", many.len());
     assert!(many.iter().any(|note| note.contains("further -D words")), "{many:#?}");
 }
+
+#[test]
+fn https_of_the_http_servers_is_refused_and_a_path_of_commands_must_be_one() {
+    for line in
+        ["admin.forceHttps=true", "admin.portUnification=true", "metricsProvider.httpsPort=7443"]
+    {
+        let error = error(cfg(line));
+        assert!(error.text.contains("not built yet"), "{error}");
+        assert!(error.text.contains("a proxy with TLS"), "{error}");
+    }
+    good(cfg("admin.forceHttps=false\nmetricsProvider.httpsPort=-1"));
+    for path in ["commands", "/", "/commands/", "/a b", "/a?b", "/{name}", "/*all"] {
+        let error = error(cfg(&format!("admin.commandURL={path}")));
+        assert!(error.to_string().contains("admin.commandURL"), "{error}");
+    }
+    assert_eq!(good(cfg("admin.commandURL=/zk/commands")).web.command_url, "/zk/commands");
+}

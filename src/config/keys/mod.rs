@@ -21,6 +21,7 @@ mod row;
 pub(super) mod sasl;
 mod tls;
 mod unbuilt;
+mod web;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -261,6 +262,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         sasl::KEYS,
         audit::KEYS,
         unbuilt::KEYS,
+        web::KEYS,
         meaningless::KEYS,
     ]
     .into_iter()

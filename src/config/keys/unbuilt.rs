@@ -1,14 +1,13 @@
-//! Rows of parts that are not built yet, whose absence does no harm: the admin HTTP server,
-//! Prometheus, and the finer throttles.
+//! Rows of parts that are not built yet, whose absence does no harm: snapshots and
+//! restores over HTTP, and the finer throttles.
 //!
 //! Each text names the missing part, and continues "not built yet: ". A key whose absence would do harm is refused
 //! where its part would be: in `sasl`, `tls` and `quorum`.
 
 use super::super::value::Kind;
-use super::{Fate, Key, Place, RATIO, Theme, Unreadable, int, prop_int, prop_long};
+use super::{Fate, Key, Place, RATIO, Theme, int, prop_int, prop_long};
 
-const ADMIN: &str = "the admin HTTP server";
-const METRICS: &str = "metrics providers; the four-letter word mntr has the metrics";
+const ADMIN: &str = "snapshots and restores over HTTP";
 const THROTTLE: &str = "this refinement of the request throttle";
 const PATHS: &str = "statistics by path";
 
@@ -17,7 +16,7 @@ const fn prop(theme: Theme, name: &'static str, kind: Kind, part: &'static str) 
     Key::new(theme, Place::Property, name, kind, Fate::Unbuilt(part))
 }
 
-/// A row of the admin server.
+/// A row of the commands that change something.
 const fn admin(name: &'static str, kind: Kind) -> Key {
     prop(Theme::Admin, name, kind, ADMIN)
 }
@@ -45,38 +44,13 @@ pub(super) static KEYS: &[Key] = &[
         .default("10000")
         .unit("ms"),
     // ZooKeeper: IPAuthenticationProvider.
-    prop(
-        Theme::Security,
-        "IPAuthenticationProvider.usexforwardedfor",
-        Kind::Bool,
-        "the admin HTTP server, which alone reads it",
-    )
-    .default("false"),
+    prop(Theme::Security, "IPAuthenticationProvider.usexforwardedfor", Kind::Bool, ADMIN)
+        .default("false"),
     // Operators' interfaces.
-    // ZooKeeper: AdminServerFactory omits it only for the word false.
-    admin("admin.enableServer", Kind::Bool).default("true").unreadable(Unreadable::Default),
-    // ZooKeeper: JettyAdminServer reads the next rows, Commands the last three of this group.
-    admin("admin.serverAddress", Kind::Text).default("0.0.0.0"),
-    admin("admin.serverPort", prop_int(0)).default("8080"),
-    admin("admin.idleTimeout", prop_int(0)).default("30000").unit("ms"),
-    admin("admin.commandURL", Kind::Text).default("/commands"),
-    admin("admin.httpVersion", prop_int(0)).default("11"),
-    admin("admin.portUnification", Kind::Bool).default("false"),
-    admin("admin.forceHttps", Kind::Bool).default("false"),
-    admin("admin.needClientAuth", Kind::Bool).default("false"),
+    // ZooKeeper: Commands reads the next rows.
     admin("admin.rateLimiterIntervalInMS", int(0)).default("300000").unit("ms"),
     admin("admin.snapshot.enabled", Kind::Bool).default("true"),
     admin("admin.restore.enabled", Kind::Bool).default("true"),
-    // ZooKeeper: QuorumPeerConfig.parseProperties; the provider gets the rest of the family.
-    Key::new(
-        Theme::Admin,
-        Place::File,
-        "metricsProvider.className",
-        Kind::Text,
-        Fate::Unbuilt(METRICS),
-    )
-    .default("org.apache.zookeeper.metrics.impl.DefaultMetricsProvider"),
-    Key::new(Theme::Admin, Place::File, "metricsProvider.*", Kind::Text, Fate::Unbuilt(METRICS)),
     // ZooKeeper: RequestPathMetricsCollector reads the next rows.
     prop(Theme::Admin, "pathStats.enabled", Kind::Bool, PATHS).default("false"),
     prop(Theme::Admin, "pathStats.slotCapacity", prop_int(1), PATHS).default("60"),

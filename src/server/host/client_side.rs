@@ -8,9 +8,11 @@ use std::net::{SocketAddr, TcpListener};
 
 use super::super::certificates::Certificates;
 use super::super::client_port::{ClientPort, Moved};
+use crate::admin::inquiries::Inquiries;
 use crate::admin::word::{FourLetterWord, TRACE_MASK_BYTES};
 use crate::admin::{Asking, Desk};
 use crate::audit::AuditLog;
+use crate::limits::WEB_QUESTIONS_PER_TURN;
 use crate::logins::Logins;
 use crate::metrics;
 use crate::net::{Budget, Census, Handshakes};
@@ -74,6 +76,8 @@ pub struct ClientSide {
     audit: Option<AuditLog>,
     /// Checks the tokens of clients that log in by Kerberos; `None`: clients cannot.
     logins: Option<Logins>,
+    /// Questions of the AdminServer.
+    inquiries: Inquiries,
 }
 
 impl ClientSide {
@@ -86,8 +90,9 @@ impl ClientSide {
         tls: TlsFigures,
         desk: Desk,
         port: ClientPort,
-        (audit, logins): (Option<AuditLog>, Option<Logins>),
+        (audit, logins, inquiries): (Option<AuditLog>, Option<Logins>, Inquiries),
     ) -> ClientSide {
+        inquiries.open();
         ClientSide {
             carrier,
             budget,
@@ -99,6 +104,7 @@ impl ClientSide {
             new_sockets: None,
             audit,
             logins,
+            inquiries,
         }
     }
 
@@ -164,6 +170,32 @@ impl ClientSide {
                 return;
             }
         }
+    }
+
+    /// Answers questions of the AdminServer. Returns whether others may wait, which get a turn of their own. `stalls` as
+    /// in `answer_words`.
+    pub(super) fn answer_inquiries(
+        &mut self,
+        now: Now,
+        replica: &mut Replica,
+        stalls: &mut metrics::Stalls,
+    ) -> bool {
+        for _ in 0..WEB_QUESTIONS_PER_TURN {
+            let Some(question) = self.inquiries.next() else { return false };
+            if !question.is_waited_for() {
+                continue;
+            }
+            self.fill_in(replica, now);
+            self.desk.stalls = *stalls;
+            let inquiry = question.inquiry;
+            question.answer(self.desk.report(inquiry, replica, now));
+            // `stat_reset` has reset them in the desk.
+            *stalls = self.desk.stalls;
+            if inquiry.tells_of_everything() {
+                return true;
+            }
+        }
+        true
     }
 
     /// Makes the answer to one word, or refuses it if clients hold as much as they may.

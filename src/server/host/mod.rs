@@ -174,8 +174,9 @@ impl Host {
         watch.note_work(&replica, before, &self.output);
         let mut words = words.borrow_mut();
         self.clients.answer_words(&mut words, now, &mut replica, &mut watch.counted);
-        // The words that are left get a turn of their own, although no event may come.
-        if !words.is_empty() {
+        let inquiries_wait = self.clients.answer_inquiries(now, &mut replica, &mut watch.counted);
+        // What is left gets a turn of its own, although no event may come.
+        if inquiries_wait || !words.is_empty() {
             reactor.stir();
         }
         // After the timers, which may have changed the role.

@@ -43,10 +43,11 @@ fn look(mut witness: Witness, reactor: &Reactor) {
 impl Witness {
     /// The answer of the file.
     fn ask(&mut self) -> bool {
-        match open_regular(&self.path).and_then(|file| file.take(1).bytes().next().transpose()) {
-            Ok(first) => {
+        let mut first = Vec::new();
+        match open_regular(&self.path).and_then(|file| file.take(1).read_to_end(&mut first)) {
+            Ok(_) => {
                 self.failing = false;
-                first == Some(b'1')
+                first == b"1"
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {

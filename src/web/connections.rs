@@ -75,12 +75,9 @@ pub async fn serve(listener: TcpListener, pages: Router, head_time: Duration) {
     let census = Census::default();
     loop {
         let seat = places.clone().acquire_owned().await.expect("it is never closed");
-        let (stream, remote) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(_) => {
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
+        let Ok((stream, remote)) = listener.accept().await else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
         };
         let Some(place) = census.enter(remote.ip()) else { continue };
         let connection = attend(stream, remote, pages.clone(), head_time);

@@ -1,6 +1,8 @@
 //! The AdminServer and the port for Prometheus, asked over HTTP: answers beside those of Apache ZooKeeper, health
 //! checks, and clients that ask for more than they should get.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod hostile;
 mod http;
 

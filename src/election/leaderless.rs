@@ -33,7 +33,7 @@ pub(super) struct Heard {
     pub(super) of: usize,
     /// The number of voters that a quorum of the active configuration needs, or a phrase where groups decide.
     pub(super) needed: String,
-    /// The voters to which no connection can be made.
+    /// The voters to which no connection can be made, each with the reason.
     pub(super) unreachable: String,
     /// The voters that this server has not failed to reach, and that have sent no vote in this search.
     pub(super) silent: String,
@@ -86,11 +86,12 @@ const NONE: &str = "none";
 
 impl Heard {
     /// Compiles the lists. `has_heard`: whether a server has voted in this search; `is_unreachable`: whether an
-    /// attempt to connect to it has failed.
+    /// attempt to connect to it has failed; `why`: the reason, empty if it is not known.
     pub(super) fn new(
         electorate: &Electorate,
         has_heard: impl Fn(ServerId) -> bool,
         is_unreachable: impl Fn(ServerId) -> bool,
+        why: impl Fn(ServerId) -> String,
     ) -> Heard {
         let voters = electorate.voters();
         let is_heard = |id: ServerId| id == electorate.me || has_heard(id);
@@ -98,8 +99,12 @@ impl Heard {
             let missing = voters.iter().copied().filter(|id| !is_heard(*id));
             missing.filter(|id| is_unreachable(*id) == wanted).collect()
         };
-        let list = |ids: BTreeSet<ServerId>| {
-            let ids: Vec<String> = ids.iter().map(ServerId::to_string).collect();
+        let list = |ids: BTreeSet<ServerId>, with_reason: bool| {
+            let told = |id: &ServerId| match why(*id) {
+                reason if with_reason && !reason.is_empty() => format!("{id} ({reason})"),
+                _ => id.to_string(),
+            };
+            let ids: Vec<String> = ids.iter().map(told).collect();
             if ids.is_empty() { NONE.to_owned() } else { ids.join(", ") }
         };
         let count = voters.iter().filter(|id| is_heard(**id)).count();
@@ -112,8 +117,8 @@ impl Heard {
             count,
             of: voters.len(),
             needed,
-            unreachable: list(missing(true)),
-            silent: list(missing(false)),
+            unreachable: list(missing(true), true),
+            silent: list(missing(false), false),
         }
     }
 }
@@ -133,13 +138,20 @@ mod tests {
             Electorate { me: ServerId(1), active: config.clone(), last_seen: config, oracle: None };
         let heard = |by: &[i64], unreachable: &[i64]| {
             let heard = |id: ServerId| by.contains(&id.0);
-            Heard::new(&electorate, heard, |id| unreachable.contains(&id.0))
+            let why = |id: ServerId| match id.0 {
+                2 => "h2 cannot be resolved".to_owned(),
+                _ => String::new(),
+            };
+            Heard::new(&electorate, heard, |id| unreachable.contains(&id.0), why)
         };
         let alone = heard(&[], &[2]);
         assert_eq!((alone.count, alone.of, &*alone.needed), (1, 3, "2"));
-        assert_eq!((&*alone.unreachable, &*alone.silent), ("2", "3"));
+        assert_eq!((&*alone.unreachable, &*alone.silent), ("2 (h2 cannot be resolved)", "3"));
         let two = heard(&[3], &[2, 3]);
-        assert_eq!((two.count, &*two.unreachable, &*two.silent), (2, "2", "none"));
+        assert_eq!(
+            (two.count, &*two.unreachable, &*two.silent),
+            (2, "2 (h2 cannot be resolved)", "none")
+        );
     }
 
     #[test]

@@ -457,6 +457,7 @@ impl Election {
             &self.electorate,
             |id| round.has_heard(id),
             |id| connections.is_unreachable(id),
+            |id| connections.failure(id).to_owned(),
         );
         self.leaderless.say(now, *interval_ms, &heard);
     }

@@ -46,6 +46,9 @@ pub const HISTORY_MARKS_MAX: usize = 480;
 /// and one after the loss of a machine some attempts to connect of a second each.
 pub const LEADERLESS_WARN_MS: u64 = 3_000;
 
+/// Characters of the reason for which a server is not reached, in such a warning.
+pub const UNREACHABLE_REASON_CHARS_MAX: usize = 160;
+
 /// Longest time between two such warnings, in ms: a minute of the log always has one.
 pub const LEADERLESS_SAID_MS_MAX: u64 = 60_000;
 

@@ -7,6 +7,7 @@
 //! other value is the path of a Ringkeeper binary.
 
 mod addresses;
+mod causes;
 mod conformance;
 mod faults;
 mod ground;

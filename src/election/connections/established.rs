@@ -79,7 +79,9 @@ impl Connections {
             }
             Some(LinkUse::Attempt(id)) => {
                 tracing::debug!(server = id.0, reason, "cannot connect to the election port");
-                self.channels.get_mut(&id).expect("its link says so").attempt = None;
+                let channel = self.channels.get_mut(&id).expect("its link says so");
+                channel.attempt = None;
+                channel.failure = reason.chars().take(UNREACHABLE_REASON_CHARS_MAX).collect();
                 self.on_failed(now, id, arrivals);
             }
             Some(LinkUse::Open(id)) => {

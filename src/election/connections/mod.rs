@@ -30,7 +30,7 @@ use super::notification;
 use crate::id::ServerId;
 use crate::limits::{
     ELECTION_HANDSHAKES_MAX, ELECTION_MESSAGE_BYTES_MAX, ELECTION_STRANGER_CALLS_MAX,
-    ELECTION_STRANGERS_MAX, ELECTION_UNSENT_BYTES_MAX,
+    ELECTION_STRANGERS_MAX, ELECTION_UNSENT_BYTES_MAX, UNREACHABLE_REASON_CHARS_MAX,
 };
 use crate::link::{Endpoint, LinkEvent, LinkId, LinkIds, LinkOp, Port, forgery, is_forged};
 use crate::quorum::Config;
@@ -125,6 +125,8 @@ struct Channel {
     /// Whether an attempt has failed since the last connection or request of this server, or since the election
     /// began.
     is_unreachable: bool,
+    /// Why the last attempt failed, cut off; empty: none has.
+    failure: String,
     /// The number of attempts that failed in a row. It decides when the next one begins, and at which address.
     failures: u32,
     /// How many times in a row it was asked to connect back without doing so.
@@ -315,6 +317,11 @@ impl Connections {
     /// last connected.
     pub(super) fn is_unreachable(&self, id: ServerId) -> bool {
         self.channels.get(&id).is_some_and(|c| c.is_unreachable && c.open.is_none())
+    }
+
+    /// Why the last attempt to reach the server failed, for the log.
+    pub(super) fn failure(&self, id: ServerId) -> &str {
+        self.channels.get(&id).map_or("", |channel| &channel.failure)
     }
 
     /// Replaces the connection of a server if nothing was received on it for `silence_ms`: it may be dead although no

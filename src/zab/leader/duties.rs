@@ -82,9 +82,13 @@ impl Leader {
             .collect();
         let oracle = self.oracle();
         if !self.quorums.iter().all(|config| config.has_quorum_with(&synced, oracle)) {
+            let count = synced.len();
             let synced: Vec<String> = synced.iter().map(ServerId::to_string).collect();
+            let needed = self.lasting.config.majority();
             self.fail(format!(
-                "too few followers are left: only the servers {} are in sync",
+                "too few followers are left: {count} of {} voters in sync{} (in sync: server {})",
+                self.lasting.config.voters().count(),
+                needed.map_or(String::new(), |needed| format!(", {needed} needed")),
                 synced.join(", ")
             ));
         }

@@ -68,8 +68,13 @@ impl Learners {
     pub fn forget(&mut self, link: LinkId, reason: &str) {
         if let Some(handler) = self.handlers.remove(&link) {
             if handler.is_known() {
-                let is_quiet = self.kept_out.holds(handler.server) && !handler.stage.has_history();
-                info_unless!(is_quiet, "lost {}: {reason}", handler.name());
+                if handler.stage.has_history() {
+                    // It has served clients, or was about to.
+                    tracing::warn!("lost {}: {reason}; its own log says more", handler.name());
+                } else {
+                    let is_quiet = self.kept_out.holds(handler.server);
+                    info_unless!(is_quiet, "lost {}: {reason}", handler.name());
+                }
             }
             self.release(&handler);
         }

@@ -97,6 +97,12 @@ const REQUIREMENTS: &[Requirement] = &[
         package: "libgssapi-krb5-2",
         present: || runs("/usr/bin/python3", &["-c", HAS_GSSAPI]),
     },
+    // Agents that read a server's metrics.
+    Requirement { package: "prometheus", present: || runs("prometheus", &["--version"]) },
+    Requirement {
+        package: "collectd-core",
+        present: || Path::new("/usr/lib/collectd/zookeeper.so").exists(),
+    },
     // Networks that tests make and break.
     Requirement { package: "iproute2", present: || runs("ip", &["-V"]) },
     // A part of kazoo's test suite comes as C.

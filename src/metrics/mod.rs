@@ -14,6 +14,7 @@ pub mod process;
 pub mod quorum;
 mod room;
 mod stalls;
+mod usage;
 
 pub use audit::{OWN as AUDIT_OWN, each as each_audit};
 pub use certificates::{CertificateDays, OWN as CERTIFICATES_OWN, each as each_certificate};
@@ -24,3 +25,4 @@ pub(crate) use names::rounded;
 pub use names::{ENSEMBLES_ALONE, Gauges, HandshakeFigures, Value, WITHOUT_MEANING, each};
 pub use room::{OWN as ROOM_OWN, each as each_room};
 pub use stalls::{OWN as STALLS_OWN, Stalls, each as each_stall};
+pub use usage::usage;

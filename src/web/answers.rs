@@ -145,6 +145,7 @@ impl Desk {
         match self.asker.ask(Inquiry::Monitor).await {
             Ok(Ok(Report::Monitor(mut it))) => {
                 it.set_file_descriptors(FileDescriptors::read());
+                it.values.extend(crate::metrics::usage());
                 Some(crate::metrics::exposition(&it.values, &it.quantiles, wanted))
             }
             Ok(_) | Err(_) => None,

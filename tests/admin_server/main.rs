@@ -229,6 +229,8 @@ fn prometheus_gets_every_metric_under_zookeepers_name_and_kind() {
         "# TYPE readlatency summary",
         "readlatency_count 1.0",
         "# TYPE packets_received gauge",
+        "# TYPE process_cpu_seconds_total counter",
+        "# TYPE process_resident_memory_bytes gauge",
     ] {
         assert!(answer.body.lines().any(|it| it == line), "{line} is not in\n{}", answer.body);
     }

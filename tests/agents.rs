@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[allow(dead_code, reason = "the tests of the AdminServer use all of it")]
 #[path = "admin_server/http.rs"]
 mod http;
 

@@ -28,8 +28,11 @@ pub const WEB_QUESTIONS_WAITING_MAX: usize = 64;
 pub const WEB_QUESTIONS_PER_TURN: usize = 16;
 
 /// Answers about every connection, session or watch that are made or sent at once: each may hold some
-/// [`WORD_BYTES_MAX`](super::WORD_BYTES_MAX).
-pub const WEB_LONG_ANSWERS_MAX: usize = 2;
+/// [`WORD_BYTES_MAX`](super::WORD_BYTES_MAX) of paths, and clients may read it slowly.
+pub const WEB_LONG_ANSWERS_MAX: usize = 8;
+
+/// Bytes up to which such an answer counts as a short one as soon as it is made.
+pub const WEB_SHORT_ANSWER_BYTES: usize = 256 * 1024;
 
 /// How long a question to the replica may wait, in ms. A server that reads its data answers none.
 pub const WEB_ANSWER_MS_MAX: u64 = 10_000;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::StatusCode;
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::commands::{self, Command};
 use super::jackson;
@@ -15,7 +16,7 @@ use crate::admin::inquiries::{Asker, Unanswered};
 use crate::admin::report::{Health, Inquiry, NoReport, Pairs, Report};
 use crate::admin::version::full_version;
 use crate::admin::word::TRACE_MASK;
-use crate::limits::WEB_LONG_ANSWERS_MAX;
+use crate::limits::{WEB_ANSWER_MS_MAX, WEB_LONG_ANSWERS_MAX, WEB_SHORT_ANSWER_BYTES};
 use crate::metrics::process::{FileDescriptors, Machine, Memory, folder_bytes};
 
 /// What is known without the replica. Made once, at the start.
@@ -38,8 +39,20 @@ pub struct Desk {
     long: Arc<Semaphore>,
 }
 
-/// A status and a body of JSON.
-pub type Reply = (StatusCode, String);
+/// An answer.
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// JSON.
+    pub text: String,
+    /// To be held until the text has been sent, if it is long.
+    pub place: Option<OwnedSemaphorePermit>,
+}
+
+/// An answer that is short.
+fn short(status: StatusCode, text: String) -> Reply {
+    Reply { status, text, place: None }
+}
 
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 const CROWDED: &str = "Too many questions to the server wait. Ask again later.";
@@ -54,14 +67,14 @@ struct Named<'a, T> {
 }
 
 fn done(name: &str, result: impl Serialize) -> Reply {
-    (StatusCode::OK, jackson::text(&Named { result, command: name, error: None }))
+    short(StatusCode::OK, jackson::text(&Named { result, command: name, error: None }))
 }
 
 // ZooKeeper: an error in a command is no error of HTTP.
 fn failed(status: StatusCode, name: &str, error: &str) -> Reply {
     #[derive(Serialize)]
     struct Nothing {}
-    (status, jackson::text(&Named { result: Nothing {}, command: name, error: Some(error) }))
+    short(status, jackson::text(&Named { result: Nothing {}, command: name, error: Some(error) }))
 }
 
 impl Desk {
@@ -101,11 +114,20 @@ impl Desk {
     }
 
     async fn ask(&self, name: &str, inquiry: Inquiry) -> Reply {
-        // Held until the text is made, since the report is as long as the text.
-        let _place = match inquiry.tells_of_everything() {
-            true => Some(self.long.acquire().await.expect("it is never closed")),
-            false => None,
+        if !inquiry.tells_of_everything() {
+            return self.ask_now(name, inquiry).await;
+        }
+        let patience = Duration::from_millis(WEB_ANSWER_MS_MAX);
+        let Ok(place) = timeout(patience, self.long.clone().acquire_owned()).await else {
+            return failed(StatusCode::SERVICE_UNAVAILABLE, name, CROWDED);
         };
+        let mut reply = self.ask_now(name, inquiry).await;
+        let place = place.expect("it is never closed");
+        reply.place = Some(place).filter(|_| reply.text.len() > WEB_SHORT_ANSWER_BYTES);
+        reply
+    }
+
+    async fn ask_now(&self, name: &str, inquiry: Inquiry) -> Reply {
         match self.asker.ask(inquiry).await {
             Ok(Ok(mut report)) => {
                 if let Report::Monitor(monitor) = &mut report {
@@ -120,7 +142,7 @@ impl Desk {
                 if let Report::Leader(crate::admin::report::Leader::Standalone { error }) = report {
                     // ZooKeeper: here alone the error stands before the name.
                     let text = Pairs(vec![("error", error), ("command", name)]);
-                    return (StatusCode::OK, jackson::text(&text));
+                    return short(StatusCode::OK, jackson::text(&text));
                 }
                 done(name, report)
             }

@@ -11,15 +11,21 @@
 //! No page changes anything but counters and the times of counting, and none is cached.
 
 use std::collections::HashMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http_body::{Frame, SizeHint};
+use http_body_util::Full;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::answers::Desk;
+use super::answers::{Desk, Reply};
 use super::commands::COMMANDS;
 use crate::metrics;
 
@@ -58,8 +64,38 @@ async fn command(
     Path(name): Path<String>,
     Query(words): Query<HashMap<String, String>>,
 ) -> Response {
-    let (status, text) = desk.run(&name, &words).await;
-    (status, headers(JSON), text).into_response()
+    let Reply { status, text, place } = desk.run(&name, &words).await;
+    let body = match place {
+        None => Body::from(text),
+        Some(place) => Body::new(Held { text: Full::from(text), _place: place }),
+    };
+    (status, headers(JSON), body).into_response()
+}
+
+/// A text that holds a place until it has been sent, or its client has gone.
+struct Held {
+    text: Full<Bytes>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.get_mut().text).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.text.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.text.size_hint()
+    }
 }
 
 /// The page with a link for each command (`JettyAdminServer.CommandServlet`).

@@ -163,5 +163,10 @@ fn slow_readers_and_many_scrapes_leave_clients_alone() {
         slowest = slowest.max(begun.elapsed());
     }
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    // Those who ask for little are answered beside them.
+    assert_eq!(get(admin, "/commands/server_stats").status, 200);
     drop(slow);
+    let watches = get(admin, "/commands/watches");
+    assert_eq!(watches.status, 200);
+    assert!(watches.body.len() > 500_000, "{}", watches.body.len());
 }

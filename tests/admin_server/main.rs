@@ -203,7 +203,8 @@ fn the_answers_tell_what_is_there() {
 fn secrets_of_the_configuration_are_shown_by_no_command() {
     let config = with_ports()
         .line("DigestAuthenticationProvider.superDigest=super:c2VjcmV0MTIzNDU2Nzg5MDEyMzQ1Njc=")
-        .line("ssl.keyStore.password=swordfish");
+        .line("ssl.keyStore.password=swordfish")
+        .line("metricsProvider.ssl.keyStore.password=swordfish");
     let server = Server::ringkeeper(binary(), config);
     let port = admin_port(&server);
     for name in ["initial_configuration", "system_properties", "configuration", "environment"] {

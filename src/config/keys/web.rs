@@ -161,5 +161,7 @@ pub(super) static KEYS: &[Key] = &[
         Fate::Meaningless(
             "threads, queues and figures of Java's metrics providers, which do not exist here",
         ),
-    ),
+    )
+    // Passwords of stores are among them.
+    .secret(),
 ];

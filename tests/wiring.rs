@@ -141,6 +141,11 @@ impl Process {
             data.display()
         );
         fs::write(&config, text).unwrap();
+        Process::start_on(&config, nice)
+    }
+
+    /// On a configuration that somebody else writes.
+    fn start_on(config: &Path, nice: bool) -> Process {
         let mut command = if nice {
             let mut command = Command::new("nice");
             command.args(["-n", "19", binary()]);
@@ -148,7 +153,7 @@ impl Process {
         } else {
             Command::new(binary())
         };
-        let mut child = command.arg("server").arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.arg("server").arg(config).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -333,11 +338,10 @@ fn a_start_for_which_a_file_does_not_come_says_which_and_a_signal_ends_it() {
 #[test]
 fn a_start_for_which_the_configuration_does_not_come_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir_all(folder.path().join("data")).unwrap();
-    let waits = folder.path().join("data/myid");
+    // As a shell makes it of `<(…)`. The files that it names are not waited for.
+    let waits = folder.path().join("zoo.cfg");
     assert!(Command::new("mkfifo").arg(&waits).status().unwrap().success());
-    let members = "server.1=127.0.0.1:1:2\nserver.2=127.0.0.1:3:4\ninitLimit=5\nsyncLimit=2\n";
-    let mut server = Process::start_with(folder.path(), 1, false, members);
+    let mut server = Process::start_on(&waits, false);
     server.wait_for(&format!("waiting for {} to be read, 2 s so far", waits.display()));
     server.wait_for("to be read, 4 s so far");
     server.stop();
